@@ -1,0 +1,240 @@
+"""One frozen, validated description of a run. An unknown key is an error, never a silent default."""
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dfnb import files
+from dfnb.errors import UserError
+
+Variant = Literal["plain", "network1", "network2", "proposed"]
+Head = Literal["linear", "arcface"]
+
+
+class Section(BaseModel):
+    """A part of a profile: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Demo(Section):
+    """The embedded benchmark: how many videos of each part, and how large (design, section 5)."""
+
+    seed: int = 0
+    ff_train: int = Field(200, ge=4, description="original videos to train on")
+    ff_val: int = Field(24, ge=2, multiple_of=2, description="original videos for validation")
+    ff_test: int = Field(24, ge=2, multiple_of=2, description="original videos to test on")
+    celeb_real: int = Field(100, ge=2)
+    celeb_fake: int = Field(100, ge=2)
+    ffiw: int = Field(50, ge=2, description="real videos of several people, and as many fakes")
+    frames: int = Field(12, ge=1, description="frames a video")
+    fps: float = Field(10.0, gt=0, description="frames a second")
+    size: int = Field(320, ge=160, description="side of a frame with one face, pixels")
+    wide: tuple[int, int] = Field((960, 540), description="width and height of a frame with several people, pixels")
+
+
+class Data(Section):
+    """Where the videos are, and how many frames of each are looked at."""
+
+    source: Literal["embedded", "folders"] = "folders"
+    face_forensics: Path | None = Field(None, description="root of FaceForensics++")
+    celeb_df: Path | None = Field(None, description="root of Celeb-DF-v2")
+    ffiw: Path | None = Field(None, description="root of FFIW-10K")
+    compression: Literal["raw", "c23", "c40"] = "c23"
+    manipulations: tuple[str, ...] = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+    train_frames: int = Field(8, ge=1, description="frames a training video (SBI's protocol)")
+    validation_frames: int = Field(8, ge=1)
+    test_frames: int = Field(32, ge=1, description="frames a test video (SBI's protocol)")
+
+    @model_validator(mode="after")
+    def _folders_are_named(self) -> "Data":
+        if self.source == "embedded" and (self.face_forensics or self.celeb_df or self.ffiw):
+            raise ValueError("data.source is 'embedded', so data.face_forensics, celeb_df and ffiw must be left out")
+        if self.source == "folders" and self.face_forensics is None:
+            raise ValueError("data.face_forensics is missing: give the root folder of FaceForensics++")
+        return self
+
+
+class Faces(Section):
+    """Detection and landmarks."""
+
+    landmarks: Path | None = Field(None, description="dlib's 68-point model; by default the installed package's")
+    upsample: int = Field(0, ge=0, le=2, description="times the frame is doubled before dlib's HOG detector looks")
+    longest_side: int = Field(1280, ge=160, description="detection works on a frame shrunk to this, pixels")
+
+
+class Sbi(Section):
+    """Switches of self-blending that the ablations turn; everything else keeps `SelfBlender`'s defaults."""
+
+    hull_variation: bool = True
+
+
+class Model(Section):
+    """The network (paper, sections 3-2 to 3-4)."""
+
+    backbone: str = "tf_efficientnet_b4.ap_in1k"
+    pretrained: bool = True
+    weights: Path | None = Field(None, description="ImageNet weights on disk, where the hub can't be reached")
+    size: int = Field(380, ge=64, description="side of the network's input, pixels")
+    tap_reading: Literal["resolution", "block"] = "resolution"
+    attention: bool = True
+
+
+class ArcFace(Section):
+    """Angular margin (paper, equations 1-4)."""
+
+    scale: float = Field(16.0, gt=0)
+    margin: float = Field(0.2, ge=0, lt=3.15, description="radians")
+    monotone: bool = False
+
+
+class Train(Section):
+    """The recipe. Either `epochs` or `steps` says how long."""
+
+    networks: tuple[tuple[Variant, Head], ...] = Field(
+        (
+            ("plain", "linear"),
+            ("network1", "linear"),
+            ("network2", "linear"),
+            ("proposed", "linear"),
+            ("proposed", "arcface"),
+        ),
+        min_length=1,
+    )
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    batch: int = Field(16, ge=2, description="real faces a step; as many fakes are made from them")
+    epochs: int | None = Field(None, ge=1, description="passes over the training faces")
+    steps: int | None = Field(None, ge=1, description="optimisation steps, instead of epochs")
+    optimizer: Literal["sam", "sgd", "adamw"] = "sam"
+    schedule: Literal["constant_then_linear", "one_cycle"] = "constant_then_linear"
+    lr: float = Field(1e-3, gt=0, description="highest learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    rho: float = Field(0.05, gt=0, description="radius of SAM's neighbourhood")
+    weight_decay: float = Field(0.0, ge=0)
+    decay_from: float = Field(0.75, ge=0, le=1, description="share of the training after which the rate falls")
+    attention_weight: float = Field(1.0, ge=0, description="weight of the attention loss; 0 leaves it untaught")
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    workers: int = Field(1, ge=0, description="processes that make pairs")
+    validation_pairs: int = Field(200, ge=2, description="held-out SBI pairs at the end of each epoch")
+    report_every: int = Field(50, ge=1, description="steps between validations where `steps` is set")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Train":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("set either train.epochs or train.steps, and leave the other out (null)")
+        if len(set(self.networks)) < len(self.networks):
+            raise ValueError("train.networks names a network twice")
+        return self
+
+
+class Evaluate(Section):
+    """Scoring the test sets."""
+
+    batch: int = Field(32, ge=1)
+    size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")
+
+
+class Profile(Section):
+    """Everything that decides a run's numbers. `dfnb.profile.load` reads one from YAML."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    seed: int = 0
+    jobs: int = Field(2, ge=1, description="processes for rendering and face detection")
+    runs: Path = Field(Path("runs"), description="folder that holds one folder per profile")
+    demo: Demo = Demo()
+    data: Data
+    faces: Faces = Faces()
+    sbi: Sbi = Sbi()
+    model: Model = Model()
+    arcface: ArcFace = ArcFace()
+    train: Train
+    evaluate: Evaluate = Evaluate()
+
+    @property
+    def folder(self) -> Path:
+        """Everything the run makes lies here."""
+        return self.runs / self.name
+
+    def hash(self, *sections: str) -> str:
+        """A short hash of the named sections (all of them by default): equal settings, equal hash."""
+        everything = self.model_dump(mode="json")
+        return files.digest({key: everything[key] for key in sections} if sections else everything)
+
+
+def names() -> list[str]:
+    """The profiles that come with the package."""
+    folder = resources.files("dfnb") / "profiles"
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Profile:
+    """Read a profile: one that comes with the package by its name, or a YAML file by its path.
+
+    overrides: {"train.steps": 10} style, applied on top; each key must exist.
+    Raises UserError naming the profile and the key where something is unknown, missing or out of range.
+    """
+    path = _find(name)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"profile {path}: can't be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"profile {path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"profile {path}: expected settings as 'key: value' lines")
+    for key, value in (overrides or {}).items():
+        _set(values, key, value)
+    try:
+        return Profile.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"profile {path}: {_explain(error)}") from error
+
+
+def parse_overrides(items: list[str]) -> dict[str, Any]:
+    """`["train.steps=10"]` -> {"train.steps": 10}; the value is read as YAML data, so 10 is a number.
+
+    Raises UserError for an item without '=' or with a value that isn't YAML.
+    """
+    overrides = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"override {item!r}: write it as key=value, such as train.steps=10")
+        try:
+            overrides[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"override {item!r}: the value is not valid YAML") from error
+    return overrides
+
+
+def _find(name: str | Path) -> Path:
+    if str(name) in names():
+        return Path(str(resources.files("dfnb") / "profiles" / f"{name}.yaml"))
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        return path
+    raise UserError(f"no profile {str(name)!r}: use one of {', '.join(names())}, or the path of a .yaml file")
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = str(key).split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise UserError(f"override {key!r}: {parent!r} is a single setting, not a section")
+    values[last] = value
+
+
+def _explain(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        what = "unknown setting" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+        parts.append(f"{where}: {what}" if where else what)
+    return "; ".join(parts)
