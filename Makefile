@@ -1,0 +1,60 @@
+# Each target does its own set-up in .venv, from the lock. Needs Python 3.11 or later and make, nothing else.
+PYTHON ?= python3
+PROFILE ?= demo
+# TORCH=cpu installs torch without the GPU libraries (see README, "A smaller installation")
+TORCH ?= default
+BIN := .venv/bin
+READY := .venv/.ready-$(TORCH)
+export MPLBACKEND ?= agg
+
+.PHONY: help setup report publish test test-slow lint lock clean
+help:
+	@echo "make report     the whole report on the embedded benchmark (PROFILE=demo)"
+	@echo "make publish    the same, then copy its figures and executed notebooks into figures/ and notebooks/"
+	@echo "make test       the tests and the style checks"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make lock       renew requirements.lock from pyproject.toml"
+	@echo "make clean      remove .venv and runs/"
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11: name a newer one, make PYTHON=python3.11 ..." >&2; exit 2; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: uv
+ifeq ($(TORCH),cpu)
+	awk '/^[a-z]/ { skip = /^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/ } !skip' requirements.lock > .venv/requirements.txt
+	. $(BIN)/activate && uv pip install --quiet --only-binary :all: --torch-backend cpu \
+	  $$(grep -oE '^(torch|torchvision)==[0-9.]+' requirements.lock)
+else
+	cp requirements.lock .venv/requirements.txt
+endif
+	. $(BIN)/activate && uv pip install --quiet --no-deps --require-hashes --only-binary :all: -r .venv/requirements.txt
+	. $(BIN)/activate && uv pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+report: $(READY)
+	$(BIN)/dfnb report --profile $(PROFILE)
+
+publish: $(READY)
+	$(BIN)/dfnb report --profile $(PROFILE) --publish
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lock: $(READY)
+	. $(BIN)/activate && uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+	  --only-binary :all: --no-header --no-annotate --upgrade pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv runs

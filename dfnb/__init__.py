@@ -1,0 +1,29 @@
+"""Deepfake detection from real faces alone: a report in notebooks, over a small library.
+
+Modules are handed on lazily (`dfnb.network`, `dfnb.store`, ...): torch and timm take seconds to import, and
+`dfnb --help` needs neither.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "errors", "files", "profile", "clips", "frames", "faces", "store", "sbi", "attention", "arcface", "weights",
+    "network", "train", "score", "metrics", "explain", "figures", "demo", "run", "report", "cli",
+)  # fmt: skip
+
+__all__ = ["__version__", "open_run", *_MODULES]  # noqa: PLE0604 -- names, handed on below
+
+
+def __getattr__(name: str) -> Any:
+    if name == "open_run":
+        return importlib.import_module("dfnb.run").open_run
+    if name in _MODULES:
+        return importlib.import_module(f"dfnb.{name}")
+    raise AttributeError(f"module 'dfnb' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
