@@ -14,7 +14,7 @@ _MODULES = (
     "network", "train", "score", "metrics", "explain", "figures", "demo", "run", "report", "cli",
 )  # fmt: skip
 
-__all__ = ["__version__", "open_run", *_MODULES]  # noqa: PLE0604 -- names, handed on below
+__all__ = ["__version__", "open_run", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,330 @@
+"""The training loop: one network, real faces in, a checkpoint out.
+
+The recipe is the paper's where it speaks and SBI's where it doesn't: SAM over SGD, 16 real faces and their 16 fakes a
+step, a constant and then linearly falling rate, the last checkpoint kept. It runs unchanged under `accelerate launch`.
+
+Several processes: each builds the same list of batches and takes its own share of every one, so the pairs seen don't
+depend on how many processes there are. Batch-norm statistics are synchronised on GPUs (the CPU has no such form).
+Both of SAM's gradients are averaged over the processes, so its step is that of one process with the whole batch. The
+faces left over when an epoch doesn't divide into batches wait for the next epoch. Only the main process writes.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from dfnb import attention, files, metrics, network, resume
+from dfnb.errors import UserError
+from dfnb.pairs import PairDataset, PairSampler, worker_init
+from dfnb.profile import Profile, Train
+from dfnb.sbi import SelfBlender
+from dfnb.store import FaceStore
+
+log = logging.getLogger(__name__)
+
+
+class Plan(NamedTuple):
+    """How long one training is, in optimisation steps."""
+
+    steps: int  # in all
+    per_epoch: int  # between two lines of the history
+
+
+def plan(recipe: Train, faces: int) -> Plan:
+    """Steps in all, and between two lines of the history, for a store of `faces` faces.
+
+    Raises UserError where there are too few faces for one batch.
+    """
+    per_pass = faces // recipe.batch
+    if per_pass == 0:
+        raise UserError(f"{faces} training faces are fewer than train.batch = {recipe.batch}: add faces or lower it")
+    if recipe.steps is not None:
+        return Plan(recipe.steps, min(recipe.report_every, recipe.steps))
+    assert recipe.epochs is not None  # a profile sets one of the two
+    return Plan(recipe.epochs * per_pass, per_pass)
+
+
+def learning_rate(step: int, steps: int, recipe: Train) -> float:
+    """The rate of optimisation step `step` (0 is the first) of `steps`.
+
+    constant_then_linear: `lr` up to the share `decay_from` of the training, then linearly towards 0 (SBI's recipe).
+    one_cycle: a linear rise over the first fifth, then half a cosine down to 0 (after Smith and Topin 2018).
+    """
+    done = step / steps
+    if recipe.schedule == "constant_then_linear":
+        return recipe.lr * min(1.0, (1 - done) / (1 - recipe.decay_from)) if done > recipe.decay_from else recipe.lr
+    rise = 0.2
+    if done < rise:
+        return recipe.lr * min(1.0, (step + 1) / (rise * steps))
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (done - rise) / (1 - rise)))
+
+
+def make_optimizer(net: nn.Module, recipe: Train) -> torch.optim.Optimizer:
+    """SAM over SGD (Foret et al. 2021), plain SGD, or AdamW, over all parameters."""
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    sgd = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(net.parameters(), **sgd)
+    from pytorch_optimizer import SAM  # slow to import, and only this recipe needs it
+
+    return SAM(net.parameters(), torch.optim.SGD, rho=recipe.rho, **sgd)
+
+
+class Losses(NamedTuple):
+    """Scalars of one batch, and its logits (B, 2)."""
+
+    total: Tensor
+    classes: Tensor
+    attention: Tensor
+    logits: Tensor
+
+
+def losses(net: nn.Module, images: Tensor, target: Tensor, masks: Tensor, attention_weight: float) -> Losses:
+    """Cross-entropy (paper, equation 4) plus the attention map's distance to the face mask (section 3-3).
+
+    images: (B, 3, S, S); target: (B,) int64, 1 is fake; masks: (B, 1, S, S) in 0..1, from dlib's landmarks.
+    Both losses are taken in float32.
+    """
+    output = net(images, target)
+    classes = F.cross_entropy(output.logits.float(), target)
+    taught = classes.new_zeros(())
+    if output.attention_logits is not None and attention_weight > 0:
+        taught = attention.attention_loss(output.attention_logits, masks)
+    return Losses(classes + attention_weight * taught, classes, taught, output.logits)
+
+
+def fit(
+    profile: Profile,
+    variant: str,
+    head: str,
+    seed: int,
+    faces: FaceStore,
+    held_out: FaceStore,
+    folder: Path,
+    accelerator: Accelerator | None = None,
+) -> Path:
+    """Train one network, or take up or reuse what `folder` holds of the very same training.
+
+    faces, held_out: stores of real faces to train on and to validate on.
+    Returns the checkpoint's path; writes checkpoint.safetensors, history.csv and, while unfinished, state.safetensors.
+    Raises UserError where the settings don't fit the data and where the loss stops being a number.
+    """
+    recipe, checkpoint, unfinished = profile.train, folder / "checkpoint.safetensors", folder / "state.safetensors"
+    key = training_key(profile, variant, head, seed, faces, held_out)
+    if checkpoint.exists() and network.metadata(checkpoint).get("training") == key:
+        return checkpoint
+    accelerator = accelerator or Accelerator(mixed_precision=recipe.mixed_precision)
+    schedule = plan(recipe, len(faces))
+
+    net = initial_network(profile, variant, head, seed)
+    if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+        net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    model = accelerator.prepare(net)  # on its device, and wrapped where there are several processes
+    optimizer = make_optimizer(net, recipe)
+    position = resume.restore(unfinished, key, net, optimizer)
+
+    blender = SelfBlender(**profile.sbi.model_dump())
+    shared = {"size": profile.model.size, "seed": seed, "mean": net.mean, "std": net.std, "blender": blender}
+    pairs = PairDataset(faces, train=True, **shared)
+    validation = PairDataset(held_out, train=False, **shared)
+    loader = DataLoader(
+        pairs,
+        batch_sampler=list(batches(len(pairs), recipe.batch, seed, position.step, schedule.steps, accelerator)),
+        num_workers=recipe.workers,
+        worker_init_fn=worker_init,
+        pin_memory=accelerator.device.type == "cuda",
+    )
+    bar = tqdm(
+        total=schedule.steps,
+        initial=position.step,
+        unit="step",
+        desc=f"{variant} {head}, seed {seed}",
+        disable=not accelerator.is_main_process,
+        mininterval=1.0,
+    )
+    sums, began = torch.zeros(5, dtype=torch.float64), time.monotonic()
+    for pair in loader:
+        images, target, masks = as_batch(*pair, device=accelerator.device)
+        rate = learning_rate(position.step, schedule.steps, recipe)
+        values = optimise(model, optimizer, accelerator, (images, target, masks), rate, recipe)
+        right = (values.logits.argmax(1) == target).float().mean()
+        one = torch.stack([values.total, values.classes, values.attention, right, torch.ones_like(right)])
+        sums += one.detach().double().cpu()
+        position.step += 1
+        bar.update()
+        if position.step % schedule.per_epoch and position.step != schedule.steps:
+            continue
+        means = accelerator.reduce(sums.float().to(accelerator.device), reduction="sum").cpu()
+        line = {"step": position.step, "epoch": position.step * recipe.batch / len(faces), "lr": rate}
+        line |= dict(
+            zip(("loss", "class_loss", "attention_loss", "accuracy"), (means[:4] / means[4]).tolist(), strict=True)
+        )
+        if not math.isfinite(line["loss"]):
+            raise UserError(f"{variant} {head}: the loss is {line['loss']} after step {position.step}; lower train.lr")
+        line["validation_loss"], line["validation_auc"] = validate(net, validation, recipe, accelerator)
+        line["seconds"] = time.monotonic() - began
+        position.history.append(line)
+        bar.set_postfix(loss=f"{line['loss']:.3f}", validation_auc=f"{line['validation_auc']:.3f}")
+        sums.zero_()
+        if accelerator.is_main_process and position.step < schedule.steps:
+            resume.keep(unfinished, key, net, optimizer, position)
+    bar.close()
+    if accelerator.is_main_process:
+        history = pd.DataFrame(position.history)
+        with files.replacing(folder / "history.csv") as temporary:
+            history.to_csv(temporary, index=False)
+        about = {"training": key, "seed": seed, "domain": "embedded benchmark" if faces.embedded else "real footage"}
+        about |= {"profile": profile.model_dump(mode="json"), "faces": faces.digest}
+        network.save(net, checkpoint, about)
+        unfinished.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+    return checkpoint
+
+
+def training_key(profile: Profile, variant: str, head: str, seed: int, faces: FaceStore, held_out: FaceStore) -> str:
+    """A hash of all that decides the weights: a finished training is reused while it stays the same."""
+    settings = profile.model_dump(mode="json")
+    recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
+    arcface = settings["arcface"] if head == "arcface" else None
+    data = [faces.digest, held_out.digest]
+    return files.digest([settings["model"], recipe, settings["sbi"], arcface, variant, head, seed, data])
+
+
+def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.Module:
+    """The network before training; its new layers are drawn from `seed` alone."""
+    model = profile.model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return network.build(
+            variant=variant,
+            head=head,
+            backbone=model.backbone,
+            pretrained=model.pretrained,
+            weights=model.weights,
+            tap_reading=model.tap_reading,
+            attention=model.attention,
+            **profile.arcface.model_dump(),
+        )
+
+
+def batches(
+    faces: int, batch: int, seed: int, start: int, steps: int, accelerator: Accelerator
+) -> Iterator[list[tuple[int, int]]]:
+    """This process's share of every batch from step `start` on: lists of (epoch, index).
+
+    Raises UserError where the batch can't be shared evenly among the processes.
+    """
+    world, rank = accelerator.num_processes, accelerator.process_index
+    if batch % world:
+        raise UserError(f"train.batch = {batch} can't be shared evenly by {world} processes: make it a multiple")
+    per_epoch = faces // batch
+    for step in range(start, steps):
+        epoch, place = divmod(step, per_epoch)
+        order = PairSampler.order(faces, seed, epoch)
+        yield [(epoch, int(index)) for index in order[place * batch : (place + 1) * batch]][rank::world]
+
+
+def as_batch(real: Tensor, fake: Tensor, mask: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs (b, 3, S, S), (b, 3, S, S), (b, 1, S, S) -> images (2b, 3, S, S), target (2b,), masks (2b, 1, S, S)."""
+    images = torch.cat([real, fake]).to(device, non_blocking=True)
+    target = torch.arange(2, device=device).repeat_interleave(len(real))
+    return images, target, torch.cat([mask, mask]).to(device, non_blocking=True)
+
+
+def optimise(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    batch: tuple[Tensor, Tensor, Tensor],
+    rate: float,
+    recipe: Train,
+) -> Losses:
+    """One optimisation step at learning rate `rate`; with SAM two passes, the second without batch-norm statistics."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+    def backward() -> Losses:
+        optimizer.zero_grad()
+        with accelerator.autocast():
+            values = losses(model, *batch, attention_weight=recipe.attention_weight)
+        accelerator.backward(values.total)
+        return values
+
+    values = backward()
+    if recipe.optimizer == "sam":
+        with frozen_statistics(model):
+            optimizer.step(lambda: backward().total.detach())
+    else:
+        optimizer.step()
+    return values
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norm still uses the batch's statistics but doesn't take them into its running ones.
+
+    SAM's second pass looks at perturbed weights, whose statistics the network never uses in evaluation.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+@torch.no_grad()
+def validate(net: nn.Module, pairs: PairDataset, recipe: Train, accelerator: Accelerator) -> tuple[float, float]:
+    """Loss and ROC AUC on the first `validation_pairs` held-out SBI pairs, spread evenly over the store.
+
+    Every process computes the same two numbers. Training mode is restored.
+    """
+    count = min(recipe.validation_pairs, len(pairs))
+    chosen = [(0, index * len(pairs) // count) for index in range(count)]
+    size = 2 * recipe.batch
+    net.eval()
+    total, scores, labels = 0.0, [], []
+    for start in range(0, count, size):
+        real, fake, mask = torch.utils.data.default_collate([pairs[item] for item in chosen[start : start + size]])
+        images, target, _ = as_batch(real, fake, mask, accelerator.device)
+        with accelerator.autocast():
+            logits = net(images).logits.float()
+        total += F.cross_entropy(logits, target, reduction="sum").item()
+        scores.append(logits.softmax(1)[:, 1].cpu())
+        labels.append(target.cpu())
+    net.train()
+    return total / (2 * count), metrics.auc(torch.cat(labels).numpy(), torch.cat(scores).numpy()).value
+
+
+def describe(profile: Profile) -> dict[str, Any]:
+    """What a reader wants to know of the recipe, in a few words."""
+    recipe = profile.train
+    length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
+    return {
+        "backbone": profile.model.backbone,
+        "input, px": profile.model.size,
+        "length": length,
+        "batch": f"{recipe.batch} real + {recipe.batch} fake",
+        "optimizer": recipe.optimizer,
+        "schedule": recipe.schedule,
+        "learning rate": recipe.lr,
+        "attention weight": recipe.attention_weight,
+        "precision": recipe.mixed_precision,
+        "seeds": ", ".join(map(str, recipe.seeds)),
+    }
