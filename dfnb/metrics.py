@@ -1,0 +1,343 @@
+"""Numbers from scores, each with its uncertainty; and how face scores become video scores.
+
+Labels are 0 or 1 (or booleans), 1 is fake; scores rise with fakeness. Every function that takes labels and scores
+raises ValueError where they differ in length, hold NaN or infinity, or show one class only.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit, ndtr
+from scipy.stats import rankdata
+
+Z95 = 1.959963984540054  # 97.5 % of a standard normal
+NO_FACE = 0.5  # the score of a video in which no face was found (SBI's protocol)
+
+Floats = NDArray[np.float64]
+
+
+class AUC(NamedTuple):
+    """Area under the ROC curve and its 95 % interval, all in 0..1."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Comparison(NamedTuple):
+    """AUC of `a` minus AUC of `b` on the same samples, its 95 % interval (-1..1), and the two-sided p-value."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+class ROC(NamedTuple):
+    """The ROC curve from (0, 0) to (1, 1): a sample is called fake where its score is >= the threshold."""
+
+    fpr: Floats  # (K,), rising
+    tpr: Floats  # (K,), rising
+    thresholds: Floats  # (K,), falling; the first is infinite
+
+
+class ErrorRates(NamedTuple):
+    """What a fixed threshold does: shares of the real called fake and of the fake called real, and how many of each."""
+
+    false_positive: float
+    false_negative: float
+    real: int
+    fake: int
+
+
+def auc(labels: ArrayLike, scores: ArrayLike) -> AUC:
+    """AUC with DeLong's 95 % interval, symmetric (Wald), clipped to 0..1.
+
+    Where DeLong's variance is 0 (a perfect ranking, or scores that are all equal) every bootstrap sample gives the
+    same AUC too, so the interval then comes from pairing each fake with another real sample: k disjoint pairs that
+    all went the same way say with 95 % confidence that at least 0.05^(1/k) of all pairs do (the "rule of three").
+    With one sample of a class nothing is known of its spread: 0..1.
+    Source: DeLong et al. 1988; Sun and Xu 2014 for the ranks, O(n log n).
+    """
+    labels, scores = _checked(labels, scores)
+    value, placements = _placements(labels, scores)
+    real, fake = _counts(labels)
+    if min(real, fake) == 1:
+        return AUC(value, 0.0, 1.0)
+    error = math.sqrt(_variance(placements))
+    if error == 0:
+        return AUC(value, *_constant_interval(value, 0.0, 1.0, min(real, fake)))
+    return AUC(value, max(value - Z95 * error, 0.0), min(value + Z95 * error, 1.0))
+
+
+def compare(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> Comparison:
+    """Paired DeLong test of two networks' scores on the same samples; low and high clipped to -1..1.
+
+    Two networks that rank everything alike differ by exactly 0, p = 1. Where the variance is 0 for another reason
+    (both perfect, say) the interval is `auc`'s for that case and p that of a sign test on disjoint pairs.
+    Source: DeLong et al. 1988.
+    """
+    labels, a = _checked(labels, a)
+    _, b = _checked(labels, b)
+    value_a, placements_a = _placements(labels, a)
+    value_b, placements_b = _placements(labels, b)
+    difference = value_a - value_b
+    if np.array_equal(rankdata(a), rankdata(b)):
+        return Comparison(0.0, 0.0, 0.0, 1.0)
+    pairs = min(_counts(labels))
+    if pairs == 1:
+        return Comparison(difference, -1.0, 1.0, 1.0)
+    error = math.sqrt(_variance([one - other for one, other in zip(placements_a, placements_b, strict=True)]))
+    if error == 0:
+        p_value = 1.0 if difference == 0 else min(1.0, 2.0 ** (1 - pairs))
+        return Comparison(difference, *_constant_interval(difference, -1.0, 1.0, pairs), p_value)
+    low, high = max(difference - Z95 * error, -1.0), min(difference + Z95 * error, 1.0)
+    return Comparison(difference, low, high, float(2 * ndtr(-abs(difference) / error)))
+
+
+def bootstrap_auc(
+    labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, draws: int = 2000, seed: int | Sequence[int] = 0
+) -> AUC:
+    """AUC with a 95 % interval from resampling whole groups, such as a person with every fake made of them.
+
+    groups: one name a sample. Groups are drawn with replacement within three strata (real only, fake only, both),
+    so that every draw has both classes in about the shares of the data. The standard error over the draws is taken
+    on the logit scale: the interval stays inside 0..1, and covers near 1, where percentiles of the draws don't.
+    Where all draws agree the interval is that of `auc`, counted in groups.
+    Raises ValueError where draws is below 100.
+    """
+    labels, scores = _checked(labels, scores)
+    groups = np.asarray(groups)
+    if groups.shape != labels.shape:
+        raise ValueError(f"{len(groups)} groups for {len(labels)} labels")
+    if draws < 100:
+        raise ValueError(f"{draws} draws are too few for an interval; 100 or more")
+    names, member = np.unique(groups.astype(str), return_inverse=True)
+    has_fake, has_real = (np.bincount(member, labels == kind, minlength=len(names)) > 0 for kind in (1, 0))
+    value = _placements(labels, scores)[0]
+    if min(has_fake.sum(), has_real.sum()) == 1:
+        return AUC(value, 0.0, 1.0)
+    values = _resampled(labels, scores, member, has_fake + 2 * has_real, draws, np.random.default_rng(seed))
+    if np.ptp(values) == 0:
+        return AUC(value, *_constant_interval(value, 0.0, 1.0, int(min(has_fake.sum(), has_real.sum()))))
+    inside = 0.5 / (labels.sum() * (len(labels) - labels.sum()))  # half a pair: keeps a perfect draw's logit finite
+    error = np.std(logit(np.clip(values, inside, 1 - inside)), ddof=1)
+    centre = logit(np.clip(value, inside, 1 - inside))
+    return AUC(value, float(expit(centre - Z95 * error)), float(expit(centre + Z95 * error)))
+
+
+def roc(labels: ArrayLike, scores: ArrayLike) -> ROC:
+    """The ROC curve, a point at every distinct score."""
+    labels, scores = _checked(labels, scores)
+    order = np.argsort(-scores, kind="stable")
+    falling = scores[order]
+    ends = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)  # the last of each run of equal scores
+    hits = np.cumsum(labels[order])[ends]
+    real, fake = _counts(labels)
+    fpr, tpr = (ends + 1 - hits) / real, hits / fake
+    return ROC(np.append(0.0, fpr), np.append(0.0, tpr), np.append(np.inf, falling[ends]))
+
+
+def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Mean precision over the steps of recall, without interpolation; the share of fakes is what chance gives."""
+    labels, scores = _checked(labels, scores)
+    curve, (real, fake) = roc(labels, scores), _counts(labels)
+    hits, called = curve.tpr[1:] * fake, curve.tpr[1:] * fake + curve.fpr[1:] * real
+    return float(np.sum(np.diff(curve.tpr) * hits / called))
+
+
+def eer(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Equal error rate, 0..1: where the ROC curve, its points joined by lines, has FPR = 1 - TPR."""
+    curve = roc(labels, scores)
+    gap = curve.fpr - (1 - curve.tpr)  # rises from -1 to 1
+    after = int(np.argmax(gap >= 0))
+    before = after - 1
+    share = -gap[before] / (gap[after] - gap[before])
+    return float(curve.fpr[before] + share * (curve.fpr[after] - curve.fpr[before]))
+
+
+def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, fpr: float = 0.01) -> float:
+    """The highest share of fakes found by a threshold that calls at most `fpr` of the real fake; not interpolated."""
+    curve = roc(labels, scores)
+    return float(curve.tpr[curve.fpr <= _share(fpr)].max())
+
+
+def threshold_at(labels: ArrayLike, scores: ArrayLike, fpr: float | None = None) -> float:
+    """The threshold for "fake where score >= threshold", to be fixed on validation data and used on test data.
+
+    fpr: the lowest threshold that calls at most this share of the real fake. None: where the two error rates are
+    closest to each other. Half-way to the next score below, so that it doesn't sit on a sample.
+    """
+    curve = roc(labels, scores)
+    if fpr is None:
+        place = int(np.argmin(np.abs(curve.fpr - (1 - curve.tpr))))
+    else:
+        place = int(np.flatnonzero(curve.fpr <= _share(fpr))[-1])
+    if place == 0:  # nothing may be called fake
+        return float(np.nextafter(curve.thresholds[1], np.inf))
+    if place == len(curve.thresholds) - 1:
+        return float(curve.thresholds[place])
+    upper, lower = curve.thresholds[place], curve.thresholds[place + 1]
+    middle = lower + (upper - lower) / 2
+    return float(middle if middle > lower else upper)
+
+
+def error_rates(labels: ArrayLike, scores: ArrayLike, threshold: float) -> ErrorRates:
+    """What calling every score >= threshold fake gets wrong."""
+    labels, scores = _checked(labels, scores)
+    real, fake = _counts(labels)
+    called = scores >= threshold
+    return ErrorRates(float(called[labels == 0].mean()), float((~called[labels == 1]).mean()), real, fake)
+
+
+def calibration_error(labels: ArrayLike, scores: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error, 0..1: |share of fakes - mean score| over bins of equal width, weighted by count.
+
+    Scores are probabilities in 0..1. Raises ValueError where they are not. Source: Guo et al. 2017, equation 3.
+    """
+    labels, scores = _checked(labels, scores)
+    if scores.min() < 0 or scores.max() > 1:
+        raise ValueError(f"calibration needs probabilities in 0..1, not {scores.min()}..{scores.max()}")
+    place = np.minimum((scores * bins).astype(int), bins - 1)
+    return float(np.abs(np.bincount(place, labels - scores)).sum() / len(scores))
+
+
+def frame_scores(table: pd.DataFrame, rule: bool = True) -> pd.DataFrame:
+    """Face scores -> frame scores: the highest of a frame's faces.
+
+    table: a row per face with dataset, video, frame, x0, y0, x1, y1 (pixels), score, label, method, group, and split
+    where videos of several splits share names.
+    rule: leave out faces with less than half the area of the frame's largest (SBI's rule).
+    Returns a row per frame, in order: dataset, video, frame, label, method, group, score, faces (how many counted)
+    [, split]. Raises ValueError where a column is missing or a score is not finite.
+    """
+    _require(table, ["dataset", "video", "frame", "x0", "y0", "x1", "y1", "score", "label", "method", "group"])
+    bad = ~np.isfinite(table["score"].to_numpy(float))
+    if bad.any():
+        row = table.loc[bad].iloc[0]
+        raise ValueError(f"{row['dataset']} {row['video']}, frame {row['frame']}: the score is {row['score']}")
+    frame = [*_video_key(table), "frame"]
+    if rule:
+        area = (table["x1"] - table["x0"]) * (table["y1"] - table["y0"])
+        largest = area.groupby([table[name] for name in frame]).transform("max")
+        table = table[area >= 0.5 * largest]
+    faces = table.groupby(frame, sort=True, observed=True)
+    about = {name: (name, "first") for name in ("label", "method", "group")}
+    result = faces.agg(**about, score=("score", "max"), faces=("score", "size")).reset_index()
+    split = [name for name in ("split",) if name in result]
+    return result[["dataset", "video", "frame", "label", "method", "group", "score", "faces", *split]]
+
+
+def video_scores(table: pd.DataFrame, rule: bool = True, clips: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Face scores -> video scores: per frame the highest of its faces, per video the mean over frames with a face.
+
+    table, rule: see `frame_scores`. clips: every video there is to score (dataset, video, label, method, group
+    [, split]); those without a face get 0.5 and frames = 0, so that `frames > 0` leaves them out again.
+    Returns a row per video: dataset, video, label, method, group, score, frames [, split].
+    Raises ValueError where a video has two labels, methods or groups, or is not among the clips.
+    """
+    frames = frame_scores(table, rule)
+    key, about = _video_key(table), ["label", "method", "group"]
+    videos = frames.groupby(key, sort=True, observed=True)
+    unequal = (videos[about].nunique(dropna=False) > 1).any(axis=1)
+    if unequal.any():
+        raise ValueError(f"{unequal.index[unequal][0]}: one video with two labels, methods or groups")
+    columns = {name: (name, "first") for name in about}
+    result = videos.agg(**columns, score=("score", "mean"), frames=("score", "size")).reset_index()
+    if clips is not None:
+        _require(clips, [*key, *about])
+        listed, found = clips.set_index(key).index, result.set_index(key).index
+        if listed.has_duplicates:
+            raise ValueError(f"{listed[listed.duplicated()][0]}: listed twice among the clips")
+        if not found.isin(listed).all():
+            raise ValueError(f"{found[~found.isin(listed)][0]}: scored, but not among the clips")
+        faceless = clips.loc[~listed.isin(found), [*key, *about]].assign(score=NO_FACE, frames=0)
+        result = pd.concat([part for part in (result, faceless) if len(part)]) if len(faceless) else result
+        result = result.sort_values(key, ignore_index=True)
+    return result[["dataset", "video", *about, "score", "frames", *key[2:]]]
+
+
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+    """Labels (n,) of 0 and 1, both present, and as many finite scores (n,). Raises ValueError."""
+    labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if labels.ndim != 1 or labels.shape != scores.shape:
+        raise ValueError(f"labels of shape {labels.shape} and scores of shape {scores.shape} don't go together")
+    if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+        raise ValueError("labels must be 0 (real) or 1 (fake)")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(scores))} of {len(scores)} scores are not finite")
+    if labels.min(initial=1) == labels.max(initial=0):
+        raise ValueError(f"{len(labels)} samples of one class only; an ROC curve needs real and fake ones")
+    return labels.astype(np.int64), scores
+
+
+def _counts(labels: NDArray[np.int64]) -> tuple[int, int]:
+    fake = int(labels.sum())
+    return len(labels) - fake, fake
+
+
+def _placements(labels: NDArray[np.int64], scores: Floats) -> tuple[float, list[Floats]]:
+    """AUC, and per class the share of the other class that each sample is ranked right against (ties half)."""
+    real, fake = scores[labels == 0], scores[labels == 1]
+    ranks = rankdata(np.concatenate([fake, real]))
+    of_fake = (ranks[: len(fake)] - rankdata(fake)) / len(real)  # (m,)
+    of_real = 1 - (ranks[len(fake) :] - rankdata(real)) / len(fake)  # (n,)
+    return float(of_fake.mean()), [of_fake, of_real]
+
+
+def _variance(placements: Sequence[Floats]) -> float:
+    """DeLong's variance from the placements of both classes. Rounding doesn't count as variance."""
+    parts = [np.var(part, ddof=1) / len(part) if np.ptp(part) > 1e-12 else 0.0 for part in placements]
+    return float(sum(parts))
+
+
+def _constant_interval(value: float, lowest: float, highest: float, pairs: int) -> tuple[float, float]:
+    """95 % interval of a mean over pairs, when `pairs` disjoint ones all gave `value`: at least q of all do."""
+    q = 0.05 ** (1 / pairs)
+    return q * value + (1 - q) * lowest, q * value + (1 - q) * highest
+
+
+def _resampled(
+    labels: NDArray[np.int64],
+    scores: Floats,
+    member: NDArray[np.int64],
+    strata: NDArray[np.int64],
+    draws: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """AUC (draws,) of samples weighted by how often their group was drawn; groups are drawn within their stratum."""
+    times = np.zeros((draws, len(strata)))  # how often each group is in each draw
+    for stratum in np.unique(strata):
+        inside = np.flatnonzero(strata == stratum)
+        times[:, inside] = rng.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=draws)
+    order = np.argsort(scores, kind="stable")
+    starts = np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)  # the first of each run of equal scores
+    fake, values = labels[order] == 1, np.empty(draws)
+    step = max(1, 4_000_000 // len(scores))  # bounds the memory, about 100 MB
+    for first in range(0, draws, step):
+        weights = times[first : first + step][:, member[order]]  # (d, n)
+        fakes = np.add.reduceat(weights * fake, starts, axis=1)
+        reals = np.add.reduceat(weights * ~fake, starts, axis=1)
+        right = fakes * (np.cumsum(reals, axis=1) - reals / 2)  # ties count half
+        values[first : first + step] = right.sum(1) / (fakes.sum(1) * reals.sum(1))
+    return values
+
+
+def _share(fpr: float) -> float:
+    if not 0 <= fpr <= 1:
+        raise ValueError(f"a false positive rate is a share in 0..1, not {fpr}")
+    return fpr
+
+
+def _video_key(table: pd.DataFrame) -> list[str]:
+    return ["dataset", "video", *(["split"] if "split" in table else [])]
+
+
+def _require(table: pd.DataFrame, columns: list[str]) -> None:
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
