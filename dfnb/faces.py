@@ -54,7 +54,8 @@ class FaceFinder:
     detector: "hog", dlib's frontal detector (Dalal and Triggs 2005 features, max-margin training of King 2015); it
     sees faces
         of 80 px and more at the resolution it works on.
-    longest: detection works on the frame shrunk until its longer side is at most this many pixels (never enlarged);
+    longest_side: detection works on the frame shrunk until its longer side is at most this many pixels (never
+    enlarged);
         landmarks are then placed on the frame at full resolution.
     upsample: how often that is doubled first, so that faces down to 40 (1) or 20 px (2) are seen; four times the
     time each.
@@ -68,16 +69,16 @@ class FaceFinder:
     """
 
     detector: str = "hog"
-    longest: int = 960
+    longest_side: int = 1280
     upsample: int = 0
     retry: int = 1
-    landmarks: str | None = None
+    landmarks: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.detector != "hog":
             raise UserError(f"detector: {self.detector!r} is unknown; the one there is: 'hog'")
-        if self.longest < 80:
-            raise UserError(f"longest: detection at {self.longest} px can't see a face; give 80 px or more")
+        if self.longest_side < 80:
+            raise UserError(f"longest_side: detection at {self.longest_side} px can't see a face; give 80 px or more")
         if not (0 <= self.upsample <= 3 and 0 <= self.retry <= 3):
             raise UserError(f"upsample {self.upsample}, retry {self.retry}: each must be between 0 and 3 doublings")
 
@@ -105,7 +106,7 @@ class FaceFinder:
     def _detect(self, rgb: NDArray[np.uint8]) -> list[tuple[Box, float]]:
         """The detector's own boxes in pixels of the full frame, with their scores."""
         height, width = rgb.shape[:2]
-        base = min(1.0, self.longest / max(height, width))
+        base = min(1.0, self.longest_side / max(height, width))
         for doublings in range(self.upsample, self.upsample + self.retry + 1):
             scale = base * 2**doublings
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -128,7 +129,7 @@ def _detector():
 
 
 @lru_cache(maxsize=2)
-def _predictor(path: str | None):
+def _predictor(path: str | Path | None):
     import dlib
 
     return dlib.shape_predictor(str(landmark_model(path)))

@@ -1,9 +1,11 @@
 """The face store: clips -> faces on disk, read without decoding.
 
-`prepare` fills a folder with one file of raw pixels per video and a manifest; `open` reads it. Training, scoring
-and the figures all see faces through the store alone.
+`prepare` fills a folder with one file of raw pixels per video and a manifest; `open` reads it. Training, scoring and
+the figures all see faces through the store alone.
 """
 
+from dfnb.store.coverage import Coverage
+from dfnb.store.prepare import prepare
 from dfnb.store.read import FaceStore, StoredFace, open
 
-__all__ = ["FaceStore", "StoredFace", "open"]
+__all__ = ["Coverage", "FaceStore", "StoredFace", "open", "prepare"]

@@ -66,6 +66,12 @@ def content_digest(manifest: pd.DataFrame, landmarks: NDArray[np.float32]) -> st
     return hashlib.sha256(rows.encode() + np.ascontiguousarray(landmarks, "<f4").tobytes()).hexdigest()[:16]
 
 
+def landmarks_of(table: pa.Table) -> NDArray[np.float32]:
+    """The landmarks of a manifest: (N, 68, 2) float32, pixels of the frame."""
+    column = table.column("landmarks").combine_chunks()
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, 68, 2).astype(np.float32, copy=False)
+
+
 class FaceStore:
     """The faces of a store: `len(store)`, `store[i] -> StoredFace`.
 
@@ -82,8 +88,7 @@ class FaceStore:
         self.settings: dict[str, Any] = meta["settings"]
         self._whole: str = meta["digest"]
         self._index = index
-        points = table.column("landmarks").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        landmarks = points.reshape(-1, 68, 2).astype(np.float32, copy=False)
+        landmarks = landmarks_of(table)
         manifest = table.drop_columns(["landmarks"]).to_pandas()
         if index is not None:
             landmarks, manifest = landmarks[index], manifest.iloc[index].reset_index(drop=True)

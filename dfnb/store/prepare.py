@@ -1,0 +1,267 @@
+"""Clips -> face store: every video on its own, in parallel, resumable, with a report of what was lost.
+
+A video's result is kept under a key made from its bytes and the settings, so that a rerun finds it wherever the
+file was moved and does it anew when either changed. The manifest is put together from the kept results in the
+catalogue's order: it is the same bytes whatever the number of processes, and however often the work was cut short.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from tqdm.auto import tqdm
+
+from dfnb import frames as video_frames
+from dfnb.errors import UserError
+from dfnb.faces import LANDMARKS_SHA256, Face, FaceFinder, window
+from dfnb.files import digest, replacing, sha256, write_text
+from dfnb.store.coverage import Coverage, tally
+from dfnb.store.read import CLIP_COLUMNS, FORMAT, META, content_digest, landmarks_of, shard_path
+
+MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
+_SAMPLED = 32 << 20  # bytes; larger videos are told apart by parts of this size in all
+
+_CLIPS = [(c, pa.string()) for c in CLIP_COLUMNS]
+_FRAMES_SCHEMA = pa.schema([*_CLIPS, ("frame", pa.int32()), ("faces", pa.int32())])
+_PLACE = ("frame", "face", "frame_height", "frame_width", "crop_x", "crop_y", "crop_h", "crop_w")
+_MANIFEST_SCHEMA = pa.schema(
+    [
+        *_CLIPS,
+        *((c, pa.int32()) for c in _PLACE),
+        *((c, pa.float32()) for c in ("x0", "y0", "x1", "y1", "score")),
+        ("landmarks", pa.list_(pa.float32(), 136)),
+        ("shard", pa.string()),
+        ("offset", pa.int64()),
+        ("shard_bytes", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+
+
+def prepare(
+    clips: pd.DataFrame | Iterable[pd.DataFrame],
+    root: str | os.PathLike[str],
+    frames: int = 8,
+    jobs: int = 2,
+    keep: str = "largest",
+    progress: bool = True,
+    **finder: Any,
+) -> Coverage:
+    """Find and store the faces of all clips; what is there already is kept.
+
+    clips: a catalogue of `dfnb.clips`, or several. frames: evenly spaced frames looked at in each video.
+    jobs: processes (a joblib backend set by `joblib.parallel_config`, such as "dask", is used instead).
+    keep: "largest" face of a frame, or "all". finder: settings of `dfnb.faces.FaceFinder`.
+    Returns the coverage; one bad video is a row of its `problems` and never ends the run.
+    Raises UserError: a setting out of range, no landmark model, another command preparing the same store, a full disk
+    or read-only folder, a worker process that died. Whatever was finished is kept then, too.
+    """
+    clips, sets = _gather(clips)
+    if frames < 1 or jobs == 0:
+        raise UserError(f"frames {frames}, jobs {jobs}: each must be 1 or more")
+    if keep not in ("largest", "all"):
+        raise UserError(f"keep: {keep!r} is unknown; use 'largest' or 'all'")
+    find = FaceFinder(**finder)
+    find.check()
+    settings = {
+        "format": FORMAT,
+        "frames": frames,
+        "keep": keep,
+        "margin": MARGIN,
+        "detector": find.detector,
+        "longest_side": find.longest_side,
+        "upsample": find.upsample,
+        "retry": find.retry,
+        "landmarks": LANDMARKS_SHA256,
+    }
+    root = Path(root)
+    try:
+        (root / "shards").mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".lock", timeout=0):
+            for stray in root.glob("**/.*-*"):  # temporary files of a run that was killed
+                stray.unlink(missing_ok=True)
+            outcomes = _process(clips, root, settings, find, jobs, progress)
+            return _assemble(clips, outcomes, sets, root, settings)
+    except Timeout:
+        raise UserError(f"{root}: another command is preparing this face store; wait for it, or give another") from None
+    except OSError as error:
+        raise UserError(_disk(root, error)) from None
+
+
+def _gather(clips: pd.DataFrame | Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """One catalogue from several, and what each says of its set."""
+    parts = [clips] if isinstance(clips, pd.DataFrame) else list(clips)
+    for part in parts:
+        missing = [c for c in CLIP_COLUMNS if c not in part.columns]
+        if missing:
+            raise UserError(f"the catalogue lacks the columns {', '.join(missing)}; make it with dfnb.clips")
+    sets = [one for part in parts for one in part.attrs.get("sets", [])]
+    bare = [
+        pd.DataFrame({c: part[c].astype(str).to_numpy(object) for c in CLIP_COLUMNS}) for part in parts if len(part)
+    ]
+    whole = pd.concat(bare, ignore_index=True) if bare else pd.DataFrame(columns=list(CLIP_COLUMNS), dtype=object)
+    twice = whole.duplicated(["dataset", "split", "video"])
+    if twice.any():
+        row = whole[twice].iloc[0]
+        raise UserError(f"{row['path']}: the video {row['video']} of {row['dataset']} {row['split']} is listed twice")
+    return whole, sets
+
+
+def _process(
+    clips: pd.DataFrame, root: Path, settings: dict[str, Any], find: FaceFinder, jobs: int, progress: bool
+) -> list[dict[str, str]]:
+    """For every clip, in order, the key of its record or the problem that stood in the way."""
+    paths = list(dict.fromkeys(clips["path"]))
+    outcomes: dict[str, dict[str, str]] = {}
+    tasks = (joblib.delayed(_one)(path, root, settings, find) for path in paths)
+    bar = tqdm(total=len(paths), desc=f"faces {root.name}", unit="video", disable=not progress)
+    try:
+        with bar:
+            for path, outcome in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+                outcomes[path] = outcome
+                bar.update()
+    except TerminatedWorkerError:
+        raise UserError(
+            f"{root}: a worker process died after {len(outcomes)} of {len(paths)} videos, killed or out of memory; "
+            "finished videos are kept, so run it again, with fewer jobs"
+        ) from None
+    return [outcomes[path] for path in clips["path"]]
+
+
+def _one(path: str, root: Path, settings: dict[str, Any], find: FaceFinder) -> tuple[str, dict[str, str]]:
+    """Process one video, or find it done. Returns its path and its key, or the problem that stood in the way."""
+    try:
+        key = digest([settings, _identity(Path(path))])
+    except OSError as error:
+        return path, {"problem": f"can't be read ({error.strerror or error})"}
+    try:
+        if not _done(root, key):
+            _extract(Path(path), root, key, settings, find)
+        return path, {"key": key}
+    except UserError as error:
+        return path, {"problem": str(error).removeprefix(f"{path}: ")}
+    except MemoryError:
+        return path, {"problem": "out of memory"}
+
+
+def _identity(path: Path) -> list[Any]:
+    """Size and hash of a file's bytes; of a large file's first, last and evenly spaced parts."""
+    size = path.stat().st_size if path.is_file() else 0
+    if size <= _SAMPLED:
+        return [size, sha256(path) if size else ""]
+    hashed, part = hashlib.sha256(), _SAMPLED // 32
+    with path.open("rb") as file:
+        for k in range(32):
+            file.seek(k * (size - part) // 31)
+            hashed.update(file.read(part))
+    return [size, hashed.hexdigest()]
+
+
+def _done(root: Path, key: str) -> bool:
+    """Whether this video's record and its pixels are whole."""
+    try:
+        record = json.loads(shard_path(root, key, ".json").read_text("utf-8"))
+        return shard_path(root, key).stat().st_size == record["shard_bytes"]
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _extract(path: Path, root: Path, key: str, settings: dict[str, Any], find: FaceFinder) -> None:
+    """Write one video's crops, and then its record."""
+    looked, faces, offset = [], [], 0
+    hashed = hashlib.sha256()
+    file = shard_path(root, key)
+    with replacing(file) as temporary, temporary.open("wb") as out:
+        for index, rgb in video_frames.sample(path, settings["frames"]):
+            found = find(rgb)
+            looked.append({"frame": index, "faces": len(found)})
+            for rank, face in enumerate(found[:1] if settings["keep"] == "largest" else found):
+                row, pixels = _cut(rgb, face)
+                faces.append({"frame": index, "face": rank, **row, "offset": offset})
+                hashed.update(pixels)
+                out.write(pixels)
+                offset += len(pixels)
+    info = video_frames.probe(path)
+    notes = []
+    if info.claimed and abs(info.claimed - info.frames) > 1:
+        notes.append(f"its header claims {info.claimed} frames and {info.frames} are there")
+    if len(looked) < min(settings["frames"], info.frames):
+        notes.append(f"only {len(looked)} of {min(settings['frames'], info.frames)} frames could be decoded")
+    record = {"frames": looked, "faces": faces, "notes": notes, "shard_bytes": offset, "sha256": hashed.hexdigest()}
+    write_text(shard_path(root, key, ".json"), json.dumps(record, separators=(",", ":")))
+
+
+def _cut(rgb: np.ndarray, face: Face) -> tuple[dict[str, Any], bytes]:
+    """A face's row and the bytes of its crop."""
+    x0, y0, x1, y1 = window(face.box, MARGIN, rgb.shape)
+    row = {
+        "frame_height": rgb.shape[0],
+        "frame_width": rgb.shape[1],
+        "crop_x": x0,
+        "crop_y": y0,
+        "crop_h": y1 - y0,
+        "crop_w": x1 - x0,
+        **dict(zip(("x0", "y0", "x1", "y1"), face.box, strict=True)),
+        "score": round(face.score, 6),
+        "landmarks": face.landmarks.ravel().tolist(),
+    }
+    return row, rgb[y0:y1, x0:x1].tobytes()
+
+
+def _assemble(
+    clips: pd.DataFrame,
+    outcomes: list[dict[str, str]],
+    sets: list[dict[str, Any]],
+    root: Path,
+    settings: dict[str, Any],
+) -> Coverage:
+    """Write coverage, frames.parquet and, last, manifest.parquet, from the records kept for the clips."""
+    looked, kept, counted = [], [], []  # Arrow tables: a tenth of the memory that lists of dicts would take
+    for clip, outcome in zip(clips.to_dict("records"), outcomes, strict=True):
+        if "problem" in outcome:
+            counted.append({"problem": outcome["problem"]})
+            continue
+        key = outcome["key"]
+        record = json.loads(shard_path(root, key, ".json").read_text("utf-8"))
+        frames, faces = record["frames"], record["faces"]
+        shard = {"shard": key, "shard_bytes": record["shard_bytes"], "sha256": record["sha256"]}
+        looked.append(pa.Table.from_pylist([{**clip, **frame} for frame in frames], _FRAMES_SCHEMA))
+        kept.append(pa.Table.from_pylist([{**clip, **face, **shard} for face in faces], _MANIFEST_SCHEMA))
+        with_face = sum(1 for frame in frames if frame["faces"])
+        counts = {"frames": len(frames), "frames_with_face": with_face, "faces": len(faces)}
+        counted.append({**counts, "notes": record["notes"]})
+    coverage = tally(clips, counted, sets)
+    manifest = pa.concat_tables([_MANIFEST_SCHEMA.empty_table(), *kept]).combine_chunks()
+    meta = {
+        "format": FORMAT,
+        "settings": settings,
+        "digest": content_digest(manifest.drop_columns(["landmarks"]).to_pandas(), landmarks_of(manifest)),
+        "versions": {name: version(name) for name in ("av", "dlib-bin", "numpy", "opencv-python-headless")},
+    }
+    manifest = manifest.replace_schema_metadata({META: json.dumps(meta, sort_keys=True)})
+    frames_table = pa.concat_tables([_FRAMES_SCHEMA.empty_table(), *looked]).combine_chunks()
+    coverage.save(root)
+    for name, table in (("frames", frames_table), ("manifest", manifest)):
+        with replacing(root / f"{name}.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+    return coverage
+
+
+def _disk(root: Path, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    advice = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder"
+    return f"{root}: the face store can't be written ({reason}); {advice} and run it again, finished videos are kept"
