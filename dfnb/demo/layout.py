@@ -127,8 +127,8 @@ def _face_forensics(settings: Demo) -> list[Job]:
     return sorted(jobs, key=lambda job: -len(job.videos))
 
 
-def _celeb(settings: Demo) -> list[Job]:
-    """Several videos for each Celeb-real identity, some swapped more than once; YouTube-real people appear once."""
+def _celeb_cast(settings: Demo) -> tuple[int, int, int]:
+    """Videos of Celeb-real, identities in them, and groups of look-alikes these identities fall into."""
     real, wanted = settings.celeb_real, settings.celeb_fake
     known = round(0.6 * real)
     while (
@@ -140,18 +140,26 @@ def _celeb(settings: Demo) -> list[Job]:
             f"demo.celeb_fake = {wanted}: celeb_real = {real} videos allow {real * (real - 1)} different swaps; "
             "raise celeb_real or use fewer fakes"
         )
-    identities = max(known // 4, 1 + -(-wanted // known))
+    least = 1 + -(-wanted // known)  # people in a group: each video is swapped with another of them every time
+    identities = max(known // 3, least)
+    return known, identities, max(1, identities // max(5, least))
+
+
+def _celeb(settings: Demo) -> list[Job]:
+    """Several videos for each Celeb-real identity, some swapped more than once; YouTube-real people appear once."""
+    known, identities, groups = _celeb_cast(settings)
     fakes: list[list[Fake]] = [[] for _ in range(known)]
-    for n in range(wanted):
+    for n in range(settings.celeb_fake):
         k, again = n % known, n // known
         who, which = k % identities, k // identities
-        source = (who + 1 + (3 * which + again) % (identities - 1)) % identities
+        others = [person for person in range(who % groups, identities, groups) if person != who]
+        source = others[(who + 3 * which + again) % len(others)]
         name = f"id{who}_id{source}_{which:04d}"
         path = f"{CELEB}/Celeb-synthesis/{name}.mp4"
         video = Video(path, name, "fake", "Celeb-synthesis", f"id{who}", "test")
         fakes[k].append(Fake(0, "Celeb-synthesis", source, 0, n, video))
     jobs = []
-    for k in range(real):
+    for k in range(settings.celeb_real):
         if k < known:
             who, name = k % identities, f"id{k % identities}_{k // identities:04d}"
             folder, group = "Celeb-real", f"id{who}"
@@ -171,6 +179,23 @@ def _ffiw(settings: Demo) -> list[Job]:
         keys = tuple(range(5 * n, 5 * n + people))
         real = Video(f"{FFIW}/source/val/videos/{name}.mp4", name, "real", "source", name, "val")
         fake = Video(f"{FFIW}/target/val/videos/{name}.mp4", name, "fake", "target", name, "val")
-        victim = (n // 3) % people  # any of them, not always the largest
+        victim = _ffiw_victim(n)
         jobs.append(Job((Take("ffiw", n, keys, real),), (Fake(0, "FFIW", 5 * n + 4, victim, n, fake),)))
     return jobs
+
+
+def _ffiw_victim(n: int) -> int:
+    return (n // 3) % (2 + n % 3)  # any of the two to four people, not always the largest
+
+
+def resembles(settings: Demo, part: str, key: int) -> int | None:
+    """The key of the person whom this one resembles in sex, age and complexion; None for somebody drawn freely.
+
+    Forgers choose look-alikes (all three sets paired people of one sex and much the same complexion).
+    """
+    if part == "ff":  # the two of a pair
+        return key - 1 if key % 2 else None
+    if part == "ffiw":  # who is swapped in, and for whom
+        return key - 4 + _ffiw_victim(key // 5) if key % 5 == 4 else None
+    _, identities, groups = _celeb_cast(settings)
+    return key % groups if groups <= key < identities else None
