@@ -158,12 +158,23 @@ class Profile(Section):
     @property
     def folder(self) -> Path:
         """Everything the run makes lies here."""
-        return self.runs / self.name
+        return resolve(self.runs) / self.name
 
     def hash(self, *sections: str) -> str:
         """A short hash of the named sections (all of them by default): equal settings, equal hash."""
         everything = self.model_dump(mode="json")
         return files.digest({key: everything[key] for key in sections} if sections else everything)
+
+
+def resolve(path: Path) -> Path:
+    """A profile's relative path, taken from the project's folder, so that it is the same from a notebook's folder.
+
+    The project's folder is the nearest one upward from the working folder that holds a pyproject.toml, else the
+    working folder itself.
+    """
+    here = Path.cwd()
+    project = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
+    return project / path
 
 
 def names() -> list[str]:

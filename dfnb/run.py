@@ -9,7 +9,9 @@ Everything lies in `runs/<profile>/`:
     report/                        executed notebooks, HTML, figures, results.json
 """
 
+import ast
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,12 +70,29 @@ def open_run(profile: str | Path | Profile, overrides: Mapping[str, Any] | None 
 
     With overrides the run gets a folder of its own, so that it can't be taken for the profile's.
     """
+    _refuse_unknown_parameters()
     if isinstance(profile, Profile):
         return Run(profile)
     loaded = profiles.load(profile, overrides)
     if overrides and "name" not in overrides:
         loaded = loaded.model_copy(update={"name": f"{loaded.name}-{files.digest(dict(overrides))[:6]}"})
     return Run(loaded)
+
+
+def _refuse_unknown_parameters() -> None:
+    """Papermill only warns of a parameter the notebook doesn't have; then a paper run would silently be a demo's.
+
+    It puts the parameters it was given into a cell of their own, which starts with "# Parameters".
+    Raises UserError naming what is assigned there beside `profile` and `overrides`.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    cells = shell.user_ns.get("In", []) if shell else []
+    for cell in cells:
+        if cell.startswith("# Parameters\n"):
+            assigned = {node.id for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Name)}
+            unknown = sorted(assigned - {"profile", "overrides"})
+            if unknown:
+                raise UserError(f"unknown parameter {', '.join(unknown)}: a notebook takes profile and overrides only")
 
 
 class Run:
@@ -97,7 +116,7 @@ class Run:
         data = self.profile.data
         if not self.embedded:
             named = {"ff": data.face_forensics, "celeb-df": data.celeb_df, "ffiw": data.ffiw}
-            return {name: root for name, root in named.items() if root is not None}
+            return {name: profiles.resolve(root) for name, root in named.items() if root is not None}
         from dfnb.demo import build
 
         out = self.folder / "benchmark"
@@ -146,7 +165,7 @@ class Run:
             keep="largest" if part in ("train", "validation") else "all",
             upsample=faces.upsample,
             longest_side=faces.longest_side,
-            landmarks=faces.landmarks,
+            landmarks=profiles.resolve(faces.landmarks) if faces.landmarks else None,
         )
 
     def store(self, part: str) -> FaceStore:
@@ -226,7 +245,7 @@ class Run:
         return metrics.video_scores(self.scores(part, name, seed), rule=rule, clips=listed)
 
     def results(self) -> pd.DataFrame:
-        """ROC AUC of every network on every test part with 95 % intervals, by video and by frame; also in results.csv."""
+        """ROC AUC of every network on every test part with 95 % intervals; also in results.csv."""
         path = self.folder / "results.csv"
         rows = []
         for one in self.networks:
@@ -280,8 +299,7 @@ class Run:
 
     def _score(self, part: str, one: Network, path: Path, about: dict[str, str]) -> None:
         from dfnb import network, score
-        from dfnb.pairs import PairDataset
-        from dfnb.sbi import SelfBlender
+        from dfnb.sbi import PairDataset, SelfBlender
 
         net, size = network.load(self.train(one)), self.profile.model.size
         what = f"score {one.folder} on {part}"
@@ -296,6 +314,10 @@ class Run:
         score.save(table, path, about)
 
     # ---- everything ----
+
+    def data_digest(self) -> str:
+        """A hash of all faces the run holds."""
+        return files.digest([self.store(part).digest for part in ("train", "validation", *self.tests)])
 
     def everything(self) -> pd.DataFrame:
         """Build all that the notebooks show, in the order of the report; returns `results`."""

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from dfnb import faces, files, frames, metrics, network
 from dfnb.clips import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from dfnb.errors import UserError
-from dfnb.pairs import PairDataset, worker_init
+from dfnb.sbi import PairDataset, init_worker
 from dfnb.store import FaceStore
 
 MARGIN = 0.125  # of the box on each side, SBI's test protocol
@@ -73,7 +73,7 @@ def score_store(net: nn.Module, store: FaceStore, size: int, batch: int = 32, wh
     if not len(store):
         raise UserError(f"{store.root}: holds no faces to score; see its coverage report")
     crops = Crops(store, size, net.mean, net.std)
-    loader = DataLoader(crops, batch_size=batch, num_workers=1, worker_init_fn=worker_init)
+    loader = DataLoader(crops, batch_size=batch, num_workers=1, worker_init_fn=init_worker)
     predicted = predict(net, loader, len(store), what)
     table = store.manifest[PLACE].reset_index(drop=True).assign(score=predicted["score"])
     table.attrs["embedding"] = predicted["embedding"]
@@ -82,7 +82,7 @@ def score_store(net: nn.Module, store: FaceStore, size: int, batch: int = 32, wh
 
 def score_pairs(net: nn.Module, pairs: PairDataset, batch: int = 16, what: str = "score") -> pd.DataFrame:
     """Scores of held-out SBI pairs: two rows a face, the real one and its self-blended fake (method "SBI")."""
-    loader = DataLoader(pairs, batch_size=batch, num_workers=1, worker_init_fn=worker_init)
+    loader = DataLoader(pairs, batch_size=batch, num_workers=1, worker_init_fn=init_worker)
     images = (torch.cat([pair[0], pair[1]]) for pair in loader)
     predicted = predict(net, images, 2 * len(pairs), what)
     sizes = [min(batch, len(pairs) - start) for start in range(0, len(pairs), batch)]

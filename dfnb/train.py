@@ -6,9 +6,10 @@ step, a constant and then linearly falling rate, the last checkpoint kept. It ru
 Several processes: each builds the same list of batches and takes its own share of every one, so the pairs seen don't
 depend on how many processes there are. Batch-norm statistics are synchronised on GPUs (the CPU has no such form).
 Both of SAM's gradients are averaged over the processes, so its step is that of one process with the whole batch. The
-faces left over when an epoch doesn't divide into batches wait for the next epoch. Only the main process writes.
+stream of faces runs on from one epoch into the next, so no batch is uneven. Only the main process writes.
 """
 
+import itertools
 import logging
 import math
 import time
@@ -27,9 +28,8 @@ from tqdm.auto import tqdm
 
 from dfnb import attention, files, metrics, network, resume
 from dfnb.errors import UserError
-from dfnb.pairs import PairDataset, PairSampler, worker_init
-from dfnb.profile import Profile, Train
-from dfnb.sbi import SelfBlender
+from dfnb.profile import Profile, Train, resolve
+from dfnb.sbi import PairDataset, PairSampler, SelfBlender, init_worker
 from dfnb.store import FaceStore
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def fit(
         pairs,
         batch_sampler=list(batches(len(pairs), recipe.batch, seed, position.step, schedule.steps, accelerator)),
         num_workers=recipe.workers,
-        worker_init_fn=worker_init,
+        worker_init_fn=init_worker,
         pin_memory=accelerator.device.type == "cuda",
     )
     bar = tqdm(
@@ -186,12 +186,17 @@ def fit(
         history = pd.DataFrame(position.history)
         with files.replacing(folder / "history.csv") as temporary:
             history.to_csv(temporary, index=False)
-        about = {"training": key, "seed": seed, "domain": "embedded benchmark" if faces.embedded else "real footage"}
+        about = {"training": key, "seed": seed, "domain": domain(faces)}
         about |= {"profile": profile.model_dump(mode="json"), "faces": faces.digest}
         network.save(net, checkpoint, about)
         unfinished.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     return checkpoint
+
+
+def domain(faces: FaceStore) -> str:
+    """What a network trained on these faces knows: "embedded benchmark" as soon as one of them is a rendered head."""
+    return "embedded benchmark" if faces.manifest["dataset"].str.contains("-like").any() else "real footage"
 
 
 def training_key(profile: Profile, variant: str, head: str, seed: int, faces: FaceStore, held_out: FaceStore) -> str:
@@ -206,18 +211,17 @@ def training_key(profile: Profile, variant: str, head: str, seed: int, faces: Fa
 def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.Module:
     """The network before training; its new layers are drawn from `seed` alone."""
     model = profile.model
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return network.build(
-            variant=variant,
-            head=head,
-            backbone=model.backbone,
-            pretrained=model.pretrained,
-            weights=model.weights,
-            tap_reading=model.tap_reading,
-            attention=model.attention,
-            **profile.arcface.model_dump(),
-        )
+    return network.build(
+        variant=variant,
+        head=head,
+        backbone=model.backbone,
+        pretrained=model.pretrained,
+        weights=resolve(model.weights) if model.weights else None,
+        tap_reading=model.tap_reading,
+        attention=model.attention,
+        seed=seed,
+        **profile.arcface.model_dump(),
+    )
 
 
 def batches(
@@ -230,11 +234,9 @@ def batches(
     world, rank = accelerator.num_processes, accelerator.process_index
     if batch % world:
         raise UserError(f"train.batch = {batch} can't be shared evenly by {world} processes: make it a multiple")
-    per_epoch = faces // batch
-    for step in range(start, steps):
-        epoch, place = divmod(step, per_epoch)
-        order = PairSampler.order(faces, seed, epoch)
-        yield [(epoch, int(index)) for index in order[place * batch : (place + 1) * batch]][rank::world]
+    stream = iter(PairSampler(faces, seed=seed, samples=(steps - start) * batch, start=start * batch))
+    while places := list(itertools.islice(stream, batch)):
+        yield places[rank::world]
 
 
 def as_batch(real: Tensor, fake: Tensor, mask: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

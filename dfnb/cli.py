@@ -1,0 +1,211 @@
+"""The `dfnb` command. Imports lazily: `dfnb --help` doesn't wait for torch."""
+
+import json
+import logging
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dfnb import profile as profiles
+from dfnb.errors import UserError
+
+app = typer.Typer(
+    name="dfnb",
+    help="Deepfake detection from real faces alone: the report, its steps, and scores for your own videos.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ProfileOption = Annotated[
+    str, typer.Option("--profile", "-p", help=f"{', '.join(profiles.names())}, or the path of a .yaml file")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a setting, such as train.steps=10")
+]
+
+
+class Exit(IntEnum):
+    """Exit statuses of `dfnb score`; 2 is a user's error everywhere."""
+
+    ALL = 0
+    NOTEBOOK = 1
+    ERROR = 2
+    SOME = 3
+    NONE = 4
+
+
+def main() -> None:
+    """Run the command; a user's error is one line on standard error and exit status 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("dfnb").setLevel(logging.INFO)
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"dfnb: {error}", err=True)
+        sys.exit(Exit.ERROR)
+
+
+@app.command(rich_help_panel="Report")
+def report(
+    profile: ProfileOption = "demo",
+    settings: SetOption = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="copy notebooks, figures and results into this project")
+    ] = False,
+    notebooks: Annotated[Path | None, typer.Option(help="folder of the numbered notebooks")] = None,
+) -> None:
+    """Run everything: build what is missing, execute all notebooks, write one HTML file.
+
+    Reads the profile's videos. Writes runs/PROFILE/: face stores, networks, score tables, and report/ with the
+    executed notebooks, report.html, figures and results.json. Rerun it at any time: only what is missing or out of
+    date is done again.
+    """
+    from dfnb import report as reports
+
+    overrides = profiles.parse_overrides(settings or [])
+    run = _open(profile, overrides)
+    try:
+        done = reports.build(run, profile, overrides, notebooks)
+    except reports.NotebookError as error:
+        typer.echo(f"dfnb: {error}", err=True)
+        raise typer.Exit(Exit.NOTEBOOK) from error
+    typer.echo(reports.result_table(done.results))
+    if run.embedded:
+        typer.echo("\nEmbedded benchmark: rendered heads, no real people; not comparable with published numbers.")
+    if publish:
+        if overrides:
+            raise UserError("--publish goes with an unchanged profile: leave out --set")
+        written = reports.publish(run, done, Path.cwd())
+        typer.echo(f"published {len(written)} files into notebooks/, figures/ and README.md")
+    typer.echo(f"report: {done.html}")
+
+
+@app.command(rich_help_panel="Steps of the report")
+def demo(
+    out: Annotated[Path, typer.Argument(help="folder to build it in")],
+    profile: ProfileOption = "demo",
+    settings: SetOption = None,
+) -> None:
+    """Build the embedded benchmark: rendered talking heads in the official layouts of FF++, Celeb-DF and FFIW.
+
+    Reads nothing. Writes videos, list files and ground-truth masks into OUT; what is there already is kept.
+    """
+    from dfnb.demo import build
+
+    loaded = profiles.load(profile, profiles.parse_overrides(settings or []))
+    table = build.build(out, loaded.demo, jobs=loaded.jobs)
+    typer.echo(f"{len(table)} videos in {out}")
+
+
+@app.command(rich_help_panel="Steps of the report")
+def prepare(profile: ProfileOption = "demo", settings: SetOption = None) -> None:
+    """Find the faces: videos -> face stores, with a coverage report of what was lost and why.
+
+    Reads the profile's videos. Writes runs/PROFILE/faces/; videos done already are kept.
+    """
+    run = _open(profile, profiles.parse_overrides(settings or []))
+    table = run.coverage()
+    typer.echo(table.to_string(index=False))
+    typer.echo(f"stores: {run.folder / 'faces'}")
+
+
+@app.command(rich_help_panel="Steps of the report")
+def train(
+    profile: ProfileOption = "demo",
+    variant: Annotated[
+        Literal["plain", "network1", "network2", "proposed"] | None, typer.Option(help="one network")
+    ] = None,
+    head: Annotated[Literal["linear", "arcface"] | None, typer.Option(help="its head")] = None,
+    settings: SetOption = None,
+) -> None:
+    """Train the profile's networks, or those of one variant and head; alone, under `accelerate launch` or torchrun.
+
+    Reads the face stores (made if missing). Writes runs/PROFILE/networks/*/checkpoint.safetensors and history.csv.
+    A finished training is reused, an interrupted one goes on from its last epoch.
+    """
+    run = _open(profile, profiles.parse_overrides(settings or []))
+    chosen = [one for one in run.networks if variant in (None, one.variant) and head in (None, one.head)]
+    if not chosen:
+        raise UserError(f"profile {profile}: train.networks has no {variant or 'network'} with head {head or 'any'}")
+    for one in chosen:
+        typer.echo(run.train(one))
+
+
+@app.command(rich_help_panel="Steps of the report")
+def evaluate(profile: ProfileOption = "demo", settings: SetOption = None) -> None:
+    """Score the test sets with every network and print the table of ROC AUC.
+
+    Reads checkpoints and face stores (made if missing). Writes runs/PROFILE/scores/ and results.csv.
+    """
+    from dfnb import report as reports
+
+    run = _open(profile, profiles.parse_overrides(settings or []))
+    typer.echo(reports.result_table(run.results()))
+    typer.echo(f"results: {run.folder / 'results.csv'}")
+
+
+@app.command(rich_help_panel="Your own videos")
+def score(
+    checkpoint: Annotated[Path, typer.Argument(help="a network's checkpoint.safetensors")],
+    paths: Annotated[list[Path], typer.Argument(metavar="VIDEO|IMAGE|FOLDER...")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="write a .csv or .json instead of printing")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of CSV")] = False,
+    frames: Annotated[int, typer.Option(min=1, help="evenly spaced frames looked at in a video")] = 32,
+    upsample: Annotated[int, typer.Option(min=0, max=2, help="look for smaller faces: doublings of the frame")] = 0,
+) -> None:
+    """Score videos, images or folders: a row per file with the probability of being fake.
+
+    Reads the checkpoint and the files. Exit status: 0 every file has a score, 3 some have, 4 none has, 2 wrong usage.
+    """
+    from tqdm import tqdm
+
+    from dfnb import network
+    from dfnb import score as scoring
+    from dfnb.faces import FaceFinder
+
+    if output is not None and output.suffix not in {".csv", ".json"}:
+        raise UserError(f"{output}: write to a .csv or a .json file")
+    about = network.metadata(checkpoint)
+    net = network.load(checkpoint)
+    size = about["profile"]["model"]["size"]
+    files = scoring.find_files(paths)
+    finder = FaceFinder(upsample=upsample)
+    rows = [
+        scoring.score_file(net, finder, path, size, frames)[0]
+        for path in tqdm(files, unit="file", disable=len(files) < 2)
+    ]
+    warning = None
+    if about.get("domain") == "embedded benchmark":
+        warning = "not valid for real videos: this network has only ever seen rendered heads (the embedded benchmark)"
+    _write_scores(rows, warning, output, as_json)
+    scored = sum(row["score"] is not None for row in rows)
+    raise typer.Exit(Exit.ALL if scored == len(rows) else Exit.SOME if scored else Exit.NONE)
+
+
+def _write_scores(rows: list[dict[str, Any]], warning: str | None, output: Path | None, as_json: bool) -> None:
+    import pandas as pd
+
+    from dfnb import files
+
+    if as_json or (output is not None and output.suffix == ".json"):
+        text = json.dumps({"warning": warning, "files": rows} if warning else {"files": rows}, indent=1) + "\n"
+    else:
+        text = (f"# {warning}\n" if warning else "") + pd.DataFrame(rows).to_csv(index=False)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        files.write_text(output, text)
+        if warning:
+            typer.echo(f"dfnb: {warning}", err=True)
+
+
+def _open(profile: str, overrides: dict[str, Any]):
+    from dfnb.run import open_run
+
+    return open_run(profile, overrides)

@@ -1,0 +1,249 @@
+"""How a figure or a table reaches the page and the disk: one style, alt text, caption, numbers, provenance.
+
+`show` and `table` display in a notebook and write into `<run>/report/figures/`: NAME.png (and NAME.svg where vectors
+make sense), NAME.csv with the plotted numbers, and NAME.json, which says what the rest is: caption, alt text,
+profile, data and the hashes of the checkpoints behind it.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import pandas as pd
+from IPython.display import HTML, display
+from matplotlib.figure import Figure
+
+from dfnb import files
+
+if TYPE_CHECKING:
+    from dfnb.run import Run
+
+NOTICE = "Embedded benchmark: rendered heads, no real people; not comparable with published numbers."
+WIDTH = 7.4  # inches of a figure as wide as the text
+DPI = 130
+INK, FAINT, GRID = "#222222", "#6E6E6E", "#DDDDDD"
+REAL, FAKE = "#0B6E75", "#C7639B"  # classes: dark teal and light pink differ in grey too
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 2.0,
+    "legend.frameon": False,
+    "figure.dpi": DPI,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "dfnb",  # the same figure gives the same file
+    "svg.fonttype": "path",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a network is drawn, everywhere: colour, dash pattern and marker, each enough to tell it from the others."""
+
+    label: str
+    colour: str
+    dashes: Any
+    marker: str
+    width: float = 1.9
+
+
+_VARIANTS = {  # Okabe and Ito's colours, safe for the colour-blind
+    "plain": ("plain backbone", "#7A7A7A", (0, (1, 1.3)), "X"),
+    "network1": ("network1", "#E69F00", (0, (5, 1.5)), "o"),
+    "network2": ("network2", "#009E73", (0, (6, 1.5, 1, 1.5)), "s"),
+    "proposed": ("proposed", "#0072B2", (0, (9, 1.5)), "^"),
+}
+
+
+def look(network: str) -> Look:
+    """The look of a network by its name, such as "proposed-arcface"; also of names this report doesn't know."""
+    if network == "proposed-arcface":
+        return Look("proposed + ArcFace", "#C1440E", "-", "D", 2.6)
+    variant, _, head = network.partition("-")
+    label, colour, dashes, marker = _VARIANTS.get(variant, (variant, INK, (0, (3, 3)), "v"))
+    return Look(f"{label} + ArcFace", colour, "-", marker) if head == "arcface" else Look(label, colour, dashes, marker)
+
+
+@dataclass
+class Plot:
+    """A figure with the numbers it was drawn from and the words for those who can't see it.
+
+    numbers: a row per plotted point or bar, or a dict of a few values. vector: whether an SVG is worth having.
+    """
+
+    figure: Figure
+    numbers: pd.DataFrame | Mapping[str, Any]
+    alt: str
+    vector: bool = True
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Everything drawn inside has the report's style; matplotlib's own settings are left as they were."""
+    with mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"], **STYLE}):
+        yield
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of the report, sizes in inches. It isn't known to pyplot, so nothing shows it a second time."""
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def show(
+    plot: Plot, name: str, *, run: "Run", caption: str, alt: str | None = None, networks: Sequence[str] = ()
+) -> None:
+    """Display a figure with its caption and alt text, and write it with its numbers (see the module).
+
+    caption: what is drawn, as HTML-free text; on the embedded benchmark the notice is added.
+    alt: for those who can't see it; the plot's own words unless given. networks: whose checkpoints it rests on.
+    Raises ValueError without words: a figure nobody can read out is not finished.
+    """
+    alt = " ".join((alt or plot.alt).split())
+    caption = _caption(caption, run)
+    if not alt:
+        raise ValueError(f"figure {name} has no alt text")
+    folder = run.folder / "report" / "figures"
+    image = _encode(plot.figure, "png")
+    written = [f"{name}.png"]
+    _write(folder / f"{name}.png", image)
+    if plot.vector:
+        _write(folder / f"{name}.svg", _encode(plot.figure, "svg"))
+        written.append(f"{name}.svg")
+    about = {"kind": "figure", "alt": alt, "caption": caption}
+    if isinstance(plot.numbers, pd.DataFrame):
+        _write(folder / f"{name}.csv", plot.numbers.to_csv(index=False, float_format="%.6g").encode())
+        written.append(f"{name}.csv")
+    else:
+        about["numbers"] = dict(plot.numbers)
+    _describe(folder, name, about, written, run, networks)
+    width = round(plot.figure.get_figwidth() * 110)
+    source = base64.b64encode(image).decode()
+    display(
+        HTML(
+            f'<figure id="{name}" style="margin:1em 0;max-width:{width}px">'
+            f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" width="{width}" '
+            f'style="max-width:100%;height:auto">{_figcaption(caption)}</figure>'
+        )
+    )
+
+
+def table(
+    frame: pd.DataFrame,
+    name: str,
+    *,
+    run: "Run",
+    caption: str,
+    digits: int = 3,
+    networks: Sequence[str] = (),
+    embedded: bool = True,
+) -> None:
+    """Display a table with its caption, and write it as CSV with its description beside it.
+
+    Floats are shown with `digits` decimals and written in full. The index isn't shown.
+    embedded: False where the numbers aren't the embedded benchmark's, such as the paper's.
+    """
+    caption = _caption(caption, run, embedded)
+    folder = run.folder / "report" / "figures"
+    _write(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+    _describe(folder, name, {"kind": "table", "caption": caption}, [f"{name}.csv"], run, networks)
+    shown = frame.copy()
+    for column in shown.columns:
+        if pd.api.types.is_float_dtype(shown[column]):
+            shown[column] = [_number(value, digits) for value in shown[column]]
+    numeric = [i for i, kind in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(kind)]
+    display(HTML(_html_table(shown, name, caption, numeric)))
+
+
+def _html_table(shown: pd.DataFrame, name: str, caption: str, numeric: Sequence[int]) -> str:
+    """Plain HTML: screen readers find the header of a cell, and a wide table scrolls by itself on a phone."""
+    right = {i: ' style="text-align:right"' for i in numeric}
+    head = "".join(f'<th scope="col"{right.get(i, "")}>{html.escape(str(c))}</th>' for i, c in enumerate(shown.columns))
+    rows = "".join(
+        "<tr>" + "".join(f"<td{right.get(i, '')}>{html.escape(str(v))}</td>" for i, v in enumerate(row)) + "</tr>"
+        for row in shown.itertuples(index=False)
+    )
+    return (
+        f'<div id="{name}" style="overflow-x:auto"><table><caption style="caption-side:top;text-align:left">'
+        f"{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    if pd.isna(value):
+        return "–"
+    return f"{value:.1e}" if 0 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
+
+
+def _caption(caption: str, run: "Run", embedded: bool = True) -> str:
+    caption = " ".join(caption.split())
+    if not caption:
+        raise ValueError("a figure or table needs a caption")
+    return f"{caption} {NOTICE}" if run.embedded and embedded else caption
+
+
+def _figcaption(caption: str) -> str:
+    return f'<figcaption style="font-size:90%;margin-top:.4em">{html.escape(caption)}</figcaption>'
+
+
+def _describe(
+    folder: Path, name: str, about: dict[str, Any], written: list[str], run: "Run", networks: Sequence[str]
+) -> None:
+    checkpoints = {
+        one.folder: _hash(path, path.stat().st_mtime_ns)
+        for one in run.networks
+        if one.name in networks
+        for path in [run.train(one)]
+    }
+    about |= {
+        "name": name,
+        "files": written,
+        "run": run.profile.name,
+        "profile": run.profile.hash(),
+        "data": "embedded benchmark" if run.embedded else "folders",
+        "checkpoints": checkpoints,
+    }
+    files.write_json(folder / f"{name}.json", about)
+
+
+@lru_cache(maxsize=64)
+def _hash(path: Path, modified: int) -> str:
+    return files.sha256(path)
+
+
+def _encode(figure: Figure, kind: str) -> bytes:
+    data = io.BytesIO()
+    with styled():
+        if kind == "png":
+            figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
+        else:
+            figure.savefig(data, format=kind, metadata={"Date": None})
+    return data.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,0 +1,224 @@
+"""papermill -> executed notebooks -> one HTML file, figures and results.json; publishing copies the chosen ones."""
+
+import json
+import logging
+import platform
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+import dfnb
+from dfnb import files, page
+from dfnb.errors import UserError
+from dfnb.run import Run
+
+log = logging.getLogger(__name__)
+PACKAGE = Path(__file__).parent
+TITLE = "Deepfake detection from real faces alone"
+VERSIONS = ("torch", "timm", "dlib-bin", "opencv-python-headless", "numpy", "scikit-learn", "av", "warp-lang", "anny")
+
+
+class NotebookError(Exception):
+    """A notebook failed: names the notebook and the cell, and carries the traceback."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the report lies and what it found."""
+
+    html: Path
+    results: pd.DataFrame
+    executed: list[str]  # notebooks run now; the others were current
+
+
+def find_notebooks(folder: Path | None = None) -> list[Path]:
+    """The numbered notebooks, in order: of `folder`, or of the project.
+
+    Raises UserError where there are none.
+    """
+    candidates = [folder] if folder else [Path("notebooks"), PACKAGE.parent / "notebooks"]
+    for candidate in candidates:
+        found = sorted(candidate.glob("[0-9][0-9]_*.ipynb"))
+        if found:
+            return found
+    raise UserError(f"no numbered notebooks in {candidates[0]}: run from the project's folder, or give --notebooks")
+
+
+def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, notebooks: Path | None = None) -> Report:
+    """Build what the run lacks, execute the notebooks that aren't current, and write the HTML and results.json.
+
+    profile, overrides: as they are handed to the notebooks.
+    Raises NotebookError where a notebook fails; the ones before it are kept.
+    """
+    began = time.monotonic()
+    sources = find_notebooks(notebooks)
+    results = run.everything()
+    folder = run.folder / "report"
+    state = files.digest([run.profile.hash(), library_hash(), results.to_dict("records"), run.data_digest()])
+    executed = []
+    for source in sources:
+        target = folder / "notebooks" / source.name
+        stamp = target.with_suffix(".stamp")
+        current = files.digest([source_hash(source), state])
+        if target.exists() and stamp.exists() and stamp.read_text() == current:
+            continue
+        execute(source, target, {"profile": profile, "overrides": dict(overrides or {})})
+        files.write_text(stamp, current)
+        executed.append(source.name)
+    about = (
+        f"Profile {run.profile.name}: {run.profile.description}. {environment()['hardware']}, torch {version('torch')}."
+    )
+    html = folder / "report.html"
+    files.write_text(html, page.build([folder / "notebooks" / source.name for source in sources], TITLE, about))
+    seconds = round(time.monotonic() - began, 1)
+    record = {"profile": run.profile.model_dump(mode="json"), "environment": environment(), "seconds": seconds}
+    record |= {"embedded_benchmark": run.embedded, "results": json.loads(results.to_json(orient="records"))}
+    if executed or not (folder / "results.json").exists():
+        files.write_json(folder / "results.json", record)
+    return Report(html, results, executed)
+
+
+def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
+    """Run one notebook through papermill into `target`, whole or not at all.
+
+    Raises NotebookError naming notebook and cell, with the traceback.
+    """
+    log.info("notebook %s", source.name)
+    with files.replacing(target) as temporary:
+        try:
+            papermill.execute_notebook(
+                source, temporary, parameters=parameters, kernel_name="python3", cwd=Path.cwd(), progress_bar=True
+            )
+        except PapermillExecutionError as error:
+            failed = target.with_suffix(".failed.ipynb")
+            shutil.copyfile(temporary, failed)
+            trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+            raise NotebookError(
+                f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue}\n{trace}\nkept as {failed}"
+            ) from error
+
+
+def source_hash(notebook: Path) -> str:
+    """A hash of a notebook's cells without their outputs."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    return files.digest(
+        [(c.cell_type, c.source) for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    )
+
+
+def library_hash() -> str:
+    """A hash of the library's code, so that a changed figure is drawn again."""
+    return files.digest([files.sha256(path) for path in sorted(PACKAGE.rglob("*.py"))])
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers were made with: versions and hardware."""
+    import torch
+
+    hardware = platform.processor() or platform.machine()
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        model = re.search(r"model name\s*:\s*(.+)", cpu.read_text())
+        hardware = model[1].strip() if model else hardware
+    hardware += f", {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        hardware += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    versions = {name: version(name) for name in VERSIONS}
+    return {"hardware": hardware, "python": platform.python_version(), "dfnb": dfnb.__version__, "versions": versions}
+
+
+def publish(run: Run, report: Report, root: Path) -> list[Path]:
+    """Copy executed notebooks, figures with their numbers, and results into the project; renew the README's table.
+
+    The notebooks lose what papermill added (injected parameters, paths, times) and progress bars.
+    Returns the files written.
+    """
+    folder, written = run.folder / "report", []
+    for source in sorted((folder / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        if source.name.endswith(".failed.ipynb"):
+            continue
+        notebook = clean(nbformat.read(source, as_version=4))
+        with files.replacing(root / "notebooks" / source.name) as temporary:
+            nbformat.write(notebook, temporary)
+        written.append(root / "notebooks" / source.name)
+    for figure in sorted(folder.glob("figures/*")):
+        with files.replacing(root / "figures" / figure.name) as temporary:
+            shutil.copyfile(figure, temporary)
+        written.append(root / "figures" / figure.name)
+    with files.replacing(root / "figures" / "results.json") as temporary:
+        shutil.copyfile(folder / "results.json", temporary)
+    with files.replacing(root / "figures" / "results.csv") as temporary:
+        report.results.to_csv(temporary, index=False)
+    readme = root / "README.md"
+    files.write_text(readme, with_results(readme.read_text(encoding="utf-8"), root / "figures"))
+    return [*written, root / "figures" / "results.json", root / "figures" / "results.csv", readme]
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Without what papermill added and without what was printed on standard error."""
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
+    notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            widget = "application/vnd.jupyter.widget-view+json"
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and widget not in o.get("data", {})]
+    return notebook
+
+
+NAMES = {
+    "plain": "plain backbone (SBI's baseline)",
+    "network1": "network1",
+    "network2": "network2",
+    "proposed": "proposed",
+}
+
+
+def result_table(results: pd.DataFrame) -> str:
+    """The README's table in Markdown: video AUC with its interval, a row a network, a column a set."""
+    video = results[(results["level"] == "video") & results["size_rule"]]
+    columns = list(dict.fromkeys(video["dataset"]))
+    lines = ["| network | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for (network, seed), rows in video.groupby(["network", "seed"], sort=False):
+        variant, head = network.rsplit("-", 1)
+        name = NAMES[variant] + (" + ArcFace" if head == "arcface" else "")
+        name += f", seed {seed}" if results["seed"].nunique() > 1 else ""
+        cells = {r.dataset: f"{r.auc:.3f} ({r.low:.3f} to {r.high:.3f})" for r in rows.itertuples()}
+        lines.append(f"| {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")
+    return "\n".join(lines)
+
+
+def with_results(readme: str, figures: Path) -> str:
+    """The README with the part between its two markers renewed from figures/results.csv and results.json."""
+    start, end = "<!-- results: written by `dfnb report --publish` -->", "<!-- end of results -->"
+    if start not in readme or end not in readme:
+        raise UserError(f"README.md: the markers {start!r} and {end!r} are missing, so there's no place for the table")
+    record = json.loads((figures / "results.json").read_text())
+    results = pd.read_csv(figures / "results.csv")
+    recipe, where = record["profile"]["train"], record["environment"]
+    minutes = record["seconds"] / 60
+    note = (
+        f"ROC AUC by video with its 95 % interval (DeLong). Profile `{record['profile']['name']}`, seed"
+        f" {', '.join(map(str, recipe['seeds']))}, {where['hardware']}, torch {where['versions']['torch']};"
+        f" the whole report took {minutes:.0f} minutes."
+    )
+    if record["embedded_benchmark"]:
+        note += (
+            " **These are numbers of the embedded benchmark: rendered heads, no real people."
+            " They can't be compared with published ones.**"
+        )
+    before, rest = readme.split(start)
+    return f"{before}{start}\n{result_table(results)}\n\n{note}\n{end}{rest.split(end, 1)[1]}"
