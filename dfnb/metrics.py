@@ -223,9 +223,9 @@ def frame_scores(table: pd.DataFrame, rule: bool = True) -> pd.DataFrame:
     frame = [*_video_key(table), "frame"]
     if rule:
         area = (table["x1"] - table["x0"]) * (table["y1"] - table["y0"])
-        largest = area.groupby([table[name] for name in frame]).transform("max")
+        largest = area.groupby([table[name] for name in frame], dropna=False).transform("max")
         table = table[area >= 0.5 * largest]
-    faces = table.groupby(frame, sort=True, observed=True)
+    faces = table.groupby(frame, sort=True, observed=True, dropna=False)
     about = {name: (name, "first") for name in ("label", "method", "group")}
     result = faces.agg(**about, score=("score", "max"), faces=("score", "size")).reset_index()
     split = [name for name in ("split",) if name in result]
@@ -242,7 +242,7 @@ def video_scores(table: pd.DataFrame, rule: bool = True, clips: pd.DataFrame | N
     """
     frames = frame_scores(table, rule)
     key, about = _video_key(table), ["label", "method", "group"]
-    videos = frames.groupby(key, sort=True, observed=True)
+    videos = frames.groupby(key, sort=True, observed=True, dropna=False)
     unequal = (videos[about].nunique(dropna=False) > 1).any(axis=1)
     if unequal.any():
         raise ValueError(f"{unequal.index[unequal][0]}: one video with two labels, methods or groups")
