@@ -116,10 +116,8 @@ def prepare(profile: ProfileOption = "demo", settings: SetOption = None) -> None
 @app.command(rich_help_panel="Steps of the report")
 def train(
     profile: ProfileOption = "demo",
-    variant: Annotated[
-        Literal["plain", "network1", "network2", "proposed"] | None, typer.Option(help="one network")
-    ] = None,
-    head: Annotated[Literal["linear", "arcface"] | None, typer.Option(help="its head")] = None,
+    variant: Annotated[profiles.Variant | None, typer.Option(help="one network")] = None,
+    head: Annotated[profiles.Head | None, typer.Option(help="its head")] = None,
     settings: SetOption = None,
 ) -> None:
     """Train the profile's networks, or those of one variant and head; alone, under `accelerate launch` or torchrun.

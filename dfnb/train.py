@@ -96,10 +96,10 @@ def losses(net: nn.Module, images: Tensor, target: Tensor, masks: Tensor, attent
     """Cross-entropy (paper, equation 4) plus the attention map's distance to the face mask (section 3-3).
 
     images: (B, 3, S, S); target: (B,) int64, 1 is fake; masks: (B, 1, S, S) in 0..1, from dlib's landmarks.
-    Both losses are taken in float32.
+    Both losses are taken in float32 or wider: the network hands out its logits so.
     """
     output = net(images, target)
-    classes = F.cross_entropy(output.logits.float(), target)
+    classes = F.cross_entropy(output.logits, target)
     taught = classes.new_zeros(())
     if output.attention_logits is not None and attention_weight > 0:
         taught = attention.attention_loss(output.attention_logits, masks)
@@ -306,7 +306,7 @@ def validate(net: nn.Module, pairs: PairDataset, recipe: Train, accelerator: Acc
         real, fake, mask = torch.utils.data.default_collate([pairs[item] for item in chosen[start : start + size]])
         images, target, _ = as_batch(real, fake, mask, accelerator.device)
         with accelerator.autocast():
-            logits = net(images).logits.float()
+            logits = net(images).logits
         total += F.cross_entropy(logits, target, reduction="sum").item()
         scores.append(logits.softmax(1)[:, 1].cpu())
         labels.append(target.cpu())

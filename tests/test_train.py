@@ -1,0 +1,223 @@
+"""The loop: schedule and SAM against their formulas, resuming bit for bit, sharing among processes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from dfnb import network, profile, resume, train
+from dfnb.errors import UserError
+from dfnb.profile import Train
+
+SGD = {"optimizer": "sgd", "schedule": "constant_then_linear", "epochs": 100}
+
+
+class DrawnFaces:
+    """A few drawn faces in memory, as a face store gives them: enough texture and a face's landmarks."""
+
+    def __init__(self, count: int, seed: int, interrupt_at: int | None = None) -> None:
+        rng = np.random.default_rng(seed)
+        angle = np.linspace(0.1 * np.pi, 0.9 * np.pi, 17)
+        jaw = np.stack([60 - 40 * np.cos(angle), 55 + 45 * np.sin(angle)], 1)
+        rest = rng.uniform([35, 45], [85, 85], (51, 2))
+        rest[:10] = np.stack([np.linspace(25, 95, 10), np.full(10, 42.0)], 1)  # the brows
+        points = np.concatenate([jaw, rest]).astype(np.float32)
+        smooth = rng.uniform(40, 215, (count, 15, 15, 3)).repeat(8, 1).repeat(8, 2)
+        noise = rng.normal(0, 12, smooth.shape)
+        self.images = np.clip(smooth + noise, 0, 255).astype(np.uint8)
+        self.faces = [
+            SimpleNamespace(rgb=image, landmarks=points, box=(18.0, 18.0, 102.0, 102.0)) for image in self.images
+        ]
+        row = {
+            "path": "drawn",
+            "dataset": "drawn",
+            "label": "real",
+            "method": "drawn",
+            "group": "g",
+            "frame": 0,
+            "face": 0,
+        }
+        self.manifest = pd.DataFrame([{**row, "video": str(k)} for k in range(count)])
+        self.digest = f"drawn-{count}-{seed}"
+        self.interrupt_at, self.reads = interrupt_at, 0
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, index: int) -> SimpleNamespace:
+        self.reads += 1
+        if self.reads == self.interrupt_at:
+            raise KeyboardInterrupt
+        return self.faces[index]
+
+
+@pytest.fixture
+def tiny() -> profile.Profile:
+    changes = {
+        "model.size": 64, "model.pretrained": False, "train.steps": 6, "train.batch": 4, "train.report_every": 2,
+        "train.optimizer": "sam", "train.schedule": "constant_then_linear", "train.workers": 0,
+        "train.validation_pairs": 4,
+    }  # fmt: skip
+    return profile.load("smoke", changes)
+
+
+def test_the_constant_then_linear_rate_is_the_recipes():
+    recipe = Train(**SGD, lr=1e-3, decay_from=0.75)
+    rates = [train.learning_rate(step, 400, recipe) for step in range(400)]
+    assert set(rates[:301]) == {1e-3}
+    np.testing.assert_allclose(rates[300:], 1e-3 * (400 - np.arange(300, 400)) / 100, rtol=1e-12)
+
+
+def test_the_one_cycle_rate_rises_to_its_peak_once_and_falls_to_nothing():
+    recipe = Train(optimizer="adamw", schedule="one_cycle", steps=300, lr=2e-3)
+    rates = np.array([train.learning_rate(step, 300, recipe) for step in range(300)])
+    assert rates.max() == pytest.approx(2e-3)
+    peak = int(rates.argmax())
+    assert np.all(np.diff(rates[: peak + 1]) > 0)
+    assert np.all(np.diff(rates[60:]) < 0)
+    assert rates[-1] < 1e-6 * 2
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_sam_step_is_the_papers_formula(momentum, accelerator):
+    """Foret et al. 2021, algorithm 1: the gradient at w + rho g / |g|, applied at w."""
+    torch.manual_seed(0)
+    net = Quadratic().double()
+    batch = (torch.randn(6, 3, 1, 1).double(), torch.tensor([0, 0, 0, 1, 1, 1]), torch.zeros(6, 1, 1, 1).double())
+    recipe = Train(**{**SGD, "optimizer": "sam"}, momentum=momentum, rho=0.3)
+    optimizer = train.make_optimizer(net, recipe)
+    weight, velocity = net.weight.detach().clone(), torch.zeros(3, 2).double()
+    for _ in range(3):
+        train.optimise(net, optimizer, accelerator, batch, 0.1, recipe)
+        gradient = gradient_at(weight, batch)
+        perturbed = gradient_at(weight + 0.3 * gradient / gradient.norm(), batch)
+        velocity = momentum * velocity + perturbed
+        weight = weight - 0.1 * velocity
+        torch.testing.assert_close(net.weight.detach(), weight, rtol=1e-9, atol=1e-9)
+
+
+class Quadratic(nn.Module):
+    """A linear classifier with the network's interface."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 2))
+
+    def forward(self, images: torch.Tensor, target: torch.Tensor | None = None) -> network.Output:
+        x = images.flatten(1)
+        return network.Output(x @ self.weight, None, x, None)
+
+
+def gradient_at(weight: torch.Tensor, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Gradient of the mean cross-entropy in closed form: x^T (softmax - onehot) / B."""
+    x, target = batch[0].flatten(1), batch[1]
+    probability = (x @ weight).softmax(1)
+    return x.T @ (probability - nn.functional.one_hot(target, 2)) / len(x)
+
+
+@pytest.fixture
+def accelerator():
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=True)
+
+
+def test_sams_second_pass_leaves_the_running_statistics_alone():
+    norm = nn.BatchNorm1d(4)
+    with train.frozen_statistics(norm):
+        norm(torch.randn(8, 4) + 3)
+    torch.testing.assert_close(norm.running_mean, torch.zeros(4))
+    norm(torch.randn(8, 4) + 3)
+    assert (norm.running_mean > 0.1).all()
+
+
+def test_processes_share_every_batch_and_together_see_the_same_pairs():
+    alone = list(train.batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=1, process_index=0)))
+    for world in (2, 4):
+        shares = [
+            list(train.batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=world, process_index=rank)))
+            for rank in range(world)
+        ]
+        for step, batch in enumerate(alone):
+            assert sorted(pair for share in shares for pair in share[step]) == sorted(batch)
+            assert {len(share[step]) for share in shares} == {4 // world}
+    with pytest.raises(UserError, match=r"train\.batch = 4"):
+        next(train.batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=3, process_index=0)))
+
+
+def test_a_resumed_stream_of_batches_is_the_rest_of_the_whole():
+    one = SimpleNamespace(num_processes=1, process_index=0)
+    whole = list(train.batches(10, 4, 0, 0, 9, one))
+    assert list(train.batches(10, 4, 0, 5, 9, one)) == whole[5:]
+
+
+def test_an_interrupted_training_ends_in_the_very_same_weights(tiny, tmp_path):
+    whole = train.fit(tiny, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), tmp_path / "whole")
+    for moment in (11, 10):  # faces read: in the third batch, and going on from the second, in the fifth
+        with pytest.raises(KeyboardInterrupt):
+            train.fit(
+                tiny,
+                "proposed",
+                "arcface",
+                0,
+                DrawnFaces(8, 0, interrupt_at=moment + 4),
+                DrawnFaces(4, 1),
+                tmp_path / "cut",
+            )
+    assert (tmp_path / "cut" / "state.safetensors").exists()
+    cut = train.fit(tiny, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), tmp_path / "cut")
+    expected, resumed = network.load(whole).state_dict(), network.load(cut).state_dict()
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+    columns = ["step", "lr", "loss", "validation_loss", "validation_auc"]
+    pd.testing.assert_frame_equal(*(pd.read_csv(path.parent / "history.csv")[columns] for path in (whole, cut)))
+    assert not (tmp_path / "cut" / "state.safetensors").exists()
+
+
+def test_a_finished_training_is_reused_until_its_settings_or_data_change(tiny, tmp_path):
+    quick = tiny.model_copy(update={"train": tiny.train.model_copy(update={"steps": 1, "optimizer": "adamw"})})
+    faces, held_out = DrawnFaces(8, 0), DrawnFaces(4, 1)
+    first = train.fit(quick, "network1", "linear", 0, faces, held_out, tmp_path)
+    before = first.stat().st_mtime_ns
+    reads = faces.reads
+    assert train.fit(quick, "network1", "linear", 0, faces, held_out, tmp_path) == first
+    assert (first.stat().st_mtime_ns, faces.reads) == (before, reads)
+    train.fit(quick, "network1", "linear", 0, DrawnFaces(9, 0), held_out, tmp_path)
+    assert first.stat().st_mtime_ns != before
+
+
+def test_the_training_key_follows_what_decides_the_weights_and_nothing_else(tiny):
+    def key(overrides=None, head="linear", faces=None):
+        loaded = profile.load("smoke", overrides)
+        return train.training_key(loaded, "proposed", head, 0, faces or DrawnFaces(8, 0), DrawnFaces(4, 1))
+
+    assert key() == key({"train.workers": 2}) == key({"arcface.margin": 0.3}) == key({"jobs": 1})
+    different = [
+        key(),
+        key(head="arcface"),
+        key({"train.lr": 0.5}),
+        key({"model.size": 96}),
+        key(faces=DrawnFaces(8, 3)),
+    ]
+    assert len(set(different)) == 5
+
+
+def test_too_few_faces_are_named():
+    with pytest.raises(UserError, match=r"3 training faces are fewer than train\.batch = 16"):
+        train.plan(Train(**SGD), 3)
+
+
+def test_a_damaged_resume_file_is_named(tmp_path):
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(b"not tensors")
+    net = nn.Linear(2, 2)
+    with pytest.raises(UserError, match=r"state\.safetensors: damaged"):
+        resume.restore(path, "key", net, torch.optim.SGD(net.parameters(), lr=0.1))
+
+
+def test_a_training_that_diverges_is_named(tiny, tmp_path):
+    wild = tiny.model_copy(update={"train": tiny.train.model_copy(update={"lr": 1e30, "optimizer": "sgd"})})
+    with pytest.raises(UserError, match=r"lower train\.lr"):
+        train.fit(wild, "network1", "linear", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), tmp_path)
