@@ -24,8 +24,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dfnb.errors import UserError
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 50_000_000  # of one frame; 8K video has 33 million
 MAX_SECONDS = 4 * 3600
 MAX_FRAMES = 2_000_000

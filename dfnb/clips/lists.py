@@ -1,0 +1,147 @@
+"""What the catalogues share: reading lists that strangers wrote, finding files, and putting the table together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from dfnb.errors import UserError
+
+COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
+VIDEO_SUFFIXES = frozenset(".mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .ts .flv .wmv .3gp".split())
+IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .webp .tif .tiff".split())
+MARKER = "EMBEDDED_BENCHMARK.json"
+_MAX_LIST = 256 << 20  # bytes
+
+
+def folder(root: str | Path, *nested: str) -> Path:
+    """`root`, or its subfolder of one of the names that releases unpack to. Raises UserError where there is none."""
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; give the root of the set")
+    return next((root / name for name in nested if (root / name).is_dir()), root)
+
+
+def is_embedded(root: Path) -> bool:
+    """Whether this is the embedded benchmark: its marker lies in the root or up to two levels above."""
+    root = root.resolve()
+    return any((at / MARKER).is_file() for at in (root, *list(root.parents)[:2]))
+
+
+def text(file: Path) -> str:
+    """A list file's text, any byte-order mark removed and line ends made plain. Raises UserError."""
+    try:
+        if file.stat().st_size > _MAX_LIST:
+            raise UserError(f"{file}: larger than {_MAX_LIST >> 20} MiB, so not a list of videos")
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{file}: can't be read ({error.strerror})") from None
+
+
+def lines(file: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a list that aren't blank, with their numbers from 1."""
+    for number, line in enumerate(text(file).split("\n"), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def read_json(file: Path) -> Any:
+    """A JSON file's value; a key that comes twice is an error, since the first would silently go. Raises UserError."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in seen:
+                raise UserError(f"{file}: {key!r} is listed twice")
+            seen[key] = value
+        return seen
+
+    try:
+        return json.loads(text(file), object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{file} line {error.lineno}: not JSON ({error.msg})") from None
+    except RecursionError:
+        raise UserError(f"{file}: not a list of videos (nested too deep)") from None
+
+
+def inside(name: Any, where: str) -> PurePosixPath:
+    """A path from a list, known to stay inside its root. where: file and line, for the error."""
+    if not isinstance(name, str) or not name.strip() or "\0" in name:
+        raise UserError(f"{where}: {name!r} is not a file name")
+    path = PurePosixPath(name.strip().replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        raise UserError(f"{where}: {name!r} leads out of the set's folder")
+    return path
+
+
+def media(at: Path) -> dict[str, Path]:
+    """The videos directly in a folder by their stem, sorted; none where the folder isn't there."""
+    found: dict[str, Path] = {}
+    if not at.is_dir():
+        return found
+    for file in sorted(at.iterdir()):
+        if file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith("."):
+            if file.stem in found:
+                raise UserError(f"{file}: {found[file.stem].name} is there too; keep one of the two")
+            found[file.stem] = file
+    return found
+
+
+def videos(at: Path) -> tuple[Path, dict[str, Path]]:
+    """The folder that holds a part's videos, `at/videos` or `at`, and the videos in it by stem."""
+    at = at / "videos" if (at / "videos").is_dir() else at
+    return at, media(at)
+
+
+def row(path: Path, dataset: str, method: str, label: str, group: str, split: str) -> dict[str, str]:
+    """A row of a catalogue."""
+    video = f"{method}/{path.stem}"
+    return dict(zip(COLUMNS, (str(path), dataset, video, label, method, group, split), strict=True))
+
+
+def part(dataset: str, split: str, label: str, method: str, found: int, missing: list[str], expected: int | None):
+    """What a catalogue says of one method: how many videos it should have, and whether it is whole."""
+    subset = bool(missing) or (expected is not None and found != expected)
+    keys = ("dataset", "split", "label", "method", "expected", "found", "missing", "subset")
+    return dict(zip(keys, (dataset, split, label, method, expected, found, missing, subset), strict=True))
+
+
+def catalogue(rows: Iterable[dict[str, str]], sets: list[dict[str, Any]], empty: str) -> pd.DataFrame:
+    """The table with its attrs. Raises UserError with the text `empty` where there is no row."""
+    table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(object)
+    if table.empty:
+        raise UserError(empty)
+    table.attrs.update(_summary(sets))
+    return table
+
+
+def _summary(sets: list[dict[str, Any]]) -> dict[str, Any]:
+    known = [one["expected"] for one in sets]
+    return {
+        "expected": sum(known) if known and None not in known else None,
+        "missing": [name for one in sets for name in one["missing"]],
+        "subset": any(one["subset"] for one in sets),
+        "sets": sets,
+    }
+
+
+def join(*catalogues: pd.DataFrame) -> pd.DataFrame:
+    """Several catalogues as one, attrs included (pandas' concat drops them)."""
+    table = pd.concat(catalogues, ignore_index=True)
+    table.attrs = _summary([one for each in catalogues for one in each.attrs.get("sets", [])])
+    return table
+
+
+def title(clips: pd.DataFrame) -> str:
+    """The set's name as figures and tables print it: "Celeb-DF-v2", or "Celeb-DF-v2 (subset: 100 of 518)"."""
+    name = " + ".join(dict.fromkeys(clips["dataset"]))
+    if not clips.attrs.get("subset"):
+        return name
+    expected = clips.attrs.get("expected")
+    return f"{name} (subset: {len(clips)} of {expected})" if expected else f"{name} (subset)"
