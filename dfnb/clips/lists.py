@@ -12,8 +12,10 @@ import pandas as pd
 from dfnb.errors import UserError
 
 COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
-VIDEO_SUFFIXES = frozenset(".mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .ts .flv .wmv .3gp".split())
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .webp .tif .tiff".split())
+VIDEO_SUFFIXES = frozenset(
+    [".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp"]
+)
+IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"])
 MARKER = "EMBEDDED_BENCHMARK.json"
 _MAX_LIST = 256 << 20  # bytes
 
@@ -75,6 +77,8 @@ def inside(name: Any, where: str) -> PurePosixPath:
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UserError(f"{where}: {name!r} is not a file name")
     path = PurePosixPath(name.strip().replace("\\", "/"))
+    if not path.parts:
+        raise UserError(f"{where}: {name!r} is not a file name")
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise UserError(f"{where}: {name!r} leads out of the set's folder")
     return path
