@@ -69,7 +69,7 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     for source in sources:
         target = folder / "notebooks" / source.name
         stamp = target.with_suffix(".stamp")
-        current = files.digest([source_hash(source), state])
+        current = files.digest([source_hash_of(nbformat.read(source, as_version=4)), state])
         if target.exists() and stamp.exists() and stamp.read_text() == current:
             continue
         execute(source, target, {"profile": profile, "overrides": dict(overrides or {})})
@@ -97,23 +97,26 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     with files.replacing(target) as temporary:
         try:
             papermill.execute_notebook(
-                source, temporary, parameters=parameters, kernel_name="python3", cwd=Path.cwd(), progress_bar=True
+                source,
+                temporary,
+                parameters=parameters,
+                kernel_name="python3",
+                language="python",
+                cwd=Path.cwd(),
             )
         except PapermillExecutionError as error:
             failed = target.with_suffix(".failed.ipynb")
             shutil.copyfile(temporary, failed)
             trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
             raise NotebookError(
-                f"{source.name}, cell {error.cell_index}: {error.ename}: {error.evalue}\n{trace}\nkept as {failed}"
+                f"{source.name}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}\n{trace}\nkept as {failed}"
             ) from error
 
 
-def source_hash(notebook: Path) -> str:
+def source_hash_of(notebook: nbformat.NotebookNode) -> str:
     """A hash of a notebook's cells without their outputs."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    return files.digest(
-        [(c.cell_type, c.source) for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    )
+    cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    return files.digest([(cell.cell_type, cell.source) for cell in cells])
 
 
 def library_hash() -> str:
