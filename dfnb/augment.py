@@ -1,12 +1,11 @@
 """Changes of an image that self-blending and training draw: colour, frequency, JPEG, mirroring.
 
 Every function takes and returns (H, W, 3) uint8 RGB and never writes to its input. Levels are those of uint8, 0..255.
-Pointwise changes go through look-up tables of 256 entries; hue, saturation and value through OpenCV's HSV with the hue
-on 0..255 instead of 0..359 degrees.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,17 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-
-_LEVELS = np.arange(256, dtype=np.float32)
-_DEGREES = 256.0 / 360.0  # one degree of hue in OpenCV's full-range units
+Window = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels, ends excluded
 
 
 @dataclass(frozen=True)
 class Colour:
-    """One colour change, applied in the order of the fields; all zero changes nothing.
+    """One colour change, in the order of the fields; all zero changes nothing.
 
     rgb: levels added to red, green and blue.
-    hue: degrees; saturation, value: levels (of OpenCV's HSV, 0..255).
+    hue: degrees of rotation about the grey axis; saturation, value: gain - 1 of the distance to grey, and of all.
     brightness: share of the full range, added; contrast: gain - 1, about level 127.5.
     """
 
@@ -35,19 +32,44 @@ class Colour:
     brightness: float = 0.0
     contrast: float = 0.0
 
+    def matrix(self) -> NDArray[np.float64]:
+        """The change as one affine map of RGB levels: (3, 4), levels' = matrix[:, :3] @ levels + matrix[:, 3].
+
+        Hue, saturation and value are linear here and not OpenCV's HSV: 8-bit HSV merges colours, a trace that no
+        manipulation leaves, and takes ten times as long. Value is the same in both; hue and saturation agree within
+        a few levels for small changes.
+        """
+        angle = math.radians(self.hue)
+        cos, along, side = math.cos(angle), (1.0 - math.cos(angle)) / 3.0, math.sin(angle) / math.sqrt(3.0)
+        turn = np.array(
+            [
+                [cos + along, along - side, along + side],
+                [along + side, cos + along, along - side],
+                [along - side, along + side, cos + along],
+            ]
+        )  # Rodrigues' formula about (1, 1, 1) / sqrt(3); its rows sum to 1, so grey stays grey
+        grey = np.full((3, 3), 1.0 / 3.0)
+        tint = (1.0 + self.saturation) * (turn - grey) + grey
+        tint = (1.0 + self.contrast) * (1.0 + self.value) * tint
+        offset = tint @ np.asarray(self.rgb) + 127.5 * -self.contrast + 255.0 * self.brightness
+        return np.column_stack([tint, offset])
+
+
+_UNCHANGED = Colour()
+
 
 @dataclass(frozen=True)
 class ColourRange:
     """How far colours change: each amount is uniform between minus and plus the named one.
 
-    rgb_shift, saturation, value: levels; hue: degrees; brightness, contrast: shares (see `Colour`). The three
-    probabilities decide whether RGB, HSV, and brightness with contrast are changed at all.
+    rgb_shift: levels; hue: degrees; the others: shares (see `Colour`). The three probabilities decide whether RGB, HSV,
+    and brightness with contrast are changed at all.
     """
 
     rgb_shift: float = 20.0
     hue: float = 4.0
-    saturation: float = 10.0
-    value: float = 10.0
+    saturation: float = 0.08
+    value: float = 0.05
     brightness: float = 0.1
     contrast: float = 0.1
     rgb_probability: float = 0.3
@@ -72,40 +94,16 @@ class ColourRange:
 
 
 def recolour(rgb: Image, colour: Colour) -> Image:
-    """Apply a colour change. Returns a new (H, W, 3) uint8, or the input itself where nothing changes.
+    """Apply a colour change: a new (H, W, 3) uint8, rounded and clipped once; the input itself where nothing changes.
 
-    Each step is rounded to whole levels and clipped to 0..255 (the hue wraps), except that neighbouring steps
-    without HSV between them are rounded once. HSV amounts are rounded to whole units first, and skipped where all
-    are zero.
+    OpenCV works in fixed point here: a level may differ by 1 from the exact one.
     """
-    shift = np.asarray(colour.rgb, np.float32)
-    hsv = [round(colour.hue * _DEGREES), round(colour.saturation), round(colour.value)]
-    table: NDArray[np.float32] | None = None  # (256, 3) or (256, 1) levels, not yet applied
-    if shift.any():
-        table = _LEVELS[:, None] + shift
-    if any(hsv):
-        if table is not None:
-            rgb = _look_up(rgb, table)
-            table = None
-        rgb = _shift_hsv(rgb, *hsv)
-    if colour.brightness or colour.contrast:
-        table = _LEVELS[:, None] if table is None else np.clip(table, 0, 255)
-        table = (table - 127.5) * (1.0 + colour.contrast) + (127.5 + 255.0 * colour.brightness)
-    return rgb if table is None else _look_up(rgb, table)
-
-
-def _look_up(rgb: Image, table: NDArray[np.floating]) -> Image:
-    levels = np.clip(np.rint(table), 0, 255).astype(np.uint8)  # (256, 1 or 3)
-    return cv2.LUT(rgb, levels[None])
-
-
-def _shift_hsv(rgb: Image, hue: int, saturation: int, value: int) -> Image:
-    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV_FULL)
-    steps = np.array([hue, saturation, value], np.int32)
-    table = np.arange(256, dtype=np.int32)[:, None] + steps  # (256, 3)
-    table[:, 0] %= 256
-    table = np.clip(table, 0, 255).astype(np.uint8)
-    return cv2.cvtColor(cv2.LUT(hsv, table[None]), cv2.COLOR_HSV2RGB_FULL)
+    if colour == _UNCHANGED:
+        return rgb
+    matrix = colour.matrix()
+    # OpenCV takes a diagonal matrix down a path 20 times as slow; so small an entry is lost in its fixed point
+    matrix[0, 1] += 1e-5
+    return cv2.transform(rgb, matrix.astype(np.float32))
 
 
 def downscale(rgb: Image, factor: int) -> Image:
@@ -152,7 +150,7 @@ MIRROR: NDArray[np.int64] = np.array(
 
 
 def mirror(rgb: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Left and right swapped: image (H, W, 3) uint8 and landmarks (68, 2) pixels, renumbered to the iBUG order again."""
+    """Left and right swapped: image (H, W, 3) uint8 and landmarks (68, 2) pixels, in iBUG order again."""
     turned = np.asarray(landmarks, np.float32)[MIRROR]
     turned[:, 0] = rgb.shape[1] - 1 - turned[:, 0]
     return cv2.flip(rgb, 1), turned
@@ -166,8 +164,40 @@ class Photometric:
     """
 
     colour: ColourRange = ColourRange(
-        rgb_shift=20.0, hue=10.0, saturation=30.0, value=20.0, brightness=0.2, contrast=0.2,
+        rgb_shift=20.0, hue=10.0, saturation=0.25, value=0.1, brightness=0.2, contrast=0.2,
         rgb_probability=0.3, hsv_probability=0.3, brightness_probability=0.3,
     )  # fmt: skip
     jpeg_probability: float = 0.5
     quality: tuple[int, int] = (40, 100)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Colour, int | None]:
+        """Draw a colour change and a JPEG quality (None: no JPEG). 11 uniform numbers and 2 more."""
+        colour = self.colour.draw(rng)
+        decide, which = rng.random(2)
+        low, high = self.quality
+        return colour, low + int(which * (high - low + 1)) if decide < self.jpeg_probability else None
+
+
+def augment_pair(real: Image, fake: Image, window: Window, colour: Colour, quality: int | None) -> tuple[Image, Image]:
+    """One colour change and one JPEG compression for both images of a pair, in that order.
+
+    window: outside of it the two are equal, so the fake is worked on only there (and on the JPEG blocks around it). To
+    the bit the same as `jpeg(recolour(image))` of each.
+    """
+    x0, y0, x1, y1 = window
+    if colour != _UNCHANGED:
+        part = recolour(np.ascontiguousarray(fake[y0:y1, x0:x1]), colour)
+        real = recolour(real, colour)
+        fake = real.copy()
+        fake[y0:y1, x0:x1] = part
+    if quality is not None:
+        height, width = real.shape[:2]
+        # a block of 4:2:0 JPEG is 16 px; its colours are smoothed with the next block's
+        x0, y0, x1, y1 = x0 // 16 * 16, y0 // 16 * 16, min(-(-x1 // 16) * 16, width), min(-(-y1 // 16) * 16, height)
+        ox0, oy0, ox1, oy1 = max(x0 - 16, 0), max(y0 - 16, 0), min(x1 + 16, width), min(y1 + 16, height)
+        lx0, ly0, lx1, ly1 = max(ox0 - 16, 0), max(oy0 - 16, 0), min(ox1 + 16, width), min(oy1 + 16, height)
+        part = jpeg(fake[ly0:ly1, lx0:lx1], quality)
+        real = jpeg(real, quality)
+        fake = real.copy()
+        fake[oy0:oy1, ox0:ox1] = part[oy0 - ly0 : oy1 - ly0, ox0 - lx0 : ox1 - lx0]
+    return real, fake

@@ -19,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfnb import augment, faces, hulls
-from dfnb.augment import Colour
+from dfnb.augment import Colour, Window
 from dfnb.errors import UserError
 
 Image = NDArray[np.uint8]
-Window = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels, ends excluded
 
 _THINNEST = 2.0  # pixels: a narrower hull has no inside
 _SLENDEREST = 1 / 20  # width to length: a flatter hull is a line
@@ -110,49 +109,50 @@ def change(rgb: Image, draw: Draw) -> Image:
 def blend(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> SelfBlend:
     """Carry out a draw: fake = m * source + (1 - m) * target, real = target, with m the mask times the ratio.
 
-    Only pixels under the mask are worked on (all of them where the target changes), so a part hull costs little.
     Where m is 0 the fake equals the real to the bit. A part hull that is thinner than 2 px or not in the picture (a
     mouth below its edge) gives way to the whole face.
     rgb: (H, W, 3) uint8; landmarks: (68, 2) pixels, some may lie outside. Returns new arrays.
     Raises UserError where the whole face is too thin or not in the picture.
     """
+    return blend_within(rgb, landmarks, draw)[0]
+
+
+def blend_within(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> tuple[SelfBlend, Window]:
+    """As `blend`, and the window outside of which the mask is 0.
+
+    Only pixels in the window are worked on (all of them where the target changes), so a part hull costs little.
+    """
     rgb = np.ascontiguousarray(rgb)
     work = _prepare(rgb, landmarks, draw)
-    x0, y0, x1, y1 = window = work.window
+    x0, y0, x1, y1 = work.window
     if draw.changed == "target":
         target = change(rgb, draw)
-        source = _move(rgb, work, window)
+        source = _move(rgb, work, work.window)
     else:
         target = rgb
-        source = _changed_and_moved(rgb, work, window, draw)
-    part = work.mask if draw.ratio == 1 else work.mask * np.float32(draw.ratio)
+        source = _changed_and_moved(rgb, work, draw)
+    part = work.mask * np.float32(draw.ratio)
     real = target.copy() if target is rgb else target
     fake = target.copy()
     fake[y0:y1, x0:x1] = cv2.blendLinear(source, target[y0:y1, x0:x1], part, 1.0 - part)
-    mask = np.zeros(rgb.shape[:2], np.float32)
-    mask[y0:y1, x0:x1] = part
-    return SelfBlend(real, fake, mask)
+    return SelfBlend(real, fake, _canvas(part, work.window, rgb.shape)), work.window
 
 
 def explain(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Steps:
     """Carry out a draw and keep every step; arguments and errors as for `blend`, whose result it holds."""
     rgb = np.ascontiguousarray(rgb)
     work = _prepare(rgb, landmarks, draw)
-    done = blend(rgb, landmarks, draw)
     changed = change(rgb, draw)
     source, target = (changed, rgb) if draw.changed == "source" else (rgb, changed)
-    everything = (0, 0, rgb.shape[1], rgb.shape[0])
-    softened = np.zeros(rgb.shape[:2], np.float32)
-    x0, y0, x1, y1 = work.window
-    softened[y0:y1, x0:x1] = work.mask
+    done = blend(rgb, landmarks, draw)
     return Steps(
         draw=draw,
         hull=faces.fill(work.hull, rgb.shape),
         source=source,
         target=target,
-        warped=_move(source, work, everything),
-        deformed=_place(work.deformed, work, everything),
-        softened=softened,
+        warped=_move(source, work, (0, 0, rgb.shape[1], rgb.shape[0])),
+        deformed=_canvas(work.deformed.at_full_size(), work.deformed.window, rgb.shape),
+        softened=_canvas(work.mask, work.window, rgb.shape),
         mask=done.mask,
         real=done.real,
         fake=done.fake,
@@ -160,12 +160,12 @@ def explain(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Steps:
 
 
 class _Work(NamedTuple):
-    """A draw's geometry on one image. Target pixel p shows source pixel a * p + b; `mask` covers `window`, without ratio."""
+    """A draw's geometry on one image. Target pixel p shows source pixel a * p + b; `mask` (h, w) covers `window`."""
 
-    hull: NDArray[np.float32]
-    deformed: hulls.SoftMask
     a: float
     b: NDArray[np.float64]
+    hull: NDArray[np.float32]
+    deformed: hulls.SoftMask
     window: Window
     mask: NDArray[np.float32]
 
@@ -178,58 +178,52 @@ def _prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> _Work:
         raise ValueError(f"landmarks must be (68, 2), not {landmarks.shape}")
     if not np.isfinite(landmarks).all():
         raise UserError("a face's landmarks are not all finite numbers; prepare the face anew, or leave it out")
-    bx0, by0, bx1, by1 = faces.box(landmarks)
-    centre = np.array([bx0 + bx1, by0 + by1]) / 2
-    move = np.array([draw.shift[0] * (bx1 - bx0), draw.shift[1] * (by1 - by0)])
+    face = faces.hull_with_forehead(landmarks)
+    low, high = face.min(0), face.max(0)
     a = 1.0 / draw.scale
-    b = centre - a * (centre + move)
-    for kind, forehead in dict.fromkeys([(draw.hull, draw.forehead), ("whole", True)]):
-        hull = hulls.polygon(landmarks, kind, forehead)
+    b = (low + high) / 2.0 * (1.0 - a) - a * np.asarray(draw.shift) * (high - low)
+    drawn = (
+        face if (draw.hull, draw.forehead) == ("whole", True) else hulls.polygon(landmarks, draw.hull, draw.forehead)
+    )
+    for hull in (drawn, face):
         width, length = hulls.width(hull), float((hull.max(0) - hull.min(0)).max())
         if width < max(_THINNEST, _SLENDEREST * length):
             continue
-        deformed, soft = hulls.soft_mask(hull, draw.deformation, np.random.default_rng(draw.noise))
-        window = _support(soft, a, b, rgb.shape)
-        if window is None:
-            continue
-        work = _Work(hull, deformed, a, b, window, np.empty(0, np.float32))
-        mask = _place(soft, work, window)
-        if mask.max() >= 0.5 * soft.values.max():  # else only the mask's faint skirt is in the picture
-            return work._replace(mask=mask)
+        # the source moves and the mask with it: p = (source pixel - b) / a
+        masks = hulls.soft_mask((hull - b) / a, rgb.shape, draw.deformation, np.random.default_rng(draw.noise))
+        if masks is not None:
+            return _Work(a, b, hull, masks[0], *_trim(masks[1]))
     raise UserError(
-        f"a face has no usable hull in its picture of {rgb.shape[1]} x {rgb.shape[0]} px (its box: "
-        f"{bx0:.0f}, {by0:.0f} to {bx1:.0f}, {by1:.0f}); its landmarks are wrong: leave the face out"
+        f"a face has no usable hull in its picture of {rgb.shape[1]} x {rgb.shape[0]} px (box: {low[0]:.0f}, "
+        f"{low[1]:.0f} to {high[0]:.0f}, {high[1]:.0f}); its landmarks are wrong: leave the face out"
     )
 
 
-def _support(soft: hulls.SoftMask, a: float, b: NDArray[np.float64], shape: tuple[int, ...]) -> Window | None:
-    """The window of the picture outside of which the moved mask changes nothing; None where that is all of it."""
-    columns = np.flatnonzero(soft.values.max(0) > _FAINTEST)
-    rows = np.flatnonzero(soft.values.max(1) > _FAINTEST)
-    if not columns.size:
-        return None
+def _trim(soft: hulls.SoftMask) -> tuple[Window, NDArray[np.float32]]:
+    """The mask at full size, and the window that is left of its own without the empty border."""
+    full = soft.at_full_size()
     ends = []
-    for axis, places in enumerate((columns, rows)):
-        at = (np.array([places[0] - 1, places[-1] + 1]) / soft.scale + soft.origin[axis] - b[axis]) / a
-        ends.append((max(0, math.floor(at[0])), min(shape[1 - axis], math.ceil(at[1]) + 1)))
+    for axis in (1, 0):
+        inside = np.flatnonzero(soft.values.max(1 - axis) > _FAINTEST)
+        per = full.shape[axis] / soft.values.shape[axis]  # image pixels in one of the low resolution
+        ends.append((max(0, int((inside[0] - 0.5) * per)), min(full.shape[axis], math.ceil((inside[-1] + 1.5) * per))))
     (x0, x1), (y0, y1) = ends
-    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+    left, top = soft.window[:2]
+    return (left + x0, top + y0, left + x1, top + y1), full[y0:y1, x0:x1]
 
 
-def _place(soft: hulls.SoftMask, work: _Work, window: Window) -> NDArray[np.float32]:
-    """The low-resolution mask as it falls on a window of the target, moved with the source."""
+def _canvas(part: NDArray[np.float32], window: Window, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """What a window holds, on a picture that is 0 elsewhere."""
     x0, y0, x1, y1 = window
-    at = [soft.scale * (work.a * start + work.b[i] - soft.origin[i]) for i, start in enumerate((x0, y0))]
-    step = soft.scale * work.a
-    matrix = np.array([[step, 0.0, at[0]], [0.0, step, at[1]]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(soft.values, matrix, (x1 - x0, y1 - y0), flags=flags)
+    whole = np.zeros(shape[:2], np.float32)
+    whole[y0:y1, x0:x1] = part
+    return whole
 
 
-def _changed_and_moved(rgb: Image, work: _Work, window: Window, draw: Draw) -> Image:
+def _changed_and_moved(rgb: Image, work: _Work, draw: Draw) -> Image:
     """`_move(change(rgb))`, with only what the window needs changed."""
     need = []
-    for axis, (start, end) in enumerate((window[0::2], window[1::2])):
+    for axis, (start, end) in enumerate((work.window[0::2], work.window[1::2])):
         low, high = work.a * start + work.b[axis], work.a * end + work.b[axis]
         block = draw.factor
         size = rgb.shape[1 - axis]
@@ -238,7 +232,7 @@ def _changed_and_moved(rgb: Image, work: _Work, window: Window, draw: Draw) -> I
         high = max(min(size, (-(-(math.ceil(high) + 2) // block) + 1) * block), low + 1)
         need.append((low, high))
     (x0, x1), (y0, y1) = need
-    return _move(change(np.ascontiguousarray(rgb[y0:y1, x0:x1]), draw), work, window, (x0, y0))
+    return _move(change(np.ascontiguousarray(rgb[y0:y1, x0:x1]), draw), work, work.window, (x0, y0))
 
 
 def _move(source: Image, work: _Work, window: Window, origin: tuple[int, int] = (0, 0)) -> Image:

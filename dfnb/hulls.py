@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfnb import faces
+from dfnb.augment import Window
 
 # Landmarks of each kind of hull (iBUG order), after the random hulls of Face X-ray (Li et al. 2020) and the regions
 # that manipulations replace: all of the face, the face below the eyes, the strip of the eyes, the features alone,
@@ -31,7 +32,7 @@ _GROWN = {"mouth": 1.3, "eyes": 1.1}  # the outline of lips or lids is too tight
 _WORK = 128  # pixels
 _UNIT = 256.0  # settings in pixels hold for a hull this wide
 _NODES = 2.0  # nodes of the displacement lattice per standard deviation of its smoothing
-_REACH = 0.5  # the lattice reaches this many hull widths beyond the hull
+_REACH = 0.25  # the lattice reaches this many hull widths beyond the hull
 
 
 class Deformation(NamedTuple):
@@ -49,11 +50,15 @@ class Deformation(NamedTuple):
 
 
 class SoftMask(NamedTuple):
-    """A mask at low resolution: values (h, w) float32 in 0..1; its pixel (u, v) lies at origin + (u, v) / scale."""
+    """A mask at low resolution: values (h, w) float32 in 0..1, spread over the pixels of `window`."""
 
     values: NDArray[np.float32]
-    origin: tuple[float, float]
-    scale: float
+    window: Window
+
+    def at_full_size(self) -> NDArray[np.float32]:
+        """The mask on all pixels of its window, bilinear."""
+        x0, y0, x1, y1 = self.window
+        return cv2.resize(self.values, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
 
 
 def polygon(landmarks: NDArray[np.floating], kind: str, forehead: bool = False) -> NDArray[np.float32]:
@@ -77,9 +82,7 @@ def width(hull: NDArray[np.floating]) -> float:
     return float(min(cv2.minAreaRect(np.asarray(hull, np.float32))[1]))
 
 
-def displacement(
-    shape: tuple[int, int], smoothness: float, rng: np.random.Generator, nodes: float = _NODES
-) -> NDArray[np.float32]:
+def displacement(shape: tuple[int, int], smoothness: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """A smooth random field of displacements: (h, w, 2) float32, mean 0, standard deviation 1 along x and along y.
 
     White Gaussian noise smoothed by a Gaussian (elastic deformation, Simard et al. 2003): two points at a distance d
@@ -94,48 +97,69 @@ def displacement(
     return smooth[pad : pad + shape[0], pad : pad + shape[1]]
 
 
-def soft_mask(hull: NDArray[np.floating], how: Deformation, rng: np.random.Generator) -> tuple[SoftMask, SoftMask]:
+def soft_mask(
+    hull: NDArray[np.floating], shape: tuple[int, ...], how: Deformation, rng: np.random.Generator
+) -> tuple[SoftMask, SoftMask] | None:
     """The hull's mask deformed elastically, and then blurred, thresholded and blurred again.
 
-    After the first blur only what is (nearly) 1 is kept, which erodes the mask by about 2.3 times `erode`; the
-    second blur widens and softens it again (Shiohara and Yamasaki 2022, section 3.2): the edge both moves and softens.
-    hull: (N, 2) pixels, wider than 0. Returns (deformed, softened). The only draw is `displacement`'s, whose number
-    depends on the hull and on `smoothness` but not on the other settings.
+    After the first blur only what is (nearly) 1 is kept, which erodes the mask by about 2.3 times `erode`; the second
+    blur widens and softens it again (Shiohara and Yamasaki 2022, section 3.2): the edge both moves and softens.
+    hull: (N, 2) pixels, wider than 0; shape: (H, W) of the picture. Returns (deformed, softened), both clipped to the
+    picture and going on beyond its edge, or None where none of the mask is in the picture. The only draw is
+    `displacement`'s, whose number depends on the hull and on `smoothness`, but not on the other settings.
     """
     unit = width(hull) / _UNIT  # image pixels in one pixel of the settings
     low, high = hull.min(0), hull.max(0)
-    # nothing reaches further: 3 deviations of the second blur less what is eroded, and 3 of the displacement
-    pad = unit * (3.0 * how.soften + 3.0 * how.amplitude) + 2.0
-    span = high - low + 2.0 * pad
-    scale = min(1.0, _WORK / float(span.max()))
-    origin = low - pad
-    shape = (math.ceil(span[1] * scale) + 1, math.ceil(span[0] * scale) + 1)
-    flat = faces.fill((hull - origin) * scale, shape)
-
-    spacing = how.smoothness * unit / _NODES  # of the lattice's nodes, in image pixels
-    reach = _REACH * unit * _UNIT
-    lattice = np.ceil((high - low + 2.0 * reach) / spacing).astype(int) + 1
-    field = displacement((int(lattice[1]), int(lattice[0])), _NODES, rng)
+    pad = unit * (3.0 * how.soften + 3.0 * how.amplitude) + 2.0  # nothing worth a level reaches further
+    start = [max(0, math.floor(v)) for v in low - pad]
+    end = [min(side, math.ceil(v) + 1) for v, side in zip(high + pad, shape[1::-1], strict=True)]
+    spans = [b - a for a, b in zip(start, end, strict=True)]
+    if min(spans) <= 0:
+        return None
+    scale = min(1.0, _WORK / max(spans))
+    w, h = (max(1, round(scale * span)) for span in spans)
+    steps = np.array([w / spans[0], h / spans[1]])  # work pixels in an image pixel
+    flat = faces.fill((hull - start + 0.5) * steps - 0.5, (h, w))
+    field = _elastic((h, w), steps, low - start, high - start, how, unit, rng)
     if how.amplitude > 0:
-        # work pixel -> lattice node, and displacements in work pixels
-        step = 1.0 / (scale * spacing)
-        offset = (origin - (low - reach)) / spacing
-        matrix = np.array([[step, 0.0, offset[0]], [0.0, step, offset[1]]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        field = cv2.warpAffine(field, matrix, shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        field *= np.float32(how.amplitude * unit * scale)
-        field[..., 0] += np.arange(shape[1], dtype=np.float32)
-        field[..., 1] += np.arange(shape[0], dtype=np.float32)[:, None]
-        flat = cv2.remap(flat, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        flat = cv2.remap(flat, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if flat.max() < 0.5:
+        return None
+    scale = float(np.sqrt(steps.prod()))
     soft = flat
     if how.erode > 0:
         soft = _blur(soft, how.erode * unit * scale)
         soft = np.where(soft >= np.float32(0.99) * soft.max(), np.float32(1), np.float32(0))
     if how.soften > 0:
         soft = _blur(soft, how.soften * unit * scale)
-    where = (float(origin[0]), float(origin[1]))
-    return SoftMask(flat, where, scale), SoftMask(np.clip(soft, 0.0, 1.0), where, scale)
+    window = (start[0], start[1], end[0], end[1])
+    return SoftMask(flat, window), SoftMask(np.clip(soft, 0.0, 1.0), window)
+
+
+def _elastic(
+    shape: tuple[int, int],
+    steps: NDArray[np.float64],
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    how: Deformation,
+    unit: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """What each work pixel shows: (h, w, 2) float32. The lattice is tied to the hull's box (low, high)."""
+    spacing = how.smoothness * unit / _NODES  # of the lattice's nodes, in image pixels
+    first = low - _REACH * unit * _UNIT
+    nodes = np.ceil((high - low + 2.0 * _REACH * unit * _UNIT) / spacing).astype(int) + 1
+    lattice = displacement((int(nodes[1]), int(nodes[0])), _NODES, rng)
+    step = 1.0 / (steps * spacing)
+    offset = (0.5 / steps - 0.5 - first) / spacing
+    matrix = np.array([[step[0], 0.0, offset[0]], [0.0, step[1], offset[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    field = cv2.warpAffine(lattice, matrix, shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    field *= (how.amplitude * unit * steps).astype(np.float32)
+    field[..., 0] += np.arange(shape[1], dtype=np.float32)
+    field[..., 1] += np.arange(shape[0], dtype=np.float32)[:, None]
+    return field
 
 
 def _blur(mask: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    return cv2.GaussianBlur(mask, (0, 0), max(sigma, 1e-3), borderType=cv2.BORDER_CONSTANT)
+    return cv2.GaussianBlur(mask, (0, 0), max(sigma, 1e-3), borderType=cv2.BORDER_REPLICATE)

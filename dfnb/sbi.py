@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dfnb import augment, faces, hulls
 from dfnb.augment import ColourRange, Photometric
-from dfnb.blend import Draw, Image, SelfBlend, Steps, blend, explain, fix
+from dfnb.blend import Draw, Image, SelfBlend, Steps, blend, blend_within, explain, fix
 from dfnb.errors import UserError
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Pair(NamedTuple):
 
 
 class Images(NamedTuple):
-    """A pair as pictures. real, fake: (S, S, 3) uint8; mask, blend: (S, S) float32, the face and where it was blended."""
+    """A pair as pictures. real, fake: (S, S, 3) uint8; mask, blend: (S, S) float32, the face and the blending mask."""
 
     real: NDArray[np.uint8]
     fake: NDArray[np.uint8]
@@ -184,7 +184,8 @@ class PairDataset:
         their rows.
     size: S, pixels. mean, std: of the backbone, for images in 0..1.
     Every random choice comes from np.random.default_rng([seed, epoch, i]): a pair does not depend on which worker or
-    process makes it, nor on the pairs made before. 7 uniform numbers, 11 for the colour, then `SelfBlender.draw`'s.
+    process makes it, nor on the pairs made before. 5 uniform numbers, then those of `Photometric.draw` and
+    `SelfBlender.draw`.
 
     Raises UserError where the store holds no face or one labelled other than real, and, when it is made, for a pair
     whose face can't be blended, naming it.
@@ -241,8 +242,8 @@ class PairDataset:
         if not 0 <= i < len(self):
             raise IndexError(f"index {i} of {len(self)} pairs")
         rng = np.random.default_rng([self.seed, epoch if self.train else 0, i])
-        u = rng.random(7)
-        colour = self.photometric.colour.draw(rng)
+        u = rng.random(5)
+        colour, quality = self.photometric.draw(rng)
         draw = self.blender.draw(rng)
         face = self.store[i]
         margin = tuple(_CLOSEST + (_WIDEST - _CLOSEST) * u[:4]) if self.train else _TESTED
@@ -252,16 +253,12 @@ class PairDataset:
         if self.train and u[4] < 0.5:
             rgb, landmarks = augment.mirror(rgb, landmarks)
         try:
-            real, fake, blended = blend(rgb, landmarks, draw)
+            (real, fake, blended), window = blend_within(rgb, landmarks, draw)
         except UserError as error:
             row = self.store.manifest.iloc[i]
             raise UserError(f"{row['dataset']} {row['video']}, frame {row['frame']}: {error}") from error
         if self.train:
-            real, fake = augment.recolour(real, colour), augment.recolour(fake, colour)
-            if u[5] < self.photometric.jpeg_probability:
-                low, high = self.photometric.quality
-                quality = low + int(u[6] * (high - low + 1))
-                real, fake = augment.jpeg(real, quality), augment.jpeg(fake, quality)
+            real, fake = augment.augment_pair(real, fake, window, colour, quality)
         return real, fake, blended, landmarks
 
     def _resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -270,8 +267,10 @@ class PairDataset:
         return faces.crop(rgb, (0, 0, width - 1, height - 1), 0.0, self.size)
 
     def _face_mask(self, landmarks: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        # the hull before resizing: what is straight up from the eyes depends on the aspect
         scale = np.array([self.size / shape[1], self.size / shape[0]], np.float32)
-        return faces.mask((landmarks + np.float32(0.5)) * scale - np.float32(0.5), (self.size, self.size))
+        hull = faces.hull_with_forehead(landmarks)
+        return faces.fill((hull + np.float32(0.5)) * scale - np.float32(0.5), (self.size, self.size))
 
     def _input(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's input (3, S, S) of a native crop."""
