@@ -13,7 +13,7 @@ from dfnb.errors import UserError
 
 COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
 VIDEO_SUFFIXES = frozenset(
-    [".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp"]
+    {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp"}
 )
 IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"])
 MARKER = "EMBEDDED_BENCHMARK.json"
