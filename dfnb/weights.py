@@ -18,7 +18,7 @@ import timm
 import torch
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor
 
@@ -176,9 +176,9 @@ def mismatch(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> s
         return f"{len(missing)} tensors are missing, first {missing[0]}"
     if extra:
         return f"{len(extra)} tensors too many, first {extra[0]}"
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            return f"{name} is {tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
+    for name, tensor in expected.items():
+        if tensors[name].shape != tensor.shape:
+            return f"{name} is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
     return None
 
 
@@ -201,7 +201,7 @@ def read(path: Path, expected: Mapping[str, Tensor] | None = None) -> dict[str, 
     they must have. Raises UserError naming the file and the fault."""
     refuse_other_formats(path)
     try:
-        tensors = load_file(path)
+        tensors = load(path.read_bytes())  # a copy: mapped tensors end the process when the file is cut short later
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
     if expected is not None:
