@@ -270,7 +270,7 @@ def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], F
         raise ValueError("labels must be 0 (real) or 1 (fake)")
     if not np.isfinite(scores).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(scores))} of {len(scores)} scores are not finite")
-    if labels.min(initial=1) == labels.max(initial=0):
+    if len(np.unique(labels)) < 2:
         raise ValueError(f"{len(labels)} samples of one class only; an ROC curve needs real and fake ones")
     return labels.astype(np.int64), scores
 
