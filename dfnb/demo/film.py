@@ -30,9 +30,17 @@ class Film:
         self._frame = 0
 
     def expose(
-        self, cast: Callable[[np.ndarray, np.ndarray], Samples], scene: Scene, height: int, width: int, scale: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The picture (H, W, 3) uint8, regions (H, W) uint8, persons (H, W) int8 and depth (H, W).
+        self,
+        cast: Callable[[np.ndarray, np.ndarray], Samples],
+        comb: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None],
+        scene: Scene,
+        height: int,
+        width: int,
+        scale: float,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The picture (H, W, 3) uint8, regions (H, W) uint8 and persons (H, W) int8.
+
+        `cast` shades samples; `comb` paints strands over (colour, region, person, depth) in place.
 
         `scale` is the usual face height in pixels: how far light scatters on the picture.
         """
@@ -49,9 +57,10 @@ class Film:
         colour = s.albedo.reshape(*shape, 3) * light + s.gloss.reshape(*shape, 3)
         behind = self._behind(scene, height, width)
         colour[person < 0] = behind[person < 0]
-        colour = self._smooth_edges(cast, colour, behind, region, person, depth)
+        colour = np.ascontiguousarray(self._smooth_edges(cast, colour, behind, region, person, depth), np.float32)
+        comb(colour, region, person, depth)
         rgb = develop(colour, scene, np.random.default_rng([scene.key, self._frame]))
-        return rgb, region, person, depth
+        return rgb, region, person
 
     def _behind(self, scene: Scene, height: int, width: int) -> np.ndarray:
         key = (scene.key, height, width)
@@ -88,6 +97,7 @@ class Film:
 def _scatter(light: np.ndarray, region: np.ndarray, depth: np.ndarray, scale: float) -> np.ndarray:
     """Blur the light on skin, red widest, as scattering under the surface does; only skin gives and takes."""
     skin = ((region >= 1) & (region <= 4)).astype(np.float32)
+    cloth = (region == 9).astype(np.float32)
     out = light.copy()
     for c, radius in enumerate((0.020, 0.011, 0.007)):
         sigma = max(radius * scale, 0.3)
@@ -95,6 +105,11 @@ def _scatter(light: np.ndarray, region: np.ndarray, depth: np.ndarray, scale: fl
             cv2.GaussianBlur(skin, (0, 0), sigma), 1e-3
         )
         out[..., c] = np.where(skin > 0, near, light[..., c])
+    # Cloth scatters nothing, but its soft shadows are sampled by one ray a pixel and want smoothing.
+    sigma = 0.02 * scale
+    weight = np.maximum(cv2.GaussianBlur(cloth, (0, 0), sigma), 1e-3)[..., None]
+    near = cv2.GaussianBlur(light * cloth[..., None], (0, 0), sigma) / weight
+    out = np.where(cloth[..., None] > 0, near, out)
     return out
 
 

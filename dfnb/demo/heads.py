@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse
 import warp as wp
 
-from dfnb.demo import anatomy, film, shading, textures
+from dfnb.demo import anatomy, film, hair, shading, strand_kernels, strands, textures
 from dfnb.demo.person import Person
 from dfnb.demo.scene import Pose, Scene
 from dfnb.demo.vertices import CONSTANTS, landmark_vertices
@@ -51,6 +51,7 @@ class _Body:
     rest: np.ndarray  # (V, 3) float32, the person's neutral shape, cloth included
     openness: np.ndarray  # (V,) float32
     skin: np.ndarray  # the skin map
+    strands: hair.Strands
     centre: np.ndarray  # (3,) between the eyes and the mouth: what Pose.x, y place
     height: float  # chin to hairline, decimetres
 
@@ -113,7 +114,7 @@ class Renderer:
         posed = [self._pose(b, pose, scene, focal, height) for b, (_, pose) in zip(bodies, people, strict=True)]
         points = np.concatenate([p[0] for p in posed]).astype(np.float32)
         normals = np.concatenate([self._mesh.normals(p[0]) for p in posed]).astype(np.float32)
-        self._load(tuple(person.key for person, _ in people), bodies, points, normals)
+        self._load([person for person, _ in people], bodies, points, normals)
         params = np.stack(
             [
                 _parameters(i, person, pose, p, scene)
@@ -140,7 +141,13 @@ class Renderer:
             return film.Samples(*(o.numpy() for o in out), depth.numpy(), code.numpy())
 
         scale = np.mean([pose.size for _, pose in people]) * height
-        rgb, region, person_at, depth = self._film.expose(cast, scene, height, width, scale)
+
+        def comb(colour: np.ndarray, region: np.ndarray, person_at: np.ndarray, depth: np.ndarray) -> None:
+            self._wig.paint(
+                posed, self._device_mesh.points, lights_w, float(focal), scale, colour, region, person_at, depth
+            )
+
+        rgb, region, person_at = self._film.expose(cast, comb, scene, height, width, scale)
         count = self._mesh.anatomy.skin_count
         pixels = np.stack([_project(p[0][:count], focal, height, width) for p in posed])
         return Rendered(rgb, region, person_at, pixels, self._visible(len(people)))
@@ -165,18 +172,29 @@ class Renderer:
         marks = rest[landmark_vertices()]
         centre = (marks[36:48].mean(0) + marks[48:68].mean(0)) / 2
         tall = 1.3 * (marks[17:27, 1].mean() - marks[8, 1])
-        closed = wp.Mesh(
+        skin_mesh = wp.Mesh(
             wp.array(rest.astype(np.float32), dtype=wp.vec3, device="cpu"),
-            wp.array(mesh.triangles.ravel(), dtype=wp.int32, device="cpu"),
+            wp.array(mesh.anatomy.triangles.ravel(), dtype=wp.int32, device="cpu"),
         )
-        opened = wp.empty(mesh.count, dtype=float, device="cpu")
+        count = len(a.template)
+        opened = wp.empty(count, dtype=float, device="cpu")
+        normals_w = wp.array(normals[:count].astype(np.float32), dtype=wp.vec3, device="cpu")
+        directions = wp.array(self._sphere, dtype=wp.vec3, device="cpu")
         wp.launch(
-            shading.openness, mesh.count,
-            [closed.id, closed.points, wp.array(normals.astype(np.float32), dtype=wp.vec3, device="cpu"),
-             wp.array(self._sphere, dtype=wp.vec3, device="cpu"), 1.5],
-            [opened], device="cpu",
+            shading.openness, count, [skin_mesh.id, skin_mesh.points, normals_w, directions, 1.5], [opened], device="cpu"
+        )
+        rays = hair.Reach.directions().astype(np.float32)
+        radius = wp.empty(len(rays), dtype=float, device="cpu")
+        wp.launch(
+            strand_kernels.outermost, len(rays),
+            [skin_mesh.id, wp.vec3(*hair.CENTRE.tolist()), wp.array(rays, dtype=wp.vec3, device="cpu")],
+            [radius], device="cpu",
         )  # fmt: skip
-        return _Body(rest.astype(np.float32), opened.numpy().copy(), textures.skin_map(person), centre, float(tall))
+        reach = hair.Reach(radius.numpy().reshape(hair.Reach.ROWS, hair.Reach.COLUMNS).copy())
+        grown = hair.grow(person, rest, normals, reach)
+        openness = opened.numpy() * strands.cover_of(grown, rest, normals, count)
+        openness = np.concatenate([openness, openness[mesh.covered]])
+        return _Body(rest.astype(np.float32), openness, textures.skin_map(person), grown, centre, float(tall))
 
     def _pose(self, body: _Body, pose: Pose, scene: Scene, focal: float, height: int):
         mesh = self._mesh
@@ -192,9 +210,10 @@ class Renderer:
         face = (body.centre - pivot) @ head.T
         place = np.array([pose.x * height, -pose.y * height, 0.0]) * distance / focal
         shift = place - face + [0, 0, -distance]
-        return turned + shift.astype(np.float32), head, shift, pivot
+        return (turned + shift).astype(np.float32), head, torso, shift, pivot
 
-    def _load(self, keys: tuple[int, ...], bodies: list[_Body], points: np.ndarray, normals: np.ndarray) -> None:
+    def _load(self, people: list[Person], bodies: list[_Body], points: np.ndarray, normals: np.ndarray) -> None:
+        keys = tuple(person.key for person in people)
         mesh, n = self._mesh, len(keys)
         if keys == self._people:
             self._device_mesh.points.assign(points)
@@ -215,6 +234,7 @@ class Renderer:
         g.material = wp.array(np.tile(mesh.material, n), dtype=wp.int32, device="cpu")
         g.person = wp.array(np.repeat(np.arange(n, dtype=np.int32), len(mesh.triangles)), dtype=wp.int32, device="cpu")
         self._geometry = g
+        self._wig = strands.Wig(people, [b.strands for b in bodies], [b.rest for b in bodies])
         self._maps = wp.array(np.stack([b.skin for b in bodies]), dtype=wp.vec4ub, device="cpu")
 
     def _visible(self, people: int) -> np.ndarray:
@@ -228,7 +248,7 @@ class Renderer:
 
 
 def _parameters(index: int, person: Person, pose: Pose, posed, scene: Scene) -> np.ndarray:
-    points, head, _, _ = posed
+    points, head, _, _, _ = posed
     a = anatomy.load()
     row = np.zeros(shading.P_COUNT, np.float32)
     row[0:9] = head.ravel()

@@ -5,6 +5,8 @@ Each sample gives albedo, irradiance and specular light apart, so that the irrad
 afterwards as light that scatters under the surface is (the red most of all).
 """
 
+# ruff: noqa: UP018  (Warp: `float(x)` declares a variable that a loop may change)
+
 import warp as wp
 
 wp.config.quiet = True
@@ -62,11 +64,11 @@ def texel(maps: wp.array(dtype=wp.vec4ub, ndim=3), person: int, x: float, y: flo
 @wp.func
 def map_place(c: wp.vec3) -> wp.vec2:
     """Where a point of the shared rest head lies in the maps: angle about the vertical axis, and height."""
-    r = wp.sqrt(c[0] * c[0] + (c[2] - 0.2) * (c[2] - 0.2))
+    r = wp.sqrt(c[0] * c[0] + (c[2] - 0.4) * (c[2] - 0.4))
     y = c[1]
     if y > 7.6:
         y = 7.6 + 0.85 * wp.atan2(y - 7.6, r)
-    return wp.vec2(wp.atan2(c[0], c[2] - 0.2) / 6.2831853 + 0.5, (9.0 - y) / 5.0)
+    return wp.vec2(wp.atan2(c[0], c[2] - 0.4) / 6.2831853 + 0.5, (9.0 - y) / 5.0)
 
 
 @wp.func
@@ -182,7 +184,7 @@ def cast(
         e = 0.0012
         gx = texel(maps, p, place[0] + e, place[1]) - texel(maps, p, place[0] - e, place[1])
         gy = texel(maps, p, place[0], place[1] + e) - texel(maps, p, place[0], place[1] - e)
-        angle = wp.atan2(canon[0], canon[2] - 0.2)
+        angle = wp.atan2(canon[0], canon[2] - 0.4)
         tangent = rot * wp.vec3(wp.cos(angle), 0.0, -wp.sin(angle))
         bump = tangent * (gx[3]) + rot * wp.vec3(0.0, -1.0, 0.0) * (gy[3])
         n = wp.normalize(n - (bump - n * wp.dot(bump, n)) * 0.35)
