@@ -227,10 +227,8 @@ def box(landmarks: NDArray[np.floating]) -> Box:
 def fill(hull: NDArray[np.floating], shape: Sequence[int]) -> NDArray[np.float32]:
     """A convex polygon (N, 2), in pixels, as a picture (H, W) float32: 1 inside, 0 outside, the edge anti-aliased."""
     picture = np.zeros(tuple(shape[:2]), np.uint8)
-    limit = (
-        4 * max(picture.shape) + 1024
-    )  # far outside is as good as outside, and keeps OpenCV's fixed point from overflowing
-    fixed = np.rint(np.clip(hull, -limit, limit) * 16).astype(np.int32)
+    limit = 4 * max(picture.shape) + 1024  # farther outside would overflow OpenCV's fixed point
+    fixed = np.rint(np.clip(hull, -limit, limit) * 16).astype(np.int32)  # sixteenths of a pixel
     cv2.fillConvexPoly(picture, fixed, 255, lineType=cv2.LINE_AA, shift=4)
     return picture.astype(np.float32) / np.float32(255)
 
