@@ -39,7 +39,7 @@ def ellipse_view(shape: tuple[int, int] = (160, 150), seed: int = 0, scale: floa
     points = np.concatenate([ring, 0.5 * ring, [[0, 0]]]) * 40 * scale + at
     y, x = np.mgrid[: shape[0], : shape[1]]
     own = ((x - at[0]) / 1.3) ** 2 + ((y - at[1]) / 1.6) ** 2 < (40 * scale) ** 2
-    return View(picture(shape, seed), points.astype(np.float32), own)
+    return View(picture(shape, seed), points.astype(np.float32), own, np.ones(49, bool))
 
 
 OUTLINE = np.arange(24)
@@ -100,7 +100,8 @@ def test_a_perfect_tool_pastes_the_source_where_blending_is_full():
 def test_mesh_swap_of_a_shifted_copy_gives_the_picture_back():
     """FaceSwap from the same face elsewhere in the frame, by whole pixels: nothing changes but the edge of the hull."""
     target = ellipse_view(seed=3)
-    moved = View(*(np.roll(item, (5, 7), (0, 1)) for item in (target.rgb,)), target.points + [7, 5], target.own)
+    rolled = [np.roll(item, (5, 7), (0, 1)) for item in (target.rgb, target.own)]
+    moved = View(rolled[0], target.points + np.float32([7, 5]), rolled[1], target.visible)
     done = manipulate.mesh_swap(target, moved, OUTLINE, ALL, PERFECT, rng(9), np.zeros(4))
     assert done.mask.sum() > 2000
     assert np.abs(done.rgb.astype(int) - target.rgb).max() <= 1

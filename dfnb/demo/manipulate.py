@@ -55,7 +55,7 @@ class Recipe:
 # By kind: (a good tool, a bad tool). `poisson` and `lab` are the probabilities that a video uses them.
 ARTEFACTS: dict[str, dict[str, tuple[float, float]]] = {
     "Deepfakes": {
-        "detail": (128, 64), "blur": (0.5, 0.9), "grain": (0.4, 0.0), "colour": (0.97, 0.75), "tint": (0.01, 0.05),
+        "detail": (160, 90), "blur": (0.2, 0.5), "grain": (0.4, 0.0), "colour": (0.97, 0.75), "tint": (0.01, 0.05),
         "misfit": (0.005, 0.02), "jitter": (0.002, 0.006), "inset": (0.02, 0.0), "soft": (0.14, 0.05),
         "opacity": (1.0, 0.95), "poisson": (0, 0), "lab": (0, 0),
     },
@@ -80,7 +80,7 @@ ARTEFACTS: dict[str, dict[str, tuple[float, float]]] = {
         "opacity": (1.0, 0.95), "poisson": (0.4, 0.4), "lab": (0.7, 0.7),
     },
     "FFIW": {
-        "detail": (128, 64), "blur": (0.4, 0.9), "grain": (0.5, 0.0), "colour": (1.0, 0.8), "tint": (0.01, 0.04),
+        "detail": (140, 80), "blur": (0.2, 0.6), "grain": (0.5, 0.0), "colour": (1.0, 0.8), "tint": (0.01, 0.04),
         "misfit": (0.005, 0.02), "jitter": (0.002, 0.006), "inset": (0.03, 0.0), "soft": (0.15, 0.05),
         "opacity": (1.0, 0.95), "poisson": (0.3, 0.3), "lab": (0.5, 0.5),
     },
@@ -106,11 +106,13 @@ class View:
 
     rgb: (H, W, 3) uint8. points: (V, 2) float32 pixels, the head's vertices (vertex k is the same point in everybody).
     own: (H, W) bool, where this person's face shows: not hair, clothes, background or somebody else.
+    visible: (V,) bool, vertices that nothing hides.
     """
 
     rgb: np.ndarray
     points: np.ndarray
     own: np.ndarray
+    visible: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -178,15 +180,16 @@ def mesh_swap(
 ) -> Forged:
     """FaceSwap: the texture of a source frame pulled over the target's landmarks, triangle by triangle.
 
-    landmarks: vertices used as landmarks; their positions in the target carry the recipe's misfit.
+    landmarks: vertices used as landmarks where the source shows them; the target's carry the recipe's misfit.
     """
     window, height = _window(target.points[outline], target.rgb.shape)
-    if window is None:
+    landmarks = landmarks[source.visible[landmarks]]
+    if window is None or len(landmarks) < 8:
         return Forged(target.rgb, np.zeros(target.own.shape, bool))
     centre = target.points[outline].mean(axis=0)
     move = _misfit(centre, height, recipe, drift, rng)
     corners = target.points[landmarks].astype(np.float64) @ move[:2, :2].T + move[:2, 2] - window[:2]
-    corners += rng.normal(0, recipe.jitter * height, corners.shape)  # a landmark detector trembles
+    corners += rng.normal(0, 0.5 * recipe.jitter * height, corners.shape)  # a landmark detector trembles
     source_height = np.ptp(source.points[outline][:, 1])
     picture = source.rgb.astype(np.float32)
     softness = np.hypot(recipe.blur, 0.4 * max(source_height / recipe.detail - 1, 0))
@@ -288,6 +291,7 @@ def _alpha(target: View, window, shows, outline, height, recipe: Recipe) -> np.n
         shows.astype(np.uint8), cv2.MORPH_CLOSE, near
     )
     inside &= both
+    inside = (cv2.GaussianBlur(inside * 255, (0, 0), 0.04 * height) > 127).astype(np.uint8) & inside  # no corners
     inside[[0, -1]] = inside[:, [0, -1]] = 0  # the distance to the window's edge counts too
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     ramp = np.clip((distance - recipe.inset * height) / (recipe.soft * height), 0, 1)

@@ -1,0 +1,351 @@
+"""Build the embedded benchmark: render, film, forge, encode, in parallel over videos and resumably.
+
+Real and forged videos of a job come from the same filmed frames (noise included) and go through one encoding with the
+same settings, so that only the manipulation tells them apart. Every random draw has its own generator, keyed by the
+seed and by what is drawn: the bytes are the same whatever the number of processes and whatever was there before.
+"""
+
+import functools
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from dfnb import files
+from dfnb.demo import anatomy, heads, manipulate, scene, video
+from dfnb.demo.layout import Fake, Job, Take, Video, lists, plan, resembles
+from dfnb.errors import UserError
+from dfnb.profile import Demo
+
+__all__ = ["MARKER", "build", "load_mask", "plan"]
+
+MARKER = "EMBEDDED_BENCHMARK.json"
+NOTICE = (
+    "Rendered heads, not real people. Made by `dfnb demo` in the folder layouts of FaceForensics++, Celeb-DF-v2 and "
+    "FFIW-10K; numbers measured here say nothing about those data sets. FF++-like training videos have no fakes."
+)
+WIDE_FRAMES = 8  # at most, in videos of several people: they are nine times as dear
+PARTS = {"ff": 1, "celeb": 2, "ffiw": 3}
+PERSON, SCENE, MOTION, FILM, NOISE, RECIPE, FORGE, EXPRESSION = range(8)
+DRIVEN = {"Face2Face": lambda: heads.INNER_FACE_VERTICES, "NeuralTextures": lambda: heads.MOUTH_VERTICES}
+FACE = ("skin", "lip", "mouth", "eye", "brow")
+
+
+@dataclass(frozen=True)
+class Film:
+    """How a part's videos are filmed and compressed: ranges a video draws from."""
+
+    softness: tuple[float, float]
+    noise: tuple[float, float]
+    sharpen: tuple[float, float]
+    shrink: tuple[float, float]
+    crf: tuple[int, int]
+    preset: str
+
+
+FILMS = {
+    "ff": Film((0.2, 0.6), (0.8, 2.5), (0.0, 0.4), (0.85, 1.0), (23, 23), "medium"),
+    "celeb": Film((0.3, 0.8), (1.0, 3.5), (0.0, 0.8), (0.75, 1.0), (19, 26), "fast"),
+    "ffiw": Film((0.2, 0.6), (0.8, 3.0), (0.0, 0.5), (0.9, 1.0), (19, 25), "fast"),
+}
+
+
+def build(out: Path, settings: Demo, jobs: int = 2, progress: bool = True) -> pd.DataFrame:
+    """Build the benchmark in `out`, or what is missing of it.
+
+    jobs: processes. Returns one row a video of the benchmark: path (relative), video, label, method, group, split,
+    state ("written" or "kept"). Raises UserError where `out` holds something else or a benchmark of other settings.
+    """
+    out, work = Path(out), plan(settings)
+    stamp = _stamp(settings)
+    _check_folder(out, stamp)
+    files.write_json(out / ".building.json", stamp)
+    missing = [job for job in work if any(not _there(out, item) for item in job.videos)]
+    videos = [item for job in work for item in job.videos]
+    written = {item.path for item in videos if not _there(out, item)}
+    with tqdm(total=len(written), desc="embedded benchmark", unit="video", disable=not progress) as bar:
+        for count in _run(out, settings, missing, jobs):
+            bar.update(count)
+    for path, text in lists(settings).items():
+        files.write_text(out / path, text)
+    rows = pd.DataFrame([asdict(item) for item in sorted(videos, key=lambda item: item.path)])
+    counts = rows.groupby([rows.path.str.split("/").str[0], "split", "method"]).size()
+    marker = {"notice": NOTICE, **stamp, "versions": _versions()}
+    marker["counts"] = {" ".join(key): int(n) for key, n in counts.items()}
+    files.write_json(out / MARKER, marker)
+    (out / ".building.json").unlink()
+    return rows.assign(state=np.where(rows.path.isin(written), "written", "kept"))
+
+
+def load_mask(path: Path) -> np.ndarray:
+    """The ground-truth masks of a fake, (frames, H, W) bool: True where it may differ from its original."""
+    try:
+        with np.load(path) as data:
+            return np.unpackbits(data["mask"], axis=-1, count=int(data["width"])).astype(bool)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a mask file of the embedded benchmark ({error}); build it again") from error
+
+
+def _save_mask(path: Path, mask: np.ndarray) -> None:
+    with files.replacing(path) as partial:
+        np.savez_compressed(partial, mask=np.packbits(mask, axis=-1), width=mask.shape[-1])
+
+
+def _there(out: Path, item: Video) -> bool:
+    return (out / item.path).is_file() and (item.label == "real" or (out / item.mask).is_file())
+
+
+def _stamp(settings: Demo) -> dict:
+    """Everything that decides the pixels: settings, how strong the traces are, and the code that draws."""
+    code = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        code.update(source.read_bytes())
+    return {"settings": settings.model_dump(mode="json"), "code": code.hexdigest()[:16]}
+
+
+def _check_folder(out: Path, stamp: dict) -> None:
+    """Raise UserError unless `out` is new, empty, or (part of) the benchmark with this very stamp."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; name a folder for the embedded benchmark")
+    for name in (MARKER, ".building.json"):
+        if not (out / name).is_file():
+            continue
+        try:
+            old = json.loads((out / name).read_text(encoding="utf-8"))
+            before, code = old["settings"], old["code"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{out / name}: can't be read ({error!r}); delete {out} and build again") from error
+        now = stamp["settings"]
+        changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in now if before.get(key) != now.get(key)]
+        if changed:
+            raise UserError(f"{out}: holds a benchmark of other settings ({', '.join(changed)}); use another folder")
+        if code != stamp["code"]:
+            raise UserError(f"{out}: was built by another version of the code; delete it or use another folder")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: is not empty and not an embedded benchmark; use another folder")
+
+
+def _versions() -> dict[str, str]:
+    names = ("dfnb", "anny", "warp-lang", "numpy", "scipy", "opencv-python-headless", "av")
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # a checkout that isn't installed
+            found[name] = "not installed"
+    return found
+
+
+def _run(out: Path, settings: Demo, missing: list[Job], jobs: int) -> Iterator[int]:
+    """Make the missing videos of each job; yields how many, job by job."""
+    if jobs == 1 or len(missing) < 2:
+        threads = cv2.getNumThreads()
+        try:
+            for job in missing:
+                yield _make(out, settings, job)
+        finally:
+            cv2.setNumThreads(threads)
+        return
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        parallel = joblib.Parallel(n_jobs=min(jobs, len(missing)), batch_size=1, return_as="generator_unordered")
+        yield from parallel(joblib.delayed(_make)(out, settings, job) for job in missing)
+
+
+def _make(out: Path, settings: Demo, job: Job) -> int:
+    """Make what is missing of a job. Runs in a worker process. Returns the number of videos written."""
+    cv2.setNumThreads(1)
+    studio = [Studio(settings, take) for take in job.takes]
+    count = 0
+    for stage, take in zip(studio, job.takes, strict=True):
+        if not _there(out, take.video):
+            stage.release(out / take.video.path, stage.frames)
+            count += 1
+    for fake in job.fakes:
+        if not _there(out, fake.video):
+            frames, mask = forge(settings, studio, fake)
+            _save_mask(out / fake.video.mask, mask)
+            studio[fake.take].release(out / fake.video.path, frames)
+            count += 1
+    return count
+
+
+@functools.cache
+def _renderer() -> heads.Renderer:
+    return heads.Renderer(threads=1)
+
+
+def _rng(settings: Demo, part: str, number: int, what: int, *more: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, PARTS[part], number, what, *more])
+
+
+@functools.lru_cache(maxsize=64)
+def draw_person(settings: Demo, part: str, key: int) -> heads.Person:
+    """The identity `key` of a part, the same whoever asks: of a few drawn, the likest to whom it is to resemble."""
+    other = resembles(settings, part, key)
+    if other is None:
+        return heads.Person.draw(_rng(settings, part, key, PERSON))
+    model = draw_person(settings, part, other)
+    drawn = [heads.Person.draw(_rng(settings, part, key, PERSON, n)) for n in range(8)]
+    return min(drawn, key=lambda person: _unlikeness(person, model))
+
+
+def _unlikeness(a: heads.Person, b: heads.Person) -> float:
+    """How far apart two people look at a glance: sex, complexion, age (40 years count as much as either), beard."""
+    apart = abs(a.female - b.female) + 2 * abs(a.melanin - b.melanin) + abs(a.age - b.age) / 40
+    return apart + 0.3 * (a.beard != b.beard)
+
+
+class Studio:
+    """A take's people, scene and frames, made when first asked for."""
+
+    def __init__(self, settings: Demo, take: Take) -> None:
+        self.settings, self.take = settings, take
+        self._driven: dict[int, manipulate.View] = {}
+        self.width, self.height = settings.wide if take.part == "ffiw" else (settings.size, settings.size)
+        film, rng = FILMS[take.part], self.rng(FILM)
+        noise = rng.uniform(*film.noise)
+        self.camera = video.Camera(
+            softness=rng.uniform(*film.softness),
+            read=0.5 * noise,
+            shot=noise,
+            chroma=rng.uniform(0.2, 0.6),
+            clump=rng.uniform(0.3, 0.7),
+            sharpen=rng.uniform(*film.sharpen),
+        )
+        self.shrink = rng.uniform(*film.shrink)
+        self.codec = video.Codec(int(rng.integers(film.crf[0], film.crf[1] + 1)), film.preset)
+
+    def rng(self, what: int, *more: int) -> np.random.Generator:
+        return _rng(self.settings, self.take.part, self.take.number, what, *more)
+
+    @functools.cached_property
+    def scene(self) -> scene.Scene:
+        return replace(scene.draw_scene(self.rng(SCENE)), noise=0.0)  # noise is this camera's: a generator has none
+
+    @functools.cached_property
+    def people(self) -> list[heads.Person]:
+        return [draw_person(self.settings, self.take.part, key) for key in self.take.people]
+
+    @functools.cached_property
+    def poses(self) -> list[list[heads.Pose]]:
+        """Poses by frame, then by person; several people stand side by side, each at a distance of their own."""
+        n, frames, fps = len(self.take.people), self.settings.frames, self.settings.fps
+        frames = min(frames, WIDE_FRAMES) if self.take.part == "ffiw" else frames
+        motions = [scene.draw_motion(self.rng(MOTION, k), frames, fps) for k in range(n)]
+        if n > 1:
+            rng = self.rng(MOTION, n)
+            slot = self.width / self.height / n
+            for k in range(n):
+                size = rng.uniform(0.20, min(0.34, 0.75 * slot))
+                x = (k - (n - 1) / 2) * slot + rng.uniform(-0.06, 0.06) * slot
+                y = rng.uniform(-0.1, 0.1)
+                motions[k] = [_move(pose, motions[k], x, y, size) for pose in motions[k]]
+        return [list(frame) for frame in zip(*motions, strict=True)]
+
+    @functools.cached_property
+    def rendered(self) -> list[heads.Rendered]:
+        return [
+            _renderer().render(list(zip(self.people, poses, strict=True)), self.scene, self.height, self.width)
+            for poses in self.poses
+        ]
+
+    @functools.cached_property
+    def frames(self) -> np.ndarray:
+        """(N, H, W, 3) uint8: what the camera recorded, before compression."""
+        return np.stack([self.camera.shoot(r.rgb, self.rng(NOISE, i)) for i, r in enumerate(self.rendered)])
+
+    def view(self, index: int, who: int) -> manipulate.View:
+        """The face of one of the people in one frame, with the camera's noise."""
+        rendered = self.rendered[index]
+        return _view(self.frames[index], rendered, who)
+
+    def generate(self, person: heads.Person, pose: heads.Pose, detail: float) -> manipulate.View:
+        """A generator's picture of a person in a pose: no finer than `detail` pixels a face height, without noise."""
+        scale = np.clip(detail / (pose.size * self.height), 0.3, 1.0)
+        height, width = round(self.height * scale), round(self.width * scale)
+        rendered = _renderer().render([(person, pose)], self.scene, height, width)
+        return _view(rendered.rgb, rendered, 0)
+
+    def driven(self, index: int, driver: "Studio") -> manipulate.View:
+        """This take's person with the expression of another take's: what Face2Face and NeuralTextures paste from."""
+        if index not in self._driven:
+            pose = self.poses[index][0]
+            pose = replace(pose, actions=_transfer(pose.actions, driver.poses[index][0].actions))
+            self._driven[index] = self.generate(self.people[0], pose, 160)
+        return self._driven[index]
+
+    def release(self, path: Path, frames: np.ndarray) -> None:
+        """Publish frames the way this take's videos are published, real or forged."""
+        video.write(path, video.degrade(frames, self.shrink), self.settings.fps, self.codec)
+
+
+def _move(pose: heads.Pose, motion: list[heads.Pose], x: float, y: float, size: float) -> heads.Pose:
+    """A pose at another place and distance, its sway scaled to the new size."""
+    first = motion[0]
+    ratio = size / first.size
+    return replace(pose, x=x + ratio * (pose.x - first.x), y=y + ratio * (pose.y - first.y), size=pose.size * ratio)
+
+
+def _view(rgb: np.ndarray, rendered: heads.Rendered, who: int) -> manipulate.View:
+    codes = [heads.REGIONS[name] for name in FACE]
+    own = (rendered.person == who) & np.isin(rendered.region, codes)
+    return manipulate.View(rgb, rendered.points[who], own, rendered.visible[who])
+
+
+def forge(settings: Demo, studio: list[Studio], fake: Fake) -> tuple[np.ndarray, np.ndarray]:
+    """The forged frames of one video, before compression (N, H, W, 3) uint8, and their masks (N, H, W) bool."""
+    stage = studio[fake.take]
+    rng = _rng(settings, stage.take.part, fake.number, RECIPE)
+    recipe, drift = manipulate.draw_recipe(fake.method, rng), manipulate.draw_drift(rng)
+    out = []
+    for index, poses in enumerate(stage.poses):
+        noise = _rng(settings, stage.take.part, fake.number, FORGE, index)
+        target = stage.view(index, fake.victim)
+        if fake.method == "FaceSwap":
+            source = studio[fake.source].view(_nearest(poses[0], studio[fake.source].poses), 0)
+            outline, marks = heads.FACE_VERTICES, _mesh_vertices()
+            out.append(manipulate.mesh_swap(target, source, outline, marks, recipe, noise, drift))
+            continue
+        if fake.method in DRIVEN:
+            source, outline, anchors = stage.driven(index, studio[fake.source]), DRIVEN[fake.method](), None
+        else:
+            person = draw_person(settings, stage.take.part, fake.source)
+            source = stage.generate(person, poses[fake.victim], recipe.detail)
+            outline, anchors = heads.FACE_VERTICES, heads.INNER_FACE_VERTICES
+        out.append(manipulate.swap(target, source, outline, anchors, recipe, noise, drift))
+    return np.stack([item.rgb for item in out]), np.stack([item.mask for item in out])
+
+
+def _transfer(own: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    """Expression transfer: the driver's actions in place of one's own.
+
+    The chin outside the pasted part stays where it is, so the jaw follows the driver only so far.
+    """
+    jaw = own.get("jawOpen", 0.0)
+    follows = float(np.clip(other.get("jawOpen", 0.0), jaw - 0.15, jaw + 0.15))
+    return {name: other.get(name, 0.0) for name in sorted(own.keys() | other.keys())} | {"jawOpen": follows}
+
+
+def _nearest(pose: heads.Pose, candidates: list[list[heads.Pose]]) -> int:
+    """The frame of a source video whose head is turned most like the target's."""
+    turns = np.array([[p[0].yaw, p[0].pitch, 0.5 * p[0].actions.get("jawOpen", 0.0)] for p in candidates])
+    return int(np.argmin(((turns - [pose.yaw, pose.pitch, 0.5 * pose.actions.get("jawOpen", 0.0)]) ** 2).sum(axis=1)))
+
+
+@functools.cache
+def _mesh_vertices() -> np.ndarray:
+    """Landmarks for FaceSwap: iBUG's without the inner lips (which meet), and vertices of cheeks and forehead."""
+    marks = heads.LANDMARK_VERTICES[:60]
+    place = anatomy.load().template
+    far = np.linalg.norm(place[heads.FACE_VERTICES, None] - place[marks], axis=-1).min(axis=1) > 0.25  # decimetres
+    return np.unique(np.concatenate([marks, heads.FACE_VERTICES[far][::4]]))
