@@ -1,0 +1,186 @@
+"""Pictures of faces: grids with labels, landmarks and masks, the steps of self-blending, attention maps.
+
+All take and make (H, W, 3) uint8 RGB. `grid` draws everything; the others prepare what stands in its cells.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dfnb import faces
+from dfnb.style import INK, WIDTH, Plot, new_figure, styled
+
+if TYPE_CHECKING:
+    from dfnb.blend import Steps
+    from dfnb.sbi import Images
+    from dfnb.store import FaceStore, StoredFace
+
+Image = NDArray[np.uint8]
+LANDMARK, MASK, BOX = (255, 214, 10), (0, 190, 255), (255, 120, 40)
+
+
+def grid(
+    pictures: Sequence[Sequence[Image | None]],
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    captions: Sequence[Sequence[str]] | None = None,
+    numbers: pd.DataFrame | dict[str, Any] | None = None,
+    alt: str = "",
+    width: float = WIDTH,
+) -> Plot:
+    """Pictures in rows and columns: labels above the columns and beside the rows, a caption under each picture.
+
+    pictures: rows of (H, W, 3); None leaves a cell empty. A row is as high as its widest picture asks for.
+    """
+    count = max(len(row) for row in pictures)
+    left = 1.05 if rows else 0.0
+    cell, gap = (width - left) / count, 0.05
+    heights = [
+        max((p.shape[0] / p.shape[1] for p in row if p is not None), default=1.0) * (cell - gap) for row in pictures
+    ]
+    under = 0.2 * max((c.count("\n") + 1 for line in captions for c in line), default=0) if captions else 0.0
+    above = 0.12 + 0.2 * max((c.count("\n") + 1 for c in columns), default=0) if columns else 0.04
+    total = above + sum(heights) + len(pictures) * (gap + under)
+    with styled():
+        figure = new_figure(total, width)
+        figure.set_layout_engine("none")
+        top = total - above
+        for r, row in enumerate(pictures):
+            for c, picture in enumerate(row):
+                if picture is None:
+                    continue
+                x, high = left + c * cell, (cell - gap) * picture.shape[0] / picture.shape[1]
+                axes = figure.add_axes((x / width, (top - high) / total, (cell - gap) / width, high / total))
+                axes.imshow(picture, interpolation="antialiased", aspect="auto")
+                axes.set_axis_off()
+                middle = (x + (cell - gap) / 2) / width
+                if r == 0 and c < len(columns):
+                    figure.text(
+                        middle, (top + 0.05) / total, columns[c], ha="center", va="bottom", fontsize=9.5, weight="bold"
+                    )
+                if captions and captions[r][c]:
+                    text = captions[r][c]
+                    figure.text(
+                        middle, (top - high - 0.03) / total, text, ha="center", va="top", fontsize=8.5, color=INK
+                    )
+            if r < len(rows):
+                place = (top - heights[r] / 2) / total
+                figure.text((left - 0.1) / width, place, rows[r], ha="right", va="center", fontsize=9.5, weight="bold")
+            top -= heights[r] + gap + under
+    return Plot(figure, numbers if numbers is not None else {}, alt, vector=False)
+
+
+def grey(mask: NDArray[np.floating]) -> Image:
+    """A mask (H, W) in 0..1 as a picture."""
+    return np.repeat(np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def difference(a: Image, b: Image, gain: float) -> Image:
+    """|a - b| times `gain`, so that faint differences can be seen; 255 is clipped."""
+    return np.clip(np.abs(a.astype(np.float32) - b) * gain, 0, 255).astype(np.uint8)
+
+
+def outlined(rgb: Image, mask: NDArray[np.floating], dim: float = 0.4) -> Image:
+    """The picture, darker by the share `dim` outside a mask (H, W) in 0..1, and the mask's edge (at 0.5) drawn."""
+    light = (1 - dim * (1 - np.clip(mask, 0, 1)))[..., None]
+    out = np.rint(rgb * light).astype(np.uint8)
+    edges, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(out, edges, -1, MASK, max(1, max(rgb.shape) // 300), cv2.LINE_AA)
+
+
+def heat(rgb: Image, values: NDArray[np.floating], strength: float = 0.55) -> Image:
+    """The picture in grey with a map (h, w) in 0..1 laid over it in colour, bilinear; always on the scale 0..1."""
+    large = cv2.resize(values.astype(np.float32), (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
+    colours = mpl.colormaps["cividis"](np.clip(large, 0, 1))[..., :3] * 255
+    plain = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
+    return np.rint(plain * (1 - strength) + colours * strength).astype(np.uint8)
+
+
+def marked(face: "StoredFace", size: int = 220) -> Image:
+    """A stored face, enlarged or shrunk to `size` px wide, with its mask, landmarks and box drawn."""
+    scale = size / face.rgb.shape[1]
+    rgb = cv2.resize(face.rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    points = face.landmarks * scale
+    out = outlined(rgb, faces.mask(points, rgb.shape))
+    x0, y0, x1, y1 = (round(v * scale) for v in face.box)
+    cv2.rectangle(out, (x0, y0), (x1, y1), BOX, 1, cv2.LINE_AA)
+    for x, y in points:
+        cv2.circle(out, (round(float(x)), round(float(y))), 1, LANDMARK, -1, cv2.LINE_AA)
+    return out
+
+
+def sheet(store: "FaceStore", chosen: Sequence[int], columns: int = 6) -> Plot:
+    """A contact sheet of stored faces with what was found on them."""
+    pictures = [marked(store[int(i)]) for i in chosen]
+    table = store.manifest.iloc[list(chosen)][["dataset", "video", "frame", "label", "method"]].reset_index(drop=True)
+    alt = f"Contact sheet of {len(pictures)} faces, each with its 68 landmarks, face mask and box."
+    return grid(_rows(pictures, columns), numbers=table, alt=alt)
+
+
+def one_of_each(store: "FaceStore", count: int) -> list[int]:
+    """Indices of up to `count` faces of different groups, evenly over the store; the first face of each."""
+    firsts = store.manifest.reset_index(drop=True).drop_duplicates(["dataset", "group"]).index.to_numpy()
+    return firsts[np.unique(np.linspace(0, len(firsts) - 1, min(count, len(firsts))).astype(int))].tolist()
+
+
+def frame_with_boxes(rgb: Image, rows: pd.DataFrame) -> Image:
+    """A whole frame with the boxes (x0, y0, x1, y1 in pixels of the frame) of its faces."""
+    out = np.ascontiguousarray(rgb.copy())
+    for box in rows[["x0", "y0", "x1", "y1"]].round().astype(int).itertuples(index=False):
+        cv2.rectangle(out, (box.x0, box.y0), (box.x1, box.y1), BOX, max(2, rgb.shape[1] // 200), cv2.LINE_AA)
+    return out
+
+
+def sbi_steps(steps: "Steps") -> Plot:
+    """Every step of one self-blended image (`SelfBlender.explain`), and what the fake differs by."""
+    draw = steps.draw
+    how = f"÷ {draw.factor} and back" if draw.factor > 1 else f"sharper by {draw.sharpness:.1f}"
+    changed = f"colour changed\n{how}" if draw.factor > 1 or draw.sharpness else "colour changed"
+    across, down = (f"{100 * share:+.1f} %" for share in draw.shift)
+    cells = [
+        ("target", steps.target, changed if draw.changed == "target" else "as it was"),
+        ("source", steps.source, changed if draw.changed == "source" else "as it was"),
+        ("source moved", steps.warped, f"size × {draw.scale:.3f}\nshift {across}, {down}"),
+        ("hull", grey(steps.hull), draw.hull),
+        ("deformed", grey(steps.deformed), f"amplitude {draw.deformation.amplitude:.1f} px"),
+        ("blurred twice", grey(steps.softened), f"edge {draw.deformation.soften:.1f} px"),
+        ("mask × ratio", grey(steps.mask), f"ratio {draw.ratio:g}"),
+        ("fake", steps.fake, ""),
+        ("real", steps.real, "the target itself"),
+        ("difference × 8", difference(steps.real, steps.fake, 8), ""),
+    ]
+    pictures, columns = [cell[1] for cell in cells], 5
+    texts = [f"{k}. {name}\n{note}" for k, (name, _, note) in enumerate(cells, 1)]
+    alt = "Ten steps of self-blending one face: " + "; ".join(f"{name} {note}".strip() for name, _, note in cells) + "."
+    numbers = {"draw": {**draw._asdict(), "colour": str(draw.colour), "deformation": draw.deformation._asdict()}}
+    return grid(_rows(pictures, columns), captions=_rows(texts, columns), numbers=numbers, alt=alt)
+
+
+def pairs(made: Sequence["Images"], gain: float = 6) -> Plot:
+    """Self-blended pairs as the network gets them: real, fake, blending mask, difference amplified."""
+    rows = [
+        [p.real for p in made],
+        [p.fake for p in made],
+        [grey(p.blend) for p in made],
+        [difference(p.real, p.fake, gain) for p in made],
+    ]
+    numbers = pd.DataFrame(
+        {
+            "pair": range(1, len(made) + 1),
+            "mean_difference_levels": [float(np.abs(p.real.astype(float) - p.fake).mean()) for p in made],
+            "share_blended": [float((p.blend > 1 / 255).mean()) for p in made],
+            "highest_mask": [float(p.blend.max()) for p in made],
+        }
+    )
+    alt = f"{len(made)} self-blended pairs: the face, its fake, the mask, and the difference times {gain:g}."
+    return grid(rows, rows=["real", "fake", "mask", f"difference\n× {gain:g}"], numbers=numbers, alt=alt)
+
+
+def _rows(items: Sequence[Any], columns: int) -> list[list[Any]]:
+    filled = [*items, *[None if not isinstance(items[0], str) else ""] * (-len(items) % columns)]
+    return [filled[k : k + columns] for k in range(0, len(filled), columns)]
