@@ -18,6 +18,7 @@ import cv2
 import joblib
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dfnb import files
@@ -151,8 +152,9 @@ def _run(out: Path, settings: Demo, missing: list[Job], jobs: int) -> Iterator[i
     if jobs == 1 or len(missing) < 2:
         threads = cv2.getNumThreads()
         try:
-            for job in missing:
-                yield _make(out, settings, job)
+            with threadpool_limits(1):  # small matrices: a second thread only waits
+                for job in missing:
+                    yield _make(out, settings, job)
         finally:
             cv2.setNumThreads(threads)
         return
@@ -196,13 +198,13 @@ def draw_person(settings: Demo, part: str, key: int) -> heads.Person:
         return heads.Person.draw(_rng(settings, part, key, PERSON))
     model = draw_person(settings, part, other)
     drawn = [heads.Person.draw(_rng(settings, part, key, PERSON, n)) for n in range(8)]
-    return min(drawn, key=lambda person: _unlikeness(person, model))
+    return replace(min(drawn, key=lambda person: _unlikeness(person, model)), beard=model.beard)
 
 
 def _unlikeness(a: heads.Person, b: heads.Person) -> float:
-    """How far apart two people look at a glance: sex, complexion, age (40 years count as much as either), beard."""
+    """How far apart two people look at a glance: sex, complexion, age (40 years count as much as sex), hair colour."""
     apart = abs(a.female - b.female) + 2 * abs(a.melanin - b.melanin) + abs(a.age - b.age) / 40
-    return apart + 0.3 * (a.beard != b.beard)
+    return apart + np.abs(np.sqrt(a.hair_colour) - np.sqrt(b.hair_colour)).sum() / 2
 
 
 class Studio:
@@ -267,14 +269,14 @@ class Studio:
     def view(self, index: int, who: int) -> manipulate.View:
         """The face of one of the people in one frame, with the camera's noise."""
         rendered = self.rendered[index]
-        return _view(self.frames[index], rendered, who)
+        return _view(self.frames[index], rendered, who, self.people[who])
 
     def generate(self, person: heads.Person, pose: heads.Pose, detail: float) -> manipulate.View:
         """A generator's picture of a person in a pose: no finer than `detail` pixels a face height, without noise."""
         scale = np.clip(detail / (pose.size * self.height), 0.3, 1.0)
         height, width = round(self.height * scale), round(self.width * scale)
         rendered = _renderer().render([(person, pose)], self.scene, height, width)
-        return _view(rendered.rgb, rendered, 0)
+        return _view(rendered.rgb, rendered, 0, person)
 
     def driven(self, index: int, driver: "Studio") -> manipulate.View:
         """This take's person with the expression of another take's: what Face2Face and NeuralTextures paste from."""
@@ -296,10 +298,16 @@ def _move(pose: heads.Pose, motion: list[heads.Pose], x: float, y: float, size: 
     return replace(pose, x=x + ratio * (pose.x - first.x), y=y + ratio * (pose.y - first.y), size=pose.size * ratio)
 
 
-def _view(rgb: np.ndarray, rendered: heads.Rendered, who: int) -> manipulate.View:
-    codes = [heads.REGIONS[name] for name in FACE]
-    own = (rendered.person == who) & np.isin(rendered.region, codes)
-    return manipulate.View(rgb, rendered.points[who], own, rendered.visible[who])
+def _view(rgb: np.ndarray, rendered: heads.Rendered, who: int, person: heads.Person) -> manipulate.View:
+    """What a tool sees of a face. A beard belongs to it; other hair, though in front of it, doesn't."""
+    points = rendered.points[who]
+    own = np.isin(rendered.region, [heads.REGIONS[name] for name in FACE])
+    if person.beard != "none":
+        marks = points[heads.LANDMARK_VERTICES[[*range(2, 15), 30]]]
+        below = np.zeros(own.shape, np.uint8)
+        cv2.fillConvexPoly(below, cv2.convexHull(np.rint(marks).astype(np.int32)), 1)
+        own |= (rendered.region == heads.REGIONS["hair"]) & (below > 0)
+    return manipulate.View(rgb, points, own & (rendered.person == who), rendered.visible[who])
 
 
 def forge(settings: Demo, studio: list[Studio], fake: Fake) -> tuple[np.ndarray, np.ndarray]:
