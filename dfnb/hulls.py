@@ -32,6 +32,7 @@ _GROWN = {"mouth": 1.3, "eyes": 1.1}  # the outline of lips or lids is too tight
 _WORK = 128  # pixels
 _UNIT = 256.0  # settings in pixels hold for a hull this wide
 _NODES = 2.0  # nodes of the displacement lattice per standard deviation of its smoothing
+_WEAKEST = 0.2  # a mask that is nowhere stronger than this is of no use
 _REACH = 0.25  # the lattice reaches this many hull widths beyond the hull
 
 
@@ -105,7 +106,7 @@ def soft_mask(
     After the first blur only what is (nearly) 1 is kept, which erodes the mask by about 2.3 times `erode`; the second
     blur widens and softens it again (Shiohara and Yamasaki 2022, section 3.2): the edge both moves and softens.
     hull: (N, 2) pixels, wider than 0; shape: (H, W) of the picture. Returns (deformed, softened), both clipped to the
-    picture and going on beyond its edge, or None where none of the mask is in the picture. The only draw is
+    picture and going on beyond its edge, or None where next to nothing of the mask is in the picture. The only draw is
     `displacement`'s, whose number depends on the hull and on `smoothness`, but not on the other settings.
     """
     unit = width(hull) / _UNIT  # image pixels in one pixel of the settings
@@ -132,6 +133,8 @@ def soft_mask(
         soft = np.where(soft >= np.float32(0.99) * soft.max(), np.float32(1), np.float32(0))
     if how.soften > 0:
         soft = _blur(soft, how.soften * unit * scale)
+    if soft.max() < _WEAKEST:
+        return None
     window = (start[0], start[1], end[0], end[1])
     return SoftMask(flat, window), SoftMask(np.clip(soft, 0.0, 1.0), window)
 
