@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from dfnb import clips as catalogues
+from dfnb import faces as face_finding
 from dfnb import files, metrics
 from dfnb import profile as profiles
 from dfnb import store as stores
@@ -127,6 +128,12 @@ class Run:
             "ffiw": out / "FFIW10K-v1-release",
         }
 
+    @cached_property
+    def landmark_model(self) -> Path:
+        """dlib's 68-point model, its hash checked; asked for first, so that a missing one is named before long work."""
+        path = self.profile.faces.landmarks
+        return face_finding.landmark_model(profiles.resolve(path) if path else None)
+
     @property
     def tests(self) -> tuple[str, ...]:
         """The test parts this profile has data for."""
@@ -153,7 +160,7 @@ class Run:
 
     def prepare(self, part: str) -> stores.Coverage:
         """Detect and store the faces of a part; what is there already is kept. Returns its coverage report."""
-        data, faces = self.profile.data, self.profile.faces
+        data, faces, landmark_model = self.profile.data, self.profile.faces, self.landmark_model
         frames = {"train": data.train_frames, "validation": data.validation_frames}.get(part, data.test_frames)
         if part == "validation-fakes":
             frames = data.validation_frames
@@ -165,7 +172,7 @@ class Run:
             keep="largest" if part in ("train", "validation") else "all",
             upsample=faces.upsample,
             longest_side=faces.longest_side,
-            landmarks=profiles.resolve(faces.landmarks) if faces.landmarks else None,
+            landmarks=landmark_model,
         )
 
     def store(self, part: str) -> FaceStore:
