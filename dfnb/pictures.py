@@ -4,6 +4,7 @@ All take and make (H, W, 3) uint8 RGB. `grid` draws everything; the others prepa
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -17,7 +18,9 @@ from dfnb.style import INK, WIDTH, Plot, new_figure, styled
 
 if TYPE_CHECKING:
     from dfnb.blend import Steps
-    from dfnb.sbi import Images
+    from dfnb.explain import Looks
+    from dfnb.run import Run
+    from dfnb.sbi import Images, SelfBlender
     from dfnb.store import FaceStore, StoredFace
 
 Image = NDArray[np.uint8]
@@ -179,6 +182,149 @@ def pairs(made: Sequence["Images"], gain: float = 6) -> Plot:
     )
     alt = f"{len(made)} self-blended pairs: the face, its fake, the mask, and the difference times {gain:g}."
     return grid(rows, rows=["real", "fake", "mask", f"difference\n× {gain:g}"], numbers=numbers, alt=alt)
+
+
+def hull_kinds(face: "StoredFace", size: int = 200) -> Plot:
+    """The hulls self-blending draws from (`hulls.KINDS`), on one face; the whole one with and without forehead."""
+    from dfnb import hulls
+
+    scale = size / max(face.rgb.shape[:2])
+    rgb = cv2.resize(face.rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    points = face.landmarks * scale
+    kinds = [("whole", True), *((kind, False) for kind in hulls.KINDS)]
+    names = ["whole, with\nforehead", "whole,\n68 points", *list(hulls.KINDS)[1:]]
+    masks = [faces.fill(hulls.polygon(points, kind, top), rgb.shape) for kind, top in kinds]
+    numbers = pd.DataFrame({"hull": [n.replace("\n", " ") for n in names], "share": [float(m.mean()) for m in masks]})
+    alt = f"Six hulls of one face's landmarks: {', '.join(numbers['hull'])}."
+    return grid([[outlined(rgb, mask, 0.65) for mask in masks]], columns=names, numbers=numbers, alt=alt)
+
+
+def ratios(face: "StoredFace", blender: "SelfBlender", chosen: Sequence[float], seed: int = 0, gain: float = 6) -> Plot:
+    """One self-blended image at several blend ratios, all other choices alike, and its difference from the real one."""
+    made = [
+        blender.explain(face.rgb, face.landmarks, np.random.default_rng(seed), hull="whole", ratio=ratio)
+        for ratio in chosen
+    ]
+    changes = [difference(steps.real, steps.fake, gain) for steps in made]
+    levels = [float(np.abs(steps.real.astype(float) - steps.fake).mean()) for steps in made]
+    numbers = pd.DataFrame({"ratio": list(chosen), "mean_difference_levels": levels})
+    told = "; ".join(f"{r:g}: {level:.2f}" for r, level in zip(chosen, levels, strict=True))
+    alt = f"One face self-blended at several ratios. Mean difference from the real one, in levels of 255: {told}."
+    columns, rows = [f"ratio {ratio:g}" for ratio in chosen], ["fake", f"difference\n× {gain:g}"]
+    return grid([[steps.fake for steps in made], changes], columns=columns, rows=rows, numbers=numbers, alt=alt)
+
+
+def manipulations(store: "FaceStore", benchmark: Path | None, targets: int = 2, size: int = 200) -> Plot:
+    """Originals and their manipulations side by side, the same frame of each; with the true mask where there is one.
+
+    benchmark: root of the embedded benchmark, or None for real sets, which have no such masks.
+    """
+    from dfnb import explain
+
+    table = store.manifest.reset_index(drop=True)
+    table = table[table["face"] == 0]
+    methods = ["original", *(m for m in pd.unique(table["method"]) if m != "original")]
+    complete = table.groupby(["group", "frame"])["method"].nunique()
+    places = complete[complete == complete.max()].reset_index().drop_duplicates("group")
+    places = places.iloc[np.unique(np.linspace(0, len(places) - 1, min(targets, len(places))).astype(int))]
+    rows, labels, used = [], [], []
+    for place in places.itertuples():
+        here = table[(table["group"] == place.group) & (table["frame"] == place.frame)].drop_duplicates("method")
+        index = {row.method: row.Index for row in here.itertuples()}
+        used += [index[m] for m in methods if m in index]
+        shown = [_crop(store[index[m]], size) if m in index else None for m in methods]
+        rows.append(shown)
+        labels.append(f"video {place.group}")
+        if benchmark is not None:
+            fakes = [m for m in methods[1:] if m in index]
+            masks = dict(
+                zip(fakes, explain.true_masks(benchmark, store.subset([index[m] for m in fakes]), size), strict=True)
+            )
+            pairs_ = zip(methods, shown, strict=True)
+            rows.append([outlined(rgb, masks[m], 0.6) if m in masks else None for m, rgb in pairs_])
+            labels.append("manipulated\nwhere")
+    numbers = table.loc[used, ["dataset", "video", "frame", "method", "group"]].reset_index(drop=True)
+    alt = f"One frame of {len(places)} videos as {', '.join(methods)}" + (
+        "; below each fake, where it was manipulated." if benchmark is not None else "."
+    )
+    return grid(rows, columns=methods, rows=labels, numbers=numbers, alt=alt)
+
+
+def scenes(run: "Run", part: str, count: int = 2) -> Plot:
+    """Whole frames of a test part, real above and fake below, with the faces found in them."""
+    from dfnb import frames
+
+    manifest = run.store(part).manifest
+    clips = run.clips(part)
+    shown, captions, used = [], [], []
+    for label in ("real", "fake"):
+        some = clips[clips["label"] == label].drop_duplicates("group")
+        some = some.iloc[np.unique(np.linspace(0, len(some) - 1, min(count, len(some))).astype(int))]
+        line = []
+        for clip in some.itertuples():
+            index, rgb = next(iter(frames.sample(clip.path, run.profile.data.test_frames)))
+            found = manifest[(manifest["path"] == str(clip.path)) & (manifest["frame"] == index)]
+            small = min(1.0, 640 / rgb.shape[1])
+            line.append(
+                cv2.resize(frame_with_boxes(rgb, found), None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
+            )
+            used.append(
+                {"dataset": clip.dataset, "video": clip.video, "label": label, "frame": index, "faces": len(found)}
+            )
+        shown.append(line)
+        captions.append([f"{u['video']}: {u['faces']} found" for u in used[-len(line) :]])
+    alt = f"Frames of {clips['dataset'].iloc[0]}: real above, fake below, a box around each face found."
+    return grid(shown, rows=["real", "fake"], captions=captions, numbers=pd.DataFrame(used), alt=alt)
+
+
+def attention(looks: "Looks", chosen: Sequence[int], true: NDArray[np.float32] | None = None) -> Plot:
+    """Attention maps over faces, on a fixed scale 0..1; below, the face mask and, if given, the true manipulation mask.
+
+    true: (N, S, S) in 0..1, in the order of `looks`.
+    """
+    crops = [looks.crops[i] for i in chosen]
+    rows = [crops, [heat(looks.crops[i], looks.maps[i]) for i in chosen]]
+    rows.append([outlined(looks.crops[i], looks.masks[i]) for i in chosen])
+    labels = ["face", "attention\nmap", "face mask"]
+    if true is not None:
+        rows.append([outlined(looks.crops[i], true[i], 0.6) if true[i].any() else None for i in chosen])
+        labels.append("manipulated\nwhere")
+    table = looks.rows.reset_index(drop=True).loc[list(chosen), ["dataset", "video", "frame", "label", "method"]]
+    table = table.assign(score=looks.scores[list(chosen)]).reset_index(drop=True)
+    columns = [f"{row.label}\n{row.score:.2f}" for row in table.itertuples()]
+    alt = (
+        f"Attention maps over {len(chosen)} faces: bright where the network looks, not what is fake. Scores: "
+        + ", ".join(f"{row.label} {row.score:.2f}" for row in table.itertuples())
+        + "."
+    )
+    return grid(rows, columns=columns, rows=labels, numbers=table, alt=alt)
+
+
+def most_wrong(store: "FaceStore", faces_: pd.DataFrame, videos: pd.DataFrame, count: int = 6, size: int = 160) -> Plot:
+    """The real videos with the highest scores and the fakes with the lowest, by the face nearest the video's score.
+
+    faces_: `Run.scores`, in the store's order; videos: `Run.video_scores`.
+    """
+    shown, captions, used = [], [], []
+    for label, highest_first in (("real", True), ("fake", False)):
+        some = videos[(videos["label"] == label) & (videos["frames"] > 0)]
+        some = some.sort_values("score", ascending=not highest_first, kind="stable").head(count)
+        line = []
+        for video in some.itertuples():
+            own = faces_[(faces_["dataset"] == video.dataset) & (faces_["video"] == video.video)]
+            index = int((own["score"] - video.score).abs().idxmin())
+            line.append(_crop(store[index], size))
+            used.append({"label": label, "video": video.video, "method": video.method, "score": video.score})
+        shown.append(line)
+        captions.append([f"{u['score']:.2f}" for u in used[-len(line) :]])
+    alt = "The most wrong videos: real ones with the highest scores above, fakes with the lowest below. Scores: "
+    alt += "; ".join(f"{u['label']} {u['video']} {u['score']:.2f}" for u in used) + "."
+    rows = ["real, called\nfake most", "fake, called\nreal most"]
+    return grid(shown, rows=rows, captions=captions, numbers=pd.DataFrame(used), alt=alt)
+
+
+def _crop(face: "StoredFace", size: int) -> Image:
+    return faces.crop(face.rgb, face.box, 0.125, size)
 
 
 def _rows(items: Sequence[Any], columns: int) -> list[list[Any]]:

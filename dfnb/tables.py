@@ -1,0 +1,238 @@
+"""The report's tables, made from a run: what the data are, what was trained, what came out, paired comparisons."""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from dfnb import metrics
+from dfnb.style import look
+
+if TYPE_CHECKING:
+    from dfnb.run import Run
+
+SIGNIFICANT = 0.05
+
+
+@cache
+def published() -> dict[str, Any]:
+    """What the paper reports (`published.yaml`): for the order of the networks only."""
+    text = (resources.files("dfnb") / "published.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)["paper"]
+
+
+def paper(key: str) -> pd.DataFrame:
+    """A table of the paper: "taps", "arcface", "sets" (AUC) or "videos"."""
+    values = published()[key]
+    if key == "videos":
+        return pd.DataFrame(values)
+    what = "tested on" if key == "sets" else "network"
+    rows = [
+        {what: look(name).label if what == "network" else name, "AUC in the paper": v} for name, v in values.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def catalogue(run: "Run") -> pd.DataFrame:
+    """Videos listed in every part of the run: a row per part, dataset and method."""
+    rows = []
+    for part in ("train", "validation", *run.tests):
+        counts = run.clips(part).groupby(["dataset", "split", "label", "method"], sort=False).size()
+        rows.append(counts.rename("videos").reset_index().assign(part=part))
+    table = pd.concat(rows, ignore_index=True)
+    return table[["part", "dataset", "split", "label", "method", "videos"]]
+
+
+def variants(run: "Run") -> pd.DataFrame:
+    """The networks of the run, read from the built models: taps, channels, size of the vector, parameters."""
+    from dfnb import network
+
+    rows, model = [], run.profile.model
+    for name in names(run):
+        one = run.find(name)
+        net = network.build(
+            one.variant,
+            one.head,
+            model.backbone,
+            pretrained=False,
+            tap_reading=model.tap_reading,
+            attention=model.attention,
+        )
+        channels = [network.channels_of(net.backbone, tap) for tap in net.taps]
+        branch = sum(p.numel() for p in net.attention.parameters()) if net.attention is not None else 0
+        rows.append(
+            {
+                "network": look(name).label,
+                "taps (Block)": ", ".join(map(str, net.taps)),
+                "channels there": ", ".join(map(str, channels)),
+                "attention": "taught by the face mask"
+                if branch and run.profile.train.attention_weight
+                else _yes(branch),
+                "head": one.head,
+                "vector": net.head.weight.shape[1],
+                "parameters": sum(p.numel() for p in net.parameters()),
+                "of these attention": branch,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _yes(value: object) -> str:
+    return "not taught" if value else "none"
+
+
+def recipe(run: "Run") -> pd.DataFrame:
+    """How the networks were trained, a row a setting."""
+    from dfnb import train
+
+    said = train.describe(run.profile)
+    said |= {"ArcFace s, m (rad)": f"{run.profile.arcface.scale:g}, {run.profile.arcface.margin:g}"}
+    said |= {
+        "training faces": len(run.store("train")),
+        "hull variation": "on" if run.profile.sbi.hull_variation else "off",
+    }
+    return pd.DataFrame({"setting": list(said), "value": [str(value) for value in said.values()]})
+
+
+def names(run: "Run") -> list[str]:
+    """The run's networks by name, each once, in the profile's order."""
+    return list(dict.fromkeys(one.name for one in run.networks))
+
+
+def video_results(run: "Run") -> pd.DataFrame:
+    """`Run.results` by video, with the face-size rule as the profile has it; held-out SBI pairs by face."""
+    table = run.results()
+    chosen = (table["level"] == "video") & (table["size_rule"] == run.profile.evaluate.size_rule)
+    return table[chosen | (table["part"] == "sbi")].reset_index(drop=True)
+
+
+def wide(results: pd.DataFrame) -> pd.DataFrame:
+    """A row per network, a column per set: AUC with its 95 % interval; several seeds: mean and spread of them too."""
+    rows = []
+    for name, own in results.groupby("network", sort=False):
+        row: dict[str, Any] = {"network": look(name).label}
+        for dataset, cell in own.groupby(_set_name(own), sort=False):
+            if len(cell) == 1:
+                row[dataset] = f"{cell['auc'].iloc[0]:.3f} ({cell['low'].iloc[0]:.3f} to {cell['high'].iloc[0]:.3f})"
+            else:
+                row[dataset] = f"{cell['auc'].mean():.3f} ± {cell['auc'].std():.3f} over {len(cell)} seeds"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _set_name(results: pd.DataFrame) -> pd.Series:
+    return results["dataset"].where(results["part"] != "sbi", "held-out SBI pairs")
+
+
+def counts(results: pd.DataFrame) -> str:
+    """How many real and fake samples each AUC of a results table rests on, in words."""
+    table = results.assign(set=_set_name(results)).drop_duplicates("set")
+    return "; ".join(f"{row.set}: {row.real} real, {row.fake} fake" for row in table.itertuples())
+
+
+def paired(run: "Run", part: str, reference: str, others: Sequence[str]) -> pd.DataFrame:
+    """Paired DeLong tests of one network against others on the same videos (part "sbi": the same faces), first seed.
+
+    Columns: network, auc, reference_auc, difference (reference minus network), low, high, p, p_holm (corrected for the
+    number of comparisons, Holm 1979).
+    """
+    labels, ours = _aligned(run, part, reference)
+    rows = []
+    for name in others:
+        same, theirs = _aligned(run, part, name)
+        if not same.index.equals(labels.index):
+            raise ValueError(f"{reference} and {name} were scored on different samples of {part}")
+        outcome = metrics.compare(labels.to_numpy(), ours, theirs)
+        rows.append(
+            {
+                "network": name,
+                "auc": metrics.auc(labels.to_numpy(), theirs).value,
+                "reference_auc": metrics.auc(labels.to_numpy(), ours).value,
+                "difference": outcome.difference,
+                "low": outcome.low,
+                "high": outcome.high,
+                "p": outcome.p_value,
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=holm(table["p"].to_numpy()))
+
+
+def _aligned(run: "Run", part: str, name: str) -> tuple[pd.Series, np.ndarray]:
+    """Labels (True is fake) indexed by what the sample is, and scores, in a fixed order."""
+    if part == "sbi":
+        table = run.scores(part, name).set_index(["dataset", "video", "frame", "face"])
+    else:
+        table = run.video_scores(part, name).set_index(["dataset", "video"])
+    table = table.sort_index()
+    return table["label"] == "fake", table["score"].to_numpy(float)
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's step-down correction: p-values that hold for all comparisons together, 0..1."""
+    order = np.argsort(p_values)
+    stepped = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    out = np.empty(len(p_values))
+    out[order] = np.minimum(stepped, 1.0)
+    return out
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A `paired` table with the networks' labels and columns in words."""
+    words = {
+        "auc": "its AUC", "reference_auc": "AUC of the reference", "difference": "reference minus it",
+        "low": "95 % from", "high": "to", "p": "p", "p_holm": "p, corrected",
+    }  # fmt: skip
+    return table.assign(network=[look(name).label for name in table["network"]]).rename(columns=words)
+
+
+def per_method(run: "Run", part: str = "ff") -> pd.DataFrame:
+    """Video AUC of every network for each manipulation of a part against all its real videos; first seed."""
+    rows = []
+    for name in names(run):
+        videos = run.video_scores(part, name)
+        for method in pd.unique(videos.loc[videos["label"] == "fake", "method"]):
+            some = videos[(videos["label"] == "real") | (videos["method"] == method)]
+            value = metrics.auc((some["label"] == "fake").to_numpy(), some["score"].to_numpy())
+            rows.append(
+                {"network": name, "seed": run.find(name).seed, "dataset": method, **value._asdict()}
+                | {"real": int((some["label"] == "real").sum()), "fake": int((some["method"] == method).sum())}
+            )
+    return pd.DataFrame(rows).rename(columns={"value": "auc"})
+
+
+def protocols(results: pd.DataFrame) -> pd.DataFrame:
+    """AUC by video and by frame, with and without the face-size rule, side by side: a row per network and set."""
+    table = results[results["part"] != "sbi"]
+    says = table["level"] + np.where(table["size_rule"], ", size rule", ", all faces")
+    wide_ = table.assign(says=says).pivot_table(
+        index=["network", "dataset"], columns="says", values="auc", sort=False, aggfunc="mean"
+    )
+    wide_ = wide_.reset_index()
+    wide_["network"] = [look(name).label for name in wide_["network"]]
+    wide_.columns.name = None
+    return wide_
+
+
+def operating(run: "Run", part: str, fpr: float = 0.1) -> pd.DataFrame:
+    """What one network's video scores give beside the AUC: average precision, EER, fakes found at few false alarms."""
+    rows = []
+    for name in names(run):
+        videos = run.video_scores(part, name)
+        labels, scores = (videos["label"] == "fake").to_numpy(), videos["score"].to_numpy()
+        rows.append(
+            {
+                "network": look(name).label,
+                "set": videos["dataset"].iloc[0],
+                "average precision": metrics.average_precision(labels, scores),
+                "equal error rate": metrics.eer(labels, scores),
+                f"fakes found at {fpr:.0%} false alarms": metrics.tpr_at_fpr(labels, scores, fpr),
+                "videos": len(videos),
+                "without a face": int((videos["frames"] == 0).sum()),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,142 @@
+"""Sentences made from numbers, in Markdown: what a result shows and what it doesn't. Nothing here is typed by hand."""
+
+import itertools
+from collections.abc import Mapping
+
+import pandas as pd
+
+from dfnb.explain import ALL_ONES
+from dfnb.style import look
+from dfnb.tables import SIGNIFICANT
+
+
+def coverage(table: pd.DataFrame) -> str:
+    """What `Run.coverage` says: how many videos have a face in the store, and where videos were lost."""
+    listed, kept = int(table["listed"].sum()), int(table["videos_with_face"].sum())
+    frames, with_face = int(table["frames"].sum()), int(table["frames_with_face"].sum())
+    said = f"Of {listed} videos, **{kept}** have at least one face; of {frames} frames looked at, **{with_face}** do"
+    said += f" ({with_face / frames:.1%})." if frames else "."
+    lost = table[table["lost"] > 0]
+    if len(lost):
+        where = "; ".join(f"{row.lost} of {row.dataset}, {row.method}" for row in lost.itertuples())
+        return f"{said} Without a face: {where}. Such a video is scored 0.5, and counted."
+    return f"{said} No video was lost."
+
+
+def differences(table: pd.DataFrame, reference: str, where: str) -> str:
+    """What `tables.paired` says: which differences from the reference are significant after Holm's correction."""
+    ours = look(reference).label
+    clear = table[table["p_holm"] < SIGNIFICANT]
+    unclear = table[table["p_holm"] >= SIGNIFICANT]
+    parts = []
+    for row in clear.itertuples():
+        side = "better" if row.difference > 0 else "**worse**"
+        parts.append(
+            f"{ours} is {side} than {look(row.network).label} by {abs(row.difference):.3f} "
+            f"(95 % interval of the difference {row.low:.3f} to {row.high:.3f}, corrected p {_p(row.p_holm)})"
+        )
+    said = f"On {where}: " + "; ".join(parts) + "." if parts else ""
+    if len(unclear):
+        names = _and([look(name).label for name in unclear["network"]])
+        start = f"The difference from {names} is" if len(unclear) == 1 else f"The differences from {names} are"
+        where_ = "" if parts else f" on {where}"
+        largest = unclear["difference"].abs().max()
+        size = f"at most {largest:.3f} in size" if len(unclear) > 1 else f"{largest:.3f} in size"
+        said += f" {start} **not significant**{where_} ({size}; paired DeLong test, Holm's correction, 5 % level)"
+        said += ": this set of videos can't tell them apart."
+    return said.strip()
+
+
+def order(aucs: Mapping[str, float], reported: Mapping[str, float], where: str, paired: pd.DataFrame) -> str:
+    """Whether the order of the networks is the paper's, and whether that means anything.
+
+    aucs, reported: network name -> AUC, here and in the paper; paired: `tables.paired` of these networks.
+    """
+    known = [name for name in reported if name in aucs]
+    if len(known) < 2:
+        return "The run has too few of the paper's networks to compare their order."
+    theirs, ours = (sorted(known, key=values.__getitem__) for values in (reported, aucs))
+    said = f"The paper's order is {_less(theirs)}; on {where} it is {_less(ours)}. "
+    wrong = [
+        (a, b) for i, a in enumerate(theirs) for b in theirs[i + 1 :] if aucs[a] > aucs[b] and reported[a] < reported[b]
+    ]
+    if wrong:
+        pairs = _and([f"{look(a).label} above {look(b).label}" for a, b in wrong])
+        said += f"So this run **contradicts the paper's order** ({pairs})."
+    elif any(aucs[a] == aucs[b] for a, b in itertools.pairwise(ours)):
+        said += "Ties leave the paper's order neither shown nor contradicted."
+    else:
+        said += "The order is the paper's."
+    unclear = paired[paired["network"].isin(known) & (paired["p_holm"] >= SIGNIFICANT)]
+    if len(unclear):
+        said += " With differences that aren't significant, either order may be chance."
+    return said
+
+
+def separation(tables: Mapping[str, pd.DataFrame], centres: Mapping[str, float]) -> str:
+    """Which head separates the classes more: `explain.separation` by network name, and the angle of the centres."""
+    fakes = {name: t[t["group"] != "real"] for name, t in tables.items()}
+    overall = {name: t["d_prime"].iloc[0] for name, t in fakes.items()}
+    said = "; ".join(
+        f"{look(name).label}: d′ = **{value:.2f}**, centres {centres[name]:.0f}° apart"
+        for name, value in overall.items()
+    )
+    best, worst = max(overall, key=overall.__getitem__), min(overall, key=overall.__getitem__)
+    more = overall[best] - overall[worst]
+    said += f". By this number {look(best).label} separates real and fake faces more ({more:+.2f})."
+    hardest = {name: t.loc[t["d_prime"].idxmin(), "group"] for name, t in fakes.items() if t["d_prime"].notna().any()}
+    groups = {name for name in hardest.values() if name != "all fakes"}
+    if groups:
+        said += f" Nearest to the real faces: {_and(sorted(groups))}."
+    return (
+        said + " These are faces, not videos, and the frames of a video resemble each other: read d′ as a description."
+    )
+
+
+def agreement(table: pd.DataFrame, what: str) -> str:
+    """Whether the first map of `explain.compare_maps` agrees with the masks better than a map of ones does."""
+    first, ones = table.iloc[0], table[table["map"] == ALL_ONES].iloc[0]
+    said = f"Against {what}, the map of {first['map']} has a mean IoU of **{first['iou']:.3f}**, "
+    said += f"a map of ones {ones['iou']:.3f}: "
+    if first["low"] > 0:
+        said += f"better by {first['above']:.3f} ({first['low']:.3f} to {first['high']:.3f})."
+    elif first["high"] < 0:
+        said += f"**worse** by {-first['above']:.3f} ({-first['high']:.3f} to {-first['low']:.3f})."
+    else:
+        said += f"a difference of {first['above']:+.3f} that may be chance ({first['low']:.3f} to {first['high']:.3f})."
+    if pd.notna(first["pixel_auc"]):
+        said += f" A pixel inside is ranked above one outside in {first['pixel_auc']:.0%} of pairs (chance: 50 %)."
+    return said
+
+
+def size_rule(results: pd.DataFrame, reference: str) -> str:
+    """What dropping faces under half the area of the frame's largest does to one network's video AUC."""
+    own = results[(results["network"] == reference) & (results["level"] == "video")]
+    table = own.pivot_table(index="dataset", columns="size_rule", values="auc", sort=False)
+    parts = [f"{name} {row[False]:.3f} to {row[True]:.3f}" for name, row in table.iterrows()]
+    return (
+        f"With the rule the video AUC of {look(reference).label} goes, without → with it, from "
+        + "; ".join(parts)
+        + "."
+    )
+
+
+def overlap(results: pd.DataFrame) -> str:
+    """How wide the intervals are beside the differences between networks, set by set."""
+    said = []
+    for dataset, own in results.groupby("dataset", sort=False):
+        half = ((own["high"] - own["low"]) / 2).mean()
+        said.append(f"{dataset}: ±{half:.3f}, networks from {own['auc'].min():.3f} to {own['auc'].max():.3f}")
+    return "Half-width of the 95 % intervals, on average, and range of the networks: " + "; ".join(said) + "."
+
+
+def _less(names: list[str]) -> str:
+    return " < ".join(look(name).label for name in names)
+
+
+def _and(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _p(value: float) -> str:
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
