@@ -313,7 +313,8 @@ def _resampled(
     times = np.zeros((draws, len(strata)))  # how often each group is in each draw
     for stratum in np.unique(strata):
         inside = np.flatnonzero(strata == stratum)
-        times[:, inside] = rng.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=draws)
+        drawn = rng.integers(len(inside), size=(draws, len(inside))) + len(inside) * np.arange(draws)[:, None]
+        times[:, inside] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
     order = np.argsort(scores, kind="stable")
     starts = np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)  # the first of each run of equal scores
     fake, values = labels[order] == 1, np.empty(draws)
