@@ -162,7 +162,8 @@ def _pick(
             yield from _pick_by_count(_decode(container, stream), wanted)
             return
         times, place_of = timeline.times, {t: i for i, t in enumerate(timeline.times)}
-        decoder, reached = _decode(container, stream), -1  # reached: place of the last frame decoded
+        needed = {times[place] for place in wanted}
+        decoder, reached = _decode(container, stream, needed), -1  # reached: place of the last frame decoded
         for place in wanted:
             if place <= reached:
                 continue
@@ -174,7 +175,7 @@ def _pick(
                         container.seek(timeline.keys[at], stream=stream, backward=True)
                     except av.FFmpegError:
                         raise _SeekMissedError from None
-                    decoder, sought = _decode(container, stream), True
+                    decoder, sought = _decode(container, stream, needed), True
             for frame in decoder:
                 here = place_of.get(frame.pts, -1)
                 if sought and here > place:
@@ -270,14 +271,22 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
             yield packet
 
 
-def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """Every frame that can be decoded from here on, in the order of showing."""
+def _decode(
+    container: av.container.InputContainer, stream: av.VideoStream, needed: set[int] | None = None
+) -> Iterator[av.VideoFrame]:
+    """The frames that can be decoded from here on, in the order of showing.
+
+    needed: presentation times of the frames that are wanted, or None for all. Others may be left out, where no frame is
+    predicted from them: that saves time and changes no pixel of the wanted ones.
+    """
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)  # the last one is empty and flushes the decoder
         except (StopIteration, av.FFmpegError):
             return
+        if needed is not None:
+            stream.codec_context.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
         try:
             yield from packet.decode()
         except av.FFmpegError:  # a damaged packet; those after it may be sound
