@@ -56,7 +56,7 @@ def prepare(
     clips: pd.DataFrame | Iterable[pd.DataFrame],
     root: str | os.PathLike[str],
     frames: int = 8,
-    jobs: int = 2,
+    jobs: int | None = 2,
     keep: str = "largest",
     progress: bool = True,
     **finder: Any,
@@ -64,7 +64,7 @@ def prepare(
     """Find and store the faces of all clips; what is there already is kept.
 
     clips: a catalogue of `dfnb.clips`, or several. frames: evenly spaced frames looked at in each video.
-    jobs: processes (a joblib backend set by `joblib.parallel_config`, such as "dask", is used instead).
+    jobs: processes; None leaves number and kind to `joblib.parallel_config`, such as a Dask cluster's.
     keep: "largest" face of a frame, or "all". finder: settings of `dfnb.faces.FaceFinder`.
     Returns the coverage; one bad video is a row of its `problems` and never ends the run.
     Raises UserError: a setting out of range, no landmark model, another command preparing the same store, a full disk
@@ -122,7 +122,7 @@ def _gather(clips: pd.DataFrame | Iterable[pd.DataFrame]) -> tuple[pd.DataFrame,
 
 
 def _process(
-    clips: pd.DataFrame, root: Path, settings: dict[str, Any], find: FaceFinder, jobs: int, progress: bool
+    clips: pd.DataFrame, root: Path, settings: dict[str, Any], find: FaceFinder, jobs: int | None, progress: bool
 ) -> list[dict[str, str]]:
     """For every clip, in order, the key of its record or the problem that stood in the way."""
     paths = list(dict.fromkeys(clips["path"]))
