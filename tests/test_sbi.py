@@ -447,10 +447,10 @@ def test_fakes_of_photographs_are_neither_invisible_nor_crude():
     for n, file in enumerate(sorted(PHOTOGRAPHS.glob("*.jpg"))[::120]):
         rgb = np.ascontiguousarray(cv2.imread(str(file))[..., ::-1])
         points = find(rgb)[0].landmarks
-        for seed in range(8):
+        for seed in range(30):
             real, fake, mask = SelfBlender()(rgb, points, rng(n, seed))
             changes.append(np.abs(real.astype(int) - fake)[mask > 0.05].mean())
     changes = np.array(changes)
     assert changes.min() > 0.2
-    assert 2 < np.median(changes) < 15
+    assert 6 < np.median(changes) < 20  # levels; 12 over 960 fakes of 24 photographs, which differ much in contrast
     assert np.mean(changes > 40) < 0.05
