@@ -17,6 +17,9 @@ class Samples:
     albedo: np.ndarray  # (N, 3) float32, linear
     light: np.ndarray  # (N, 3) irradiance
     gloss: np.ndarray  # (N, 3) specular radiance
+    key: np.ndarray  # (N, 3) irradiance of the key light, its shadow left out
+    key_gloss: np.ndarray  # (N, 3) and its specular radiance
+    lit: np.ndarray  # (N,) 1 lit by the key light, 0 in shadow, -1 not asked
     depth: np.ndarray  # (N,)
     code: np.ndarray  # (N, 2) int32: region, person
 
@@ -26,13 +29,14 @@ class Film:
 
     def __init__(self) -> None:
         self._kept: tuple[tuple[int, int, int], np.ndarray] | None = None
-        self._grids: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._grids: dict[tuple[int, int], np.ndarray] = {}
         self._frame = 0
 
     def expose(
         self,
-        cast: Callable[[np.ndarray, np.ndarray], Samples],
+        shade: Callable[[np.ndarray], Samples],
         comb: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None],
+        faces: np.ndarray,
         scene: Scene,
         height: int,
         width: int,
@@ -40,24 +44,35 @@ class Film:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The picture (H, W, 3) uint8, regions (H, W) uint8 and persons (H, W) int8.
 
-        `cast` shades samples; `comb` paints strands over (colour, region, person, depth) in place.
+        `shade` shades subpixels by flat index in a picture of twice the size, whose triangles `faces` (2H, 2W) tells; `comb` paints strands over (colour, region, person, depth) in place.
 
         `scale` is the usual face height in pixels: how far light scatters on the picture.
         """
         if (height, width) not in self._grids:
-            ys, xs = np.mgrid[0:height, 0:width].astype(np.float32) + np.float32(0.5)
-            self._grids[height, width] = xs.ravel(), ys.ravel()
-        xs, ys = self._grids[height, width]
-        s = cast(xs, ys)
+            rows, columns = np.mgrid[0:height, 0:width].astype(np.int32) * 2
+            self._grids[height, width] = (rows * (2 * width) + columns).ravel()
         shape = (height, width)
-        region = s.code[:, 0].reshape(shape).astype(np.uint8)
-        person = s.code[:, 1].reshape(shape).astype(np.int8)
-        depth = s.depth.reshape(shape)
-        light = _scatter(s.light.reshape(*shape, 3), region, depth, scale)
-        colour = s.albedo.reshape(*shape, 3) * light + s.gloss.reshape(*shape, 3)
+        pixels = self._grids[height, width]
+        hit = faces[::2, ::2].ravel() >= 0
+        s = shade(pixels[hit])
+        code = np.zeros((height * width, 2), np.int32)
+        code[:, 1] = -1
+        code[hit] = s.code
+        region = code[:, 0].reshape(shape).astype(np.uint8)
+        person = code[:, 1].reshape(shape).astype(np.int8)
+
+        def spread(values: np.ndarray, empty: float = 0.0) -> np.ndarray:
+            full = np.full((height * width, *values.shape[1:]), empty, np.float32)
+            full[hit] = values
+            return full.reshape(*shape, *values.shape[1:])
+
+        depth = spread(s.depth, 1e4)
+        lit = _fill_shadow(spread(s.lit, -1.0), region, scale)[..., None]
+        light = _scatter(spread(s.light) + spread(s.key) * lit, region, scale)
+        colour = spread(s.albedo) * light + spread(s.gloss) + spread(s.key_gloss) * lit
         behind = self._behind(scene, height, width)
         colour[person < 0] = behind[person < 0]
-        colour = np.ascontiguousarray(self._smooth_edges(cast, colour, behind, region, person, depth), np.float32)
+        colour = np.ascontiguousarray(self._smooth_edges(shade, colour, behind, region, person, depth, lit), np.float32)
         comb(colour, region, person, depth)
         rgb = develop(colour, scene, np.random.default_rng([scene.key, self._frame]))
         return rgb, region, person
@@ -68,8 +83,8 @@ class Film:
             self._kept = (key, background.paint(scene, height, width))
         return self._kept[1]
 
-    def _smooth_edges(self, cast, colour, behind, region, person, depth) -> np.ndarray:
-        """Three more rays where neighbours differ in person, region or depth."""
+    def _smooth_edges(self, shade, colour, behind, region, person, depth, lit) -> np.ndarray:
+        """All four subpixels where neighbours differ in person, region or depth."""
         edge = np.zeros(region.shape, bool)
         for axis in (0, 1):
             other = [np.roll(a, 1, axis) for a in (region, person, depth)]
@@ -82,22 +97,31 @@ class Film:
         ys, xs = np.nonzero(edge)
         if not len(ys):
             return colour
-        offsets = np.array([[0.15, 0.35], [0.85, 0.65], [0.35, 0.85], [0.65, 0.15]], np.float32)
-        s = cast(
-            (xs[:, None] + offsets[:, 0]).ravel().astype(np.float32),
-            (ys[:, None] + offsets[:, 1]).ravel().astype(np.float32),
-        )
-        fine = (s.albedo * s.light + s.gloss).reshape(-1, 4, 3)
+        width = 2 * region.shape[1]
+        corner = 2 * ys * width + 2 * xs
+        s = shade((corner[:, None] + np.array([0, 1, width, width + 1])).ravel().astype(np.int32))
+        seen = np.where(s.lit < 0, np.repeat(lit[ys, xs, 0], 4), s.lit)[:, None]
+        fine = (s.albedo * (s.light + s.key * seen) + s.gloss + s.key_gloss * seen).reshape(-1, 4, 3)
         empty = (s.code[:, 1] < 0).reshape(-1, 4, 1)
         fine = np.where(empty, behind[ys, xs][:, None], fine)
         colour[ys, xs] = fine.mean(1)
         return colour
 
 
-def _scatter(light: np.ndarray, region: np.ndarray, depth: np.ndarray, scale: float) -> np.ndarray:
+def _fill_shadow(lit: np.ndarray, region: np.ndarray, scale: float) -> np.ndarray:
+    """Shadow 0..1 everywhere from the pixels that asked; eyes and mouth keep their own answers."""
+    asked = (lit >= 0).astype(np.float32)
+    own = (region == 5) | (region == 6)
+    sigma = max(0.009 * scale, 0.8)
+    known = asked * ~own
+    weight = cv2.GaussianBlur(known, (0, 0), sigma)
+    near = cv2.GaussianBlur(lit * known, (0, 0), sigma) / np.maximum(weight, 1e-4)
+    return np.where(own & (lit >= 0), lit, np.where(weight > 1e-4, near, np.abs(lit))).astype(np.float32)
+
+
+def _scatter(light: np.ndarray, region: np.ndarray, scale: float) -> np.ndarray:
     """Blur the light on skin, red widest, as scattering under the surface does; only skin gives and takes."""
     skin = ((region >= 1) & (region <= 4)).astype(np.float32)
-    cloth = (region == 9).astype(np.float32)
     out = light.copy()
     for c, radius in enumerate((0.020, 0.011, 0.007)):
         sigma = max(radius * scale, 0.3)
@@ -105,11 +129,6 @@ def _scatter(light: np.ndarray, region: np.ndarray, depth: np.ndarray, scale: fl
             cv2.GaussianBlur(skin, (0, 0), sigma), 1e-3
         )
         out[..., c] = np.where(skin > 0, near, light[..., c])
-    # Cloth scatters nothing, but its soft shadows are sampled by one ray a pixel and want smoothing.
-    sigma = 0.02 * scale
-    weight = np.maximum(cv2.GaussianBlur(cloth, (0, 0), sigma), 1e-3)[..., None]
-    near = cv2.GaussianBlur(light * cloth[..., None], (0, 0), sigma) / weight
-    out = np.where(cloth[..., None] > 0, near, out)
     return out
 
 
@@ -122,7 +141,7 @@ def develop(colour: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.nd
     linear = cv2.GaussianBlur(linear.astype(np.float32), (0, 0), max(scene.blur * height / 320, 0.2))
     linear = np.clip(linear, 0, None)
     linear = linear * (1 + linear * 0.12) / (1 + linear * 0.28)  # highlights roll off
-    value = np.power(linear, 1 / 2.2)
+    value = cv2.pow(linear, 1 / 2.2)
     value = value + scene.contrast * value * (1 - value) * (value - 0.45)
     grain = rng.standard_normal(colour.shape, dtype=np.float32)
     grain = cv2.GaussianBlur(grain, (0, 0), 0.6) * 1.8

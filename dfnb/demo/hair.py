@@ -16,6 +16,7 @@ from dfnb.demo.vertices import landmark_vertices
 
 HAIR, BROW, OTHER = 8, 7, 0
 CENTRE = np.array([0.0, 7.3, 0.45])  # rays from here meet the head's outside once, nearly everywhere
+CHEST = np.array([0.0, 4.4, 0.1])  # and from here the torso's
 
 # Hairline: azimuth about the head (radians from the front) and height on the rest head.
 _AZIMUTH = np.array([0.0, 0.3, 0.5, 0.7, 0.9, 1.08, 1.2, 1.32, 1.6, 1.85, 2.1, 2.5, 3.15])
@@ -36,22 +37,22 @@ class Style:
     turns: float = 3.0
     lock: float = 0.5
     floor: float = 0.0  # height where long hair ends, 0 for none
-    width: float = 0.011
+    width: float = 0.0042
 
 
 STYLES = {
-    "buzz": Style(0.10, 0.07, 0.03, 0.0, "out", 9000, 0.0, 0.0, 0.0, 0.0, 0.009),
+    "buzz": Style(0.10, 0.07, 0.03, 0.0, "out", 9000, 0.0, 0.0, 0.0, 0.0, 0.0038),
     "short": Style(0.42, 0.20, 0.10, 0.15, "forward", 5600, 0.01, 2.0, 0.55),
     "parted": Style(0.75, 0.28, 0.14, 0.25, "part", 5600, 0.012, 1.5, 0.6),
     "swept": Style(0.75, 0.25, 0.16, 0.1, "back", 5600, 0.012, 1.5, 0.6),
     "curly": Style(0.62, 0.36, 0.30, 0.12, "out", 4600, 0.055, 4.0, 0.8),
     "fringe": Style(0.72, 0.45, 0.12, 0.35, "forward", 5600, 0.008, 1.0, 0.6),
-    "bob": Style(2.2, 1.9, 0.17, 0.6, "part", 5200, 0.012, 1.5, 0.65, 6.05, 0.012),
-    "long": Style(3.6, 3.3, 0.17, 0.6, "part", 5200, 0.03, 2.5, 0.7, 4.7, 0.013),
+    "bob": Style(2.2, 1.9, 0.17, 0.6, "part", 5200, 0.012, 1.5, 0.65, 6.05, 0.0048),
+    "long": Style(3.6, 3.3, 0.17, 0.6, "part", 5200, 0.03, 2.5, 0.7, 4.7, 0.005),
     "tied": Style(1.15, 0.95, 0.05, 0.0, "back", 5600, 0.004, 1.0, 0.4),
     "receding": Style(0.32, 0.18, 0.06, 0.15, "back", 4200, 0.01, 2.0, 0.4),
-    "afro": Style(0.55, 0.5, 0.42, 0.0, "out", 8000, 0.05, 7.0, 0.25, 0.0, 0.010),
-    "bald": Style(0.05, 0.05, 0.02, 0.0, "out", 1500, 0.0, 0.0, 0.0, 0.0, 0.008),
+    "afro": Style(0.55, 0.5, 0.42, 0.0, "out", 8000, 0.05, 7.0, 0.25, 0.0, 0.0042),
+    "bald": Style(0.05, 0.05, 0.02, 0.0, "out", 1500, 0.0, 0.0, 0.0, 0.0, 0.0036),
 }
 
 
@@ -93,10 +94,10 @@ def scalp(person: Person, canon: np.ndarray, rng: np.random.Generator) -> np.nda
     return np.where(ear, -1.0, inside) + rng.normal(0, 0.012, len(canon))
 
 
-def grow(person: Person, rest: np.ndarray, normals: np.ndarray, reach: "Reach") -> Strands:
+def grow(person: Person, rest: np.ndarray, normals: np.ndarray, reach: "Reach", torso: "Reach") -> Strands:
     """All strands of a person but the lashes. `rest` (V, 3) and `normals` (V, 3): the person's neutral head."""
     rng = np.random.default_rng([person.key, 21])
-    parts = [_hair(person, rest, normals, reach, rng), _brows(person, rest, normals, rng)]
+    parts = [_hair(person, rest, normals, reach, torso, rng), _brows(person, rest, normals, rng)]
     if person.beard != "none":
         parts.append(_beard(person, rest, normals, rng))
     points = max(p.offset.shape[1] for p in parts)
@@ -125,23 +126,27 @@ def _resample(s: Strands, points: int) -> Strands:
 
 
 class Reach:
-    """The head's outside as a distance from CENTRE by direction, from rays cast inwards."""
+    """A body part's outside as a distance from a centre by direction, from rays cast inwards."""
 
     ROWS, COLUMNS = 72, 144
 
-    def __init__(self, radius: np.ndarray) -> None:
-        self.radius = radius  # (ROWS, COLUMNS)
+    def __init__(self, radius: np.ndarray, centre: np.ndarray) -> None:
+        self.radius = radius.reshape(self.ROWS, self.COLUMNS)
+        self.centre = centre
 
     @classmethod
     def directions(cls) -> np.ndarray:
+        """(ROWS * COLUMNS, 3) float32 unit vectors."""
         polar = (np.arange(cls.ROWS) + 0.5) / cls.ROWS * np.pi
         azimuth = (np.arange(cls.COLUMNS) + 0.5) / cls.COLUMNS * 2 * np.pi - np.pi
         p, a = np.meshgrid(polar, azimuth, indexing="ij")
-        return np.stack([np.sin(p) * np.sin(a), np.cos(p), np.sin(p) * np.cos(a)], -1).reshape(-1, 3)
+        v = np.stack([np.sin(p) * np.sin(a), np.cos(p), np.sin(p) * np.cos(a)], -1)
+        return v.reshape(-1, 3).astype(np.float32)
 
     def at(self, direction: np.ndarray) -> np.ndarray:
-        row = np.arccos(np.clip(direction[:, 1], -1, 1)) / np.pi * self.ROWS - 0.5
-        column = (np.arctan2(direction[:, 0], direction[:, 2]) + np.pi) / (2 * np.pi) * self.COLUMNS - 0.5
+        """Distances (...,) to the outside along unit vectors (..., 3)."""
+        row = np.arccos(np.clip(direction[..., 1], -1, 1)) / np.pi * self.ROWS - 0.5
+        column = (np.arctan2(direction[..., 0], direction[..., 2]) + np.pi) / (2 * np.pi) * self.COLUMNS - 0.5
         r0, c0 = np.floor(row).astype(int), np.floor(column).astype(int)
         fr, fc = row - r0, column - c0
         r0, r1 = np.clip(r0, 0, self.ROWS - 1), np.clip(r0 + 1, 0, self.ROWS - 1)
@@ -150,11 +155,19 @@ class Reach:
         g = self.radius
         return (g[r0, c0] * (1 - fc) + g[r0, c1] * fc) * (1 - fr) + (g[r1, c0] * (1 - fc) + g[r1, c1] * fc) * fr
 
-    def outside(self, points: np.ndarray, layer: np.ndarray) -> np.ndarray:
-        d = points - CENTRE
+    def height(self, points: np.ndarray) -> np.ndarray:
+        """How far outside points (..., 3) lie."""
+        d = points - self.centre
+        r = np.linalg.norm(d, axis=-1)
+        return r - self.at(d / np.maximum(r, 1e-6)[..., None])
+
+    def outside(self, points: np.ndarray, layer: np.ndarray | float) -> np.ndarray:
+        """Points (N, 3) moved out to at least `layer` from the surface."""
+        d = points - self.centre
         r = np.linalg.norm(d, axis=1)
         d = d / np.maximum(r, 1e-6)[:, None]
-        return CENTRE + d * np.maximum(r, self.at(d) + layer)[:, None]
+        inside = self.at(d)
+        return self.centre + d * np.where(inside > 0, np.maximum(r, inside + layer), r)[:, None]
 
 
 def sample_skin(rng: np.random.Generator, rest: np.ndarray, count: int, want) -> tuple[np.ndarray, np.ndarray]:
@@ -187,7 +200,7 @@ def _unit(v: np.ndarray) -> np.ndarray:
     return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-6)
 
 
-def _hair(person: Person, rest, normals, reach: Reach, rng: np.random.Generator) -> Strands:
+def _hair(person: Person, rest, normals, reach: Reach, torso: Reach, rng: np.random.Generator) -> Strands:
     style = STYLES[person.hair]
     template = anatomy.load().template
 
@@ -197,7 +210,7 @@ def _hair(person: Person, rest, normals, reach: Reach, rng: np.random.Generator)
 
     corner, share = sample_skin(rng, rest, style.strands, want)
     guides = min(420, len(corner))
-    paths, layer = _grow_guides(person, style, _at(rest, corner[:guides], share[:guides]), _at(normals, corner[:guides], share[:guides]), reach, rng)
+    paths, layer = _grow_guides(person, style, _at(rest, corner[:guides], share[:guides]), _at(normals, corner[:guides], share[:guides]), reach, torso, rng)
     roots = _at(rest, corner, share)
     steps = paths.shape[1]
     bend = paths - paths[:, :1]
@@ -223,9 +236,7 @@ def _hair(person: Person, rest, normals, reach: Reach, rng: np.random.Generator)
         ramp = np.minimum(along * 3, 1)
         offset = offset + style.curl * ramp * (np.cos(wave)[..., None] * side[:, None] + np.sin(wave)[..., None] * n[:, None])
     p = roots[:, None] + offset
-    d = p - CENTRE
-    r = np.linalg.norm(d, axis=2)
-    above = r - reach.at(_unit(d).reshape(-1, 3)).reshape(r.shape)
+    above = reach.height(p)
     tone = 0.38 + 0.62 * np.clip(above / (0.75 * style.volume + 0.03), 0, 1)
     if person.hair in ("buzz", "bald"):
         tone = np.full_like(tone, 0.85)
@@ -241,7 +252,7 @@ def _hair(person: Person, rest, normals, reach: Reach, rng: np.random.Generator)
                    colour.astype(np.float32), width.astype(np.float32), np.full(n, HAIR, np.int32))  # fmt: skip
 
 
-def _grow_guides(person: Person, style: Style, roots, normals, reach: Reach, rng) -> tuple[np.ndarray, np.ndarray]:
+def _grow_guides(person: Person, style: Style, roots, normals, reach: Reach, torso: Reach, rng) -> tuple[np.ndarray, np.ndarray]:
     """Guide paths (G, S, 3) and the layer (G,) of the hair's thickness each lies in."""
     steps = 20 if style.top > 1.5 else 12
     n = len(roots)
@@ -266,13 +277,15 @@ def _grow_guides(person: Person, style: Style, roots, normals, reach: Reach, rng
         comb = _comb(style, p, roots, side, person)
         pull = np.array([0.0, -1.0, 0.0]) * style.gravity * (0.35 + 1.3 * f)
         rise = lift * max(0.0, 0.5 - f) if style.comb != "out" else 0.7
-        direction = _unit(direction * 1.1 + comb * 0.55 + pull + out * rise + rng.normal(0, 0.05 + style.curl, (n, 3)))
+        direction = _unit(direction * 0.9 + comb * 0.6 + pull + out * rise + rng.normal(0, 0.05 + style.curl, (n, 3)))
         q = p + direction * (length / (steps - 1))[:, None]
         if style.floor:
             q = _beside_face(q)
             stop = q[:, 1] < style.floor + 0.25 * np.sin(roots[:, 0] * 9) * 0.3
             q = np.where(stop[:, None], p, q)
         q = reach.outside(q, layer * min(1.0, 2.2 * f) + 0.012)
+        if style.floor:
+            q = np.where(q[:, 1:2] < 6.0, torso.outside(q, 0.10 + layer), q)
         p = q
         paths.append(p)
     return np.stack(paths, 1), layer
@@ -297,8 +310,8 @@ def _comb(style: Style, p: np.ndarray, roots: np.ndarray, side: np.ndarray, pers
     elif style.comb == "back":
         v = np.stack([0.15 * np.sign(roots[:, 0]), zero, -1.0 + zero], 1)
     elif style.comb == "part":
-        across = np.where(style.floor > 0, 1.0, 0.9)
-        v = np.stack([across * side, -0.1 + zero, 0.12 - 0.45 * np.clip(p[:, 2] - 0.4, 0, 1)], 1)
+        high = np.clip((p[:, 1] - 7.75) / 0.4, 0, 1)  # across the top, then down
+        v = np.stack([side * (0.15 + 0.85 * high), -0.9 + 0.8 * high, -0.1 - 0.4 * np.clip(p[:, 2] - 0.4, 0, 1)], 1)
     else:
         v = np.stack([zero, 0.05 + zero, zero], 1)
     if person.hair != "tied" and style.comb != "out":
@@ -350,7 +363,7 @@ def _brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
         one = np.ones((count, 4), np.float32)
         parts.append(
             Strands(corner.astype(np.int32), share.astype(np.float32), offset.astype(np.float32), one, 0.8 * one,
-                    colour.astype(np.float32), np.full(count, 0.0058, np.float32), np.full(count, BROW, np.int32))
+                    colour.astype(np.float32), np.full(count, 0.0022, np.float32), np.full(count, BROW, np.int32))
         )  # fmt: skip
     return join(parts)
 
@@ -365,8 +378,8 @@ def _barycentric(p: np.ndarray, tri: np.ndarray) -> np.ndarray:
     return np.stack([1 - v - w, v, w], -1)
 
 
-def beard_chance(person: Person, canon: np.ndarray) -> np.ndarray:
-    """How densely a beard of the person's kind grows at points (N, 3) of the shared rest head, 0..1."""
+def beard_chance(person: Person, canon: np.ndarray, kind: str = "") -> np.ndarray:
+    """How densely a beard of the person's (or the given) kind grows at points (N, 3) of the shared rest head, 0..1."""
     azimuth = np.abs(np.arctan2(canon[:, 0], canon[:, 2] - 0.4))
     y = canon[:, 1]
     soft = lambda v, w: 1 / (1 + np.exp(-np.clip(v / w, -30, 30)))  # noqa: E731
@@ -376,8 +389,9 @@ def beard_chance(person: Person, canon: np.ndarray) -> np.ndarray:
     chin = soft(6.47 - y, 0.02) * soft(0.24 - azimuth, 0.03) * soft(y - 5.98, 0.04)
     mouth = soft(np.abs(y - 6.6) - 0.09, 0.012) + soft(azimuth - 0.27, 0.015)
     kinds = {"full": np.maximum(jaw, lip), "stubble": np.maximum(jaw, lip), "goatee": np.maximum(chin, lip), "moustache": lip}
-    around = kinds[person.beard]
-    if person.beard == "goatee":
+    kind = kind or person.beard
+    around = kinds[kind]
+    if kind == "goatee":
         ring = soft(0.33 - azimuth, 0.02) * soft(azimuth - 0.24, 0.02) * soft(6.78 - y, 0.02) * soft(y - 6.1, 0.03)
         around = np.maximum(around, ring)
     return np.clip(around * np.clip(mouth, 0, 1), 0, 1)
@@ -404,6 +418,6 @@ def _beard(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
     if person.age > 40:
         colour = np.where(rng.random((n, 1)) < 0.02 * (person.age - 40) * 0.6, 0.34, colour)
     one = np.ones((n, 4), np.float32)
-    width = np.full(n, 0.0075 if length > 0.05 else 0.0045, np.float32)
+    width = np.full(n, 0.0032 if length > 0.05 else 0.0022, np.float32)
     return Strands(corner, share, offset.astype(np.float32), one, one * (0.55 + 0.45 * s[..., 0]).astype(np.float32),
                    colour.astype(np.float32), width, np.full(n, OTHER, np.int32))  # fmt: skip

@@ -105,7 +105,7 @@ class Renderer:
         self._people: tuple[int, ...] = ()
         self._geometry: shading.Geometry | None = None
         self._film = film.Film()
-        self._sphere = _even_directions(72)
+        self._sphere = _even_directions(56)
 
     def render(self, people: list[tuple[Person, Pose]], scene: Scene, height: int, width: int) -> Rendered:
         """Draw `people` (at least one) into a (height, width) frame."""
@@ -128,26 +128,37 @@ class Renderer:
         params_w = wp.array(params, dtype=float, device="cpu")
         lights_w = wp.array(lights, dtype=wp.vec3, device="cpu")
 
-        def cast(xs: np.ndarray, ys: np.ndarray) -> film.Samples:
-            n = len(xs)
-            out = [wp.empty(n, dtype=wp.vec3, device="cpu") for _ in range(3)]
+        raster = [
+            wp.zeros((2 * height, 2 * width), dtype=float, device="cpu"),
+            wp.full((2 * height, 2 * width), -1, dtype=wp.int32, device="cpu"),
+            wp.empty((2 * height, 2 * width), dtype=wp.vec2, device="cpu"),
+        ]
+        wp.launch(
+            shading.rasterise, len(people) * len(self._mesh.triangles),
+            [self._device_mesh.points, self._geometry, params_w, float(2 * focal), *raster], device="cpu",
+        )  # fmt: skip
+
+        def shade(pixels: np.ndarray) -> film.Samples:
+            n = len(pixels)
+            out = [wp.empty(n, dtype=wp.vec3, device="cpu") for _ in range(5)]
+            out.append(wp.empty(n, dtype=float, device="cpu"))
             depth, code = wp.empty(n, dtype=float, device="cpu"), wp.empty(n, dtype=wp.vec2i, device="cpu")
             wp.launch(
-                shading.cast, n,
-                [wp.array(xs, dtype=float, device="cpu"), wp.array(ys, dtype=float, device="cpu"), width, height,
-                 float(focal), self._geometry, self._maps, params_w, lights_w, scene.softness],
+                shading.shade, n,
+                [wp.array(pixels, dtype=wp.int32, device="cpu"), *raster, float(2 * focal), self._geometry, self._maps,
+                 params_w, lights_w, scene.softness],
                 [*out, depth, code], device="cpu",
             )  # fmt: skip
             return film.Samples(*(o.numpy() for o in out), depth.numpy(), code.numpy())
 
-        scale = np.mean([pose.size for _, pose in people]) * height
+        scale = float(np.mean([pose.size for _, pose in people])) * height
 
         def comb(colour: np.ndarray, region: np.ndarray, person_at: np.ndarray, depth: np.ndarray) -> None:
             self._wig.paint(
                 posed, self._device_mesh.points, lights_w, float(focal), scale, colour, region, person_at, depth
             )
 
-        rgb, region, person_at = self._film.expose(cast, comb, scene, height, width, scale)
+        rgb, region, person_at = self._film.expose(shade, comb, raster[1].numpy(), scene, height, width, scale)
         count = self._mesh.anatomy.skin_count
         pixels = np.stack([_project(p[0][:count], focal, height, width) for p in posed])
         return Rendered(rgb, region, person_at, pixels, self._visible(len(people)))
@@ -183,15 +194,10 @@ class Renderer:
         wp.launch(
             shading.openness, count, [skin_mesh.id, skin_mesh.points, normals_w, directions, 1.5], [opened], device="cpu"
         )
-        rays = hair.Reach.directions().astype(np.float32)
-        radius = wp.empty(len(rays), dtype=float, device="cpu")
-        wp.launch(
-            strand_kernels.outermost, len(rays),
-            [skin_mesh.id, wp.vec3(*hair.CENTRE.tolist()), wp.array(rays, dtype=wp.vec3, device="cpu")],
-            [radius], device="cpu",
-        )  # fmt: skip
-        reach = hair.Reach(radius.numpy().reshape(hair.Reach.ROWS, hair.Reach.COLUMNS).copy())
-        grown = hair.grow(person, rest, normals, reach)
+        low = a.template[a.triangles][..., 1].max(1)
+        parts = (low > 6.3) & (a.material == 0), (low < 6.0) & (a.material == 0)
+        reaches = [_reach(rest, a.triangles[part], at) for part, at in zip(parts, (hair.CENTRE, hair.CHEST), strict=True)]
+        grown = hair.grow(person, rest, normals, *reaches)
         openness = opened.numpy() * strands.cover_of(grown, rest, normals, count)
         openness = np.concatenate([openness, openness[mesh.covered]])
         return _Body(rest.astype(np.float32), openness, textures.skin_map(person), grown, centre, float(tall))
@@ -260,9 +266,30 @@ def _parameters(index: int, person: Person, pose: Pose, posed, scene: Scene) -> 
     row[25:28] = person.lips
     row[28:31] = scene.cloth[index % len(scene.cloth)]
     kind = scene.neckline[index % len(scene.neckline)]
-    row[31:35] = [5.4, 0.35, 0.0, 1.0] if kind < 0.5 else [5.4, 0.4, 0.9 * kind, 1.3]
+    if kind < 0.4:  # round neck
+        row[31:35] = [5.52, 0.42, 0.0, 1.0]
+    elif kind < 0.6:  # V
+        row[31:35] = [5.52, 0.4, 1.2 * kind, 1.3]
+    elif kind < 0.8:  # shirt, open at the top
+        row[31:36] = [5.86, 0.25, 0.75, 2.2, 4]
+    else:  # jacket over a shirt
+        row[31:36] = [5.86, 0.28, 0.35, 2.0, 3]
+    if kind < 0.6:
+        row[35] = (person.key % 7 == 1) * 1 + (person.key % 7 == 2) * 2
+    row[36] = (person.key % 1000) / 159.0
     row[38] = person.iris_radius
     return row
+
+
+def _reach(rest: np.ndarray, triangles: np.ndarray, centre: np.ndarray) -> hair.Reach:
+    mesh = wp.Mesh(
+        wp.array(rest.astype(np.float32), dtype=wp.vec3, device="cpu"),
+        wp.array(triangles.ravel(), dtype=wp.int32, device="cpu"),
+    )
+    rays = wp.array(hair.Reach.directions(), dtype=wp.vec3, device="cpu")
+    radius = wp.empty(len(rays), dtype=float, device="cpu")
+    wp.launch(strand_kernels.outermost, len(rays), [mesh.id, wp.vec3(*centre.tolist()), rays], [radius], device="cpu")
+    return hair.Reach(radius.numpy().copy(), centre)
 
 
 def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:

@@ -94,11 +94,78 @@ def above_neckline(c: wp.vec3, params: wp.array(dtype=float, ndim=2), p: int) ->
 
 
 @wp.kernel
-def cast(
-    xs: wp.array(dtype=float),
-    ys: wp.array(dtype=float),
-    width: int,
-    height: int,
+def rasterise(
+    points: wp.array(dtype=wp.vec3),
+    geo: Geometry,
+    params: wp.array(dtype=float, ndim=2),
+    focal: float,
+    near: wp.array(dtype=float, ndim=2),
+    face: wp.array(dtype=wp.int32, ndim=2),
+    share: wp.array(dtype=wp.vec2, ndim=2),
+):
+    """Which triangle every pixel's centre sees: `near` (H, W) holds 1 / distance along z, `share` barycentric weights.
+
+    One thread a triangle; on the CPU threads run one after another, so the depth test needs no lock.
+    """
+    i = wp.tid()
+    i0 = geo.triangles[3 * i]
+    i1 = geo.triangles[3 * i + 1]
+    i2 = geo.triangles[3 * i + 2]
+    a = points[i0]
+    b = points[i1]
+    c = points[i2]
+    if a[2] > -0.3 or b[2] > -0.3 or c[2] > -0.3:
+        return
+    height = near.shape[0]
+    width = near.shape[1]
+    cx = 0.5 * float(width) - 0.5
+    cy = 0.5 * float(height) - 0.5
+    wa = -1.0 / a[2]
+    wb = -1.0 / b[2]
+    wc = -1.0 / c[2]
+    ax = cx + focal * a[0] * wa
+    ay = cy - focal * a[1] * wa
+    bx = cx + focal * b[0] * wb
+    by = cy - focal * b[1] * wb
+    dx = cx + focal * c[0] * wc
+    dy = cy - focal * c[1] * wc
+    area = (bx - ax) * (dy - ay) - (by - ay) * (dx - ax)
+    if area >= -1.0e-9:
+        return  # seen from behind
+    x0 = wp.max(int(wp.ceil(wp.min(wp.min(ax, bx), dx))), 0)
+    x1 = wp.min(int(wp.floor(wp.max(wp.max(ax, bx), dx))), width - 1)
+    y0 = wp.max(int(wp.ceil(wp.min(wp.min(ay, by), dy))), 0)
+    y1 = wp.min(int(wp.floor(wp.max(wp.max(ay, by), dy))), height - 1)
+    cloth = geo.material[i] == 6
+    inverse = 1.0 / area
+    for y in range(y0, y1 + 1):
+        fy = float(y)
+        for x in range(x0, x1 + 1):
+            fx = float(x)
+            u = ((bx - fx) * (dy - fy) - (by - fy) * (dx - fx)) * inverse
+            v = ((dx - fx) * (ay - fy) - (dy - fy) * (ax - fx)) * inverse
+            w = 1.0 - u - v
+            if u >= 0.0 and v >= 0.0 and w >= 0.0:
+                q = u * wa + v * wb + w * wc
+                if q > near[y, x]:
+                    ru = u * wa / q
+                    rv = v * wb / q
+                    hidden = bool(False)
+                    if cloth:
+                        canon = geo.canon[i0] * ru + geo.canon[i1] * rv + geo.canon[i2] * (1.0 - ru - rv)
+                        hidden = above_neckline(canon, params, geo.person[i])
+                    if not hidden:
+                        near[y, x] = q
+                        face[y, x] = i
+                        share[y, x] = wp.vec2(ru, rv)
+
+
+@wp.kernel
+def shade(
+    pixels: wp.array(dtype=wp.int32),
+    near: wp.array(dtype=float, ndim=2),
+    faces: wp.array(dtype=wp.int32, ndim=2),
+    shares: wp.array(dtype=wp.vec2, ndim=2),
     focal: float,
     geo: Geometry,
     maps: wp.array(dtype=wp.vec4ub, ndim=3),
@@ -108,48 +175,41 @@ def cast(
     out_albedo: wp.array(dtype=wp.vec3),
     out_light: wp.array(dtype=wp.vec3),
     out_gloss: wp.array(dtype=wp.vec3),
+    out_key: wp.array(dtype=wp.vec3),
+    out_key_gloss: wp.array(dtype=wp.vec3),
+    out_lit: wp.array(dtype=float),
     out_depth: wp.array(dtype=float),
     out_code: wp.array(dtype=wp.vec2i),
 ):
+    """Shade the given `pixels` (flat indices) of a rasterised picture; rays find shadows and hollows."""
     i = wp.tid()
-    ray = wp.normalize(wp.vec3((xs[i] - 0.5 * float(width)) / focal, -(ys[i] - 0.5 * float(height)) / focal, -1.0))
-    start = float(0.0)
-    found = int(0)
-    face = int(0)
-    u = float(0.0)
-    v = float(0.0)
-    t = float(0.0)
-    canon = wp.vec3()
-    for _attempt in range(4):
-        query = wp.mesh_query_ray(geo.mesh, ray * start, ray, 1.0e4)
-        if not query.result:
-            break
-        face = query.face
-        u = query.u
-        v = query.v
-        t = start + query.t
-        i0 = geo.triangles[3 * face]
-        i1 = geo.triangles[3 * face + 1]
-        i2 = geo.triangles[3 * face + 2]
-        w = 1.0 - u - v
-        canon = geo.canon[i0] * u + geo.canon[i1] * v + geo.canon[i2] * w
-        if geo.material[face] == 6 and above_neckline(canon, params, geo.person[face]):
-            start = t + 0.002
-        else:
-            found = 1
-            break
-    if found == 0:
+    height = near.shape[0]
+    width = near.shape[1]
+    py = pixels[i] / width
+    px = pixels[i] - py * width
+    xs = float(px)
+    ys = float(py)
+    face = faces[py, px]
+    if face < 0:
         out_albedo[i] = wp.vec3()
         out_light[i] = wp.vec3()
         out_gloss[i] = wp.vec3()
+        out_key[i] = wp.vec3()
+        out_key_gloss[i] = wp.vec3()
+        out_lit[i] = 0.0
         out_depth[i] = 1.0e4
         out_code[i] = wp.vec2i(0, -1)
         return
-
+    across = wp.vec3((xs + 0.5 - 0.5 * float(width)) / focal, -(ys + 0.5 - 0.5 * float(height)) / focal, -1.0)
+    ray = wp.normalize(across)
+    t = wp.length(across) / near[py, px]
+    u = shares[py, px][0]
+    v = shares[py, px][1]
     i0 = geo.triangles[3 * face]
     i1 = geo.triangles[3 * face + 1]
     i2 = geo.triangles[3 * face + 2]
     w = 1.0 - u - v
+    canon = geo.canon[i0] * u + geo.canon[i1] * v + geo.canon[i2] * w
     material = geo.material[face]
     p = geo.person[face]
     n = wp.normalize(geo.normals[i0] * u + geo.normals[i1] * v + geo.normals[i2] * w)
@@ -176,17 +236,21 @@ def cast(
         albedo = wp.vec3(tex[0] * tex[0], tex[1] * tex[1], tex[2] * tex[2])
         wrap = wp.vec3(0.28, 0.12, 0.08)
         rough = 0.46
-        shine = 0.25 + params[p, 23] * tex[3]
+        zone = wp.exp(-canon[0] * canon[0] * 9.0) * wp.clamp((canon[1] - 6.2) * 2.0, 0.0, 1.0)
+        shine = 0.22 + params[p, 23] * (0.2 + 0.55 * zone)
         if canon[1] < 6.05 and paint[1] < 0.3:
             region = 3
         if paint[1] > 0.5:
             region = 2
-        e = 0.0012
-        gx = texel(maps, p, place[0] + e, place[1]) - texel(maps, p, place[0] - e, place[1])
-        gy = texel(maps, p, place[0], place[1] + e) - texel(maps, p, place[0], place[1] - e)
+        mw = maps.shape[2]
+        mh = maps.shape[1]
+        mx = wp.clamp(int(place[0] * float(mw)), 1, mw - 2)
+        my = wp.clamp(int(place[1] * float(mh)), 1, mh - 2)
+        gx = (float(maps[p, my, mx + 1][3]) - float(maps[p, my, mx - 1][3])) / 255.0
+        gy = (float(maps[p, my + 1, mx][3]) - float(maps[p, my - 1, mx][3])) / 255.0
         angle = wp.atan2(canon[0], canon[2] - 0.4)
         tangent = rot * wp.vec3(wp.cos(angle), 0.0, -wp.sin(angle))
-        bump = tangent * (gx[3]) + rot * wp.vec3(0.0, -1.0, 0.0) * (gy[3])
+        bump = tangent * gx + rot * wp.vec3(0.0, -1.0, 0.0) * gy
         n = wp.normalize(n - (bump - n * wp.dot(bump, n)) * 0.35)
         lip = wp.smoothstep(0.25, 0.75, paint[0])
         if lip > 0.5:
@@ -248,9 +312,68 @@ def cast(
         rough = 0.3
     else:
         region = 9
-        tex = texel(maps, p, place[0], place[1])
-        weave = 0.94 + 0.12 * hash21(wp.floor(canon[0] * 160.0), wp.floor(canon[1] * 160.0))
-        albedo = wp.vec3(params[p, 28], params[p, 29], params[p, 30]) * weave
+        kind = params[p, 35]
+        phase = params[p, 36]
+        x = wp.abs(canon[0])
+        y = canon[1]
+        front = wp.clamp(canon[2] * 6.0, 0.0, 1.0)
+        albedo = wp.vec3(params[p, 28], params[p, 29], params[p, 30])
+        edge = float(1.0)
+        folds = float(0.10)
+        if kind < 2.5:
+            level = params[p, 31] - params[p, 32] * (canon[2] - 0.1) + 1.5 * wp.max(x - 0.5, 0.0)
+            if canon[2] > 0.0:
+                level = level - wp.max(params[p, 33] - x * params[p, 34], 0.0)
+            hem = level - y
+            if hem < 0.09:
+                edge = 0.86
+            if hem > 0.085 and hem < 0.10:
+                edge = 0.6
+            if kind > 0.5 and kind < 1.5:
+                if wp.sin(y * 34.0) > 0.2:
+                    edge = edge * 0.45
+            if kind > 1.5:
+                if wp.sin(y * 30.0) > 0.5:
+                    edge = edge * 0.7
+                if wp.sin(canon[0] * 30.0) > 0.5:
+                    edge = edge * 0.7
+        elif kind < 3.5:
+            # jacket: lapels, and in the opening a shirt with a tie
+            gap = wp.clamp((y - 3.3) * 0.27, 0.0, 0.56)
+            if x < gap and front > 0.2:
+                edge = 0.82 + 0.18 * wp.smoothstep(0.0, 0.10, gap - x)
+                albedo = wp.vec3(0.55, 0.56, 0.58) * edge
+                tie = 0.075 + 0.05 * wp.clamp(5.2 - y, 0.0, 1.0)
+                if phase > 2.0 and x < tie and y < 5.35:
+                    albedo = wp.vec3(0.12 + 0.02 * phase, 0.03, 0.05) * (0.7 + 0.3 * wp.sin((y + canon[0]) * 40.0))
+                edge = 1.0
+                folds = 0.04
+            else:
+                albedo = wp.vec3(0.035, 0.037, 0.045) + albedo * 0.12
+                lapel = x - gap
+                if front > 0.2 and lapel < 0.30 - 0.25 * wp.abs(y - 5.0):
+                    edge = 1.25
+                if lapel < 0.015 and front > 0.2:
+                    edge = 0.4
+        else:
+            # shirt: a collar that stands off, a placket with buttons
+            collar = 5.62 - 0.75 * wp.max(canon[2], 0.0) * wp.clamp(1.0 - x * 0.8, 0.0, 1.0) + 0.35 * x
+            if y > collar:
+                edge = 1.06
+            elif y > collar - 0.035:
+                edge = 0.55
+            if front > 0.2 and y < collar:
+                if wp.abs(x - 0.09) < 0.008:
+                    edge = 0.7
+                spot = y * 2.2 - wp.floor(y * 2.2) - 0.5
+                if x * x + spot * spot * 0.2 < 0.0011:
+                    edge = 0.5
+        weave = 0.95 + 0.10 * hash21(wp.floor(canon[0] * 190.0), wp.floor(canon[1] * 190.0))
+        albedo = albedo * (edge * weave)
+        fx = wp.sin(canon[0] * 5.0 + 3.0 * wp.sin(canon[1] * 2.3 + phase) + phase) + 0.6 * wp.sin(canon[0] * 11.0 - canon[1] * 6.0)
+        fy = wp.sin(canon[1] * 6.0 + 2.5 * wp.sin(canon[0] * 2.1 + phase)) + 0.5 * wp.sin(canon[1] * 13.0 + canon[0] * 7.0 + phase)
+        n = wp.normalize(n + wp.vec3(fx, fy * 0.8, 0.0) * folds)
+        smooth_n = n
         rough = 0.8
         shine = 0.1
 
@@ -258,7 +381,7 @@ def cast(
     if material >= 1 and material <= 5:
         blocked = float(0.0)
         for k in range(6):
-            a = float(k) * 1.0472 + 6.28 * hash21(xs[i], ys[i])
+            a = float(k) * 1.0472 + 6.28 * hash21(xs, ys)
             side = wp.normalize(wp.cross(n, wp.vec3(0.3, 0.9, 0.2)))
             other = wp.cross(n, side)
             direction = wp.normalize(n * 0.75 + side * wp.cos(a) + other * wp.sin(a))
@@ -269,19 +392,26 @@ def cast(
 
     key = lights[0]
     jitter = wp.vec3(
-        hash21(xs[i] + 0.37, ys[i]) - 0.5, hash21(xs[i], ys[i] + 0.71) - 0.5, hash21(xs[i] + 1.3, ys[i] + 2.1) - 0.5
+        hash21(xs + 0.37, ys) - 0.5, hash21(xs, ys + 0.71) - 0.5, hash21(xs + 1.3, ys + 2.1) - 0.5
     )
-    lit = float(1.0)
+    lit = float(-1.0)  # not asked
     facing = wp.dot(smooth_n, key)
-    if facing > -0.25:
+    ask = ((px / 2 + py / 2) % 2 == 0) and (px % 2 == 0) and (py % 2 == 0)
+    if facing <= -0.25:
+        lit = 0.0
+    elif ask or region == 6 or region == 5:
+        lit = 1.0
         toward = wp.normalize(key + jitter * spread)
         from_point = hit + smooth_n * 0.012 + key * 0.004
-        shade = wp.mesh_query_ray(geo.mesh, from_point, toward, 12.0)
-        if shade.result:
+        hit_by = wp.mesh_query_ray(geo.mesh, from_point, toward, 12.0)
+        if hit_by.result:
             lit = 0.0
-            if geo.material[shade.face] == 6:
-                j0 = geo.triangles[3 * shade.face]
-                if above_neckline(geo.canon[j0], params, geo.person[shade.face]):
+            if geo.material[hit_by.face] == 6:
+                j0 = geo.triangles[3 * hit_by.face]
+                j1 = geo.triangles[3 * hit_by.face + 1]
+                j2 = geo.triangles[3 * hit_by.face + 2]
+                at = geo.canon[j0] * hit_by.u + geo.canon[j1] * hit_by.v + geo.canon[j2] * (1.0 - hit_by.u - hit_by.v)
+                if above_neckline(at, params, geo.person[hit_by.face]):
                     lit = 1.0
     view = -ray
     light = wp.vec3()
@@ -294,31 +424,33 @@ def cast(
     for c in range(3):
         direction = lights[2 * c]
         colour = lights[2 * c + 1]
-        seen = float(1.0)
-        if c == 0:
-            seen = lit
-        else:
-            seen = wp.clamp(open_sky * 1.3, 0.0, 1.0)
         ndl = wp.dot(n, direction)
         diffuse = wp.vec3(
             wp.clamp((ndl + wrap[0]) / (1.0 + wrap[0]), 0.0, 1.0),
             wp.clamp((ndl + wrap[1]) / (1.0 + wrap[1]), 0.0, 1.0),
             wp.clamp((ndl + wrap[2]) / (1.0 + wrap[2]), 0.0, 1.0),
         )
-        light += wp.cw_mul(colour, diffuse) * seen
         half = wp.normalize(direction + view)
         f = schlick(wp.dot(half, view))
-        gloss += colour * (glint(n, half, rough) * f * shine * wp.max(ndl, 0.0) * seen * 3.0)
-    edge = schlick(wp.dot(n, view))
-    gloss += ambient * (edge * shine * 0.25 * open_sky)
+        bright = colour * (glint(n, half, rough) * f * shine * wp.max(ndl, 0.0) * 3.0)
+        if c == 0:
+            out_key[i] = wp.cw_mul(colour, diffuse)
+            out_key_gloss[i] = bright
+        else:
+            seen = wp.clamp(open_sky * 1.3, 0.0, 1.0)
+            light += wp.cw_mul(colour, diffuse) * seen
+            gloss += bright * seen
+    rim = schlick(wp.dot(n, view))
+    gloss += ambient * (rim * shine * 0.25 * open_sky)
     if material == 1:
         # The window or lamp in the eye: a small bright patch where the cornea mirrors the key light.
         mirror = wp.dot(wp.normalize(key + view), n)
         if mirror > 0.985:
-            gloss += lights[1] * (0.5 * wp.smoothstep(0.985, 0.995, mirror)) * wp.max(lit, 0.4)
+            gloss += lights[1] * (0.5 * wp.smoothstep(0.985, 0.995, mirror))
     out_albedo[i] = albedo
     out_light[i] = light
     out_gloss[i] = gloss
+    out_lit[i] = lit
     out_depth[i] = t
     out_code[i] = wp.vec2i(region, p)
 
