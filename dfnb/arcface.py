@@ -30,6 +30,7 @@ class ArcFace(nn.Module):
             raise ValueError(f"ArcFace's scale must be above 0, not {scale}")
         if not 0 <= margin < math.pi:
             raise ValueError(f"ArcFace's margin is an angle in radians, 0 <= margin < pi, not {margin}")
+        self.in_features, self.classes = in_features, classes
         self.scale, self.margin, self.monotone = float(scale), float(margin), bool(monotone)
         self.weight = nn.Parameter(torch.empty(classes, in_features))  # a row is a class centre
         nn.init.xavier_normal_(self.weight)
