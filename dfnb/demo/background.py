@@ -131,6 +131,12 @@ def _plant(rng: np.random.Generator, picture: np.ndarray, x: int, base: int, tal
         cv2.ellipse(picture, tip, (int(rng.uniform(8, 20)), int(rng.uniform(3, 8))), float(np.degrees(angle)), 0, 360, green.tolist(), -1)
 
 
+_BOOKS = np.array(
+    [[0.22, 0.05, 0.04], [0.04, 0.07, 0.15], [0.05, 0.11, 0.07], [0.32, 0.27, 0.19], [0.42, 0.39, 0.33], [0.03, 0.03, 0.035],
+     [0.26, 0.15, 0.06], [0.12, 0.06, 0.035], [0.18, 0.19, 0.2], [0.33, 0.12, 0.05]]
+)  # fmt: skip
+
+
 def _shelf(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     wood = _paint_tone(rng, 0.05, 0.35) * [1.15, 0.95, 0.75]
     picture = np.broadcast_to(wood * 0.35, (h, w, 3)).astype(np.float32).copy()
@@ -143,7 +149,7 @@ def _shelf(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
                 x += int(rng.uniform(15, 50))
                 continue
             bw, bh = int(rng.uniform(7, 20)), int(step * rng.uniform(0.55, 0.88))
-            book = _paint_tone(rng, 0.03, 0.4) * (1 + rng.normal(0, 0.22, 3)).clip(0.4, 1.7)
+            book = _BOOKS[rng.integers(len(_BOOKS))] * rng.uniform(0.5, 1.3)
             cv2.rectangle(picture, (x, y + step - bh), (x + bw, y + step), book.tolist(), -1)
             cv2.line(picture, (x, y + step - bh), (x, y + step), (book * 0.5).tolist(), 1)
             if rng.random() < 0.5:

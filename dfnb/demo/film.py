@@ -112,11 +112,14 @@ def _fill_shadow(lit: np.ndarray, region: np.ndarray, scale: float) -> np.ndarra
     """Shadow 0..1 everywhere from the pixels that asked; eyes and mouth keep their own answers."""
     asked = (lit >= 0).astype(np.float32)
     own = (region == 5) | (region == 6)
-    sigma = max(0.009 * scale, 0.8)
-    known = asked * ~own
-    weight = cv2.GaussianBlur(known, (0, 0), sigma)
-    near = cv2.GaussianBlur(lit * known, (0, 0), sigma) / np.maximum(weight, 1e-4)
-    return np.where(own & (lit >= 0), lit, np.where(weight > 1e-4, near, np.abs(lit))).astype(np.float32)
+    out = np.abs(lit)
+    for members, radius in (((region >= 1) & (region <= 4), 0.009), (region == 9, 0.03)):
+        known = asked * members
+        sigma = max(radius * scale, 0.8)
+        weight = cv2.GaussianBlur(known, (0, 0), sigma)
+        near = cv2.GaussianBlur(lit * known, (0, 0), sigma) / np.maximum(weight, 1e-4)
+        out = np.where(members & (weight > 1e-4), near, out)
+    return np.where(own & (lit >= 0), lit, out).astype(np.float32)
 
 
 def _scatter(light: np.ndarray, region: np.ndarray, scale: float) -> np.ndarray:

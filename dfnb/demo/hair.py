@@ -37,22 +37,22 @@ class Style:
     turns: float = 3.0
     lock: float = 0.5
     floor: float = 0.0  # height where long hair ends, 0 for none
-    width: float = 0.0042
+    width: float = 0.0032
 
 
 STYLES = {
-    "buzz": Style(0.10, 0.07, 0.03, 0.0, "out", 9000, 0.0, 0.0, 0.0, 0.0, 0.0038),
+    "buzz": Style(0.09, 0.06, 0.03, 0.0, "out", 11000, 0.0, 0.0, 0.0, 0.0, 0.0018),
     "short": Style(0.42, 0.20, 0.10, 0.15, "forward", 5600, 0.01, 2.0, 0.55),
     "parted": Style(0.75, 0.28, 0.14, 0.25, "part", 5600, 0.012, 1.5, 0.6),
     "swept": Style(0.75, 0.25, 0.16, 0.1, "back", 5600, 0.012, 1.5, 0.6),
     "curly": Style(0.62, 0.36, 0.30, 0.12, "out", 4600, 0.055, 4.0, 0.8),
     "fringe": Style(0.72, 0.45, 0.12, 0.35, "forward", 5600, 0.008, 1.0, 0.6),
-    "bob": Style(2.2, 1.9, 0.17, 0.6, "part", 5200, 0.012, 1.5, 0.65, 6.05, 0.0048),
-    "long": Style(3.6, 3.3, 0.17, 0.6, "part", 5200, 0.03, 2.5, 0.7, 4.7, 0.005),
+    "bob": Style(2.2, 1.9, 0.17, 0.6, "part", 5200, 0.012, 1.5, 0.65, 6.05, 0.0040),
+    "long": Style(3.6, 3.3, 0.17, 0.6, "part", 5200, 0.03, 2.5, 0.7, 4.7, 0.0042),
     "tied": Style(1.15, 0.95, 0.05, 0.0, "back", 5600, 0.004, 1.0, 0.4),
     "receding": Style(0.32, 0.18, 0.06, 0.15, "back", 4200, 0.01, 2.0, 0.4),
-    "afro": Style(0.55, 0.5, 0.42, 0.0, "out", 8000, 0.05, 7.0, 0.25, 0.0, 0.0042),
-    "bald": Style(0.05, 0.05, 0.02, 0.0, "out", 1500, 0.0, 0.0, 0.0, 0.0, 0.0036),
+    "afro": Style(0.55, 0.5, 0.42, 0.0, "out", 8000, 0.05, 7.0, 0.25, 0.0, 0.0030),
+    "bald": Style(0.05, 0.05, 0.02, 0.0, "out", 2500, 0.0, 0.0, 0.0, 0.0, 0.0012),
 }
 
 
@@ -276,7 +276,11 @@ def _grow_guides(person: Person, style: Style, roots, normals, reach: Reach, tor
         out = _unit(p - CENTRE)
         comb = _comb(style, p, roots, side, person)
         pull = np.array([0.0, -1.0, 0.0]) * style.gravity * (0.35 + 1.3 * f)
-        rise = lift * max(0.0, 0.5 - f) if style.comb != "out" else 0.7
+        rise = np.full((n, 1), 0.7)
+        if style.comb != "out":  # lies down on the head: rises near its roots only, and is drawn back where it stands off
+            free = reach.height(p) - layer * min(1.0, 3 * f)
+            near = np.clip((p[:, 1] - 6.7) / 0.6, 0, 1)
+            rise = (lift * max(0.0, 0.35 - f) - np.clip(6 * free, 0, 1.6) * near)[:, None]
         direction = _unit(direction * 0.9 + comb * 0.6 + pull + out * rise + rng.normal(0, 0.05 + style.curl, (n, 3)))
         q = p + direction * (length / (steps - 1))[:, None]
         if style.floor:
@@ -320,6 +324,11 @@ def _comb(style: Style, p: np.ndarray, roots: np.ndarray, side: np.ndarray, pers
     return v
 
 
+def brow_line(t: np.ndarray) -> np.ndarray:
+    """Height of the brow's middle on the rest head from its inner (0) to its outer end (1), decimetres."""
+    return 7.435 + 0.13 * t - 0.165 * t * t
+
+
 def _brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
     a = anatomy.load()
     skin = a.triangles[(a.material == 0) & (a.triangles.max(1) < a.skin_count)]
@@ -327,16 +336,15 @@ def _brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
     marks = a.template[landmark_vertices()]
     own = np.random.default_rng([person.key, 23])
     arch, drop, thick = own.normal(0, 0.02), own.normal(-0.005, 0.012), 0.055 * person.brow * own.uniform(0.8, 1.15)
-    count = int(230 * person.brow)
+    count = int(210 * person.brow)
     parts = []
     for base, flip in ((22, 1.0), (17, -1.0)):
         line = marks[base : base + 5] if flip > 0 else marks[base : base + 5][::-1]
         t = rng.beta(0.95, 1.1, count)
-        x = np.interp(t, np.linspace(0, 1, 5), line[:, 0]) * 1.0
-        smooth = np.polyfit(line[:, 0], line[:, 1], 2)
-        y = np.polyval(smooth, x) + arch * np.sin(np.pi * t) + drop
+        x = np.interp(t, np.linspace(0, 1, 5), line[:, 0])
+        y = brow_line(t) + arch * np.sin(np.pi * t) + drop
         body = np.clip(np.minimum(0.45 + 2.2 * t, 1.35 * (1.06 - t)), 0.06, 1)
-        y = y + rng.uniform(-0.5, 0.5, count) * thick * 2 * body - 0.02
+        y = y + rng.uniform(-0.5, 0.5, count) * thick * 1.7 * body
         z = np.interp(t, np.linspace(0, 1, 5), line[:, 2])
         place = np.stack([x, y, z], 1)
         tri = skin[tree.query(place, k=6)[1]]
@@ -363,7 +371,7 @@ def _brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
         one = np.ones((count, 4), np.float32)
         parts.append(
             Strands(corner.astype(np.int32), share.astype(np.float32), offset.astype(np.float32), one, 0.8 * one,
-                    colour.astype(np.float32), np.full(count, 0.0022, np.float32), np.full(count, BROW, np.int32))
+                    colour.astype(np.float32), np.full(count, 0.0012, np.float32), np.full(count, BROW, np.int32))
         )  # fmt: skip
     return join(parts)
 
@@ -418,6 +426,6 @@ def _beard(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
     if person.age > 40:
         colour = np.where(rng.random((n, 1)) < 0.02 * (person.age - 40) * 0.6, 0.34, colour)
     one = np.ones((n, 4), np.float32)
-    width = np.full(n, 0.0032 if length > 0.05 else 0.0022, np.float32)
+    width = np.full(n, 0.0026 if length > 0.05 else 0.0009, np.float32)
     return Strands(corner, share, offset.astype(np.float32), one, one * (0.55 + 0.45 * s[..., 0]).astype(np.float32),
                    colour.astype(np.float32), width, np.full(n, OTHER, np.int32))  # fmt: skip

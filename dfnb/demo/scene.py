@@ -57,11 +57,11 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     background = str(rng.choice(BACKGROUNDS, p=[0.2, 0.17, 0.14, 0.13, 0.09, 0.1, 0.1, 0.07]))
     angle, height = rng.uniform(0.15, 1.0) * side, rng.uniform(0.25, 0.85)
     warm = rng.normal(0, 0.06)
-    strength = rng.uniform(0.75, 1.15)
+    strength = rng.uniform(0.85, 1.3)
     key_colour = strength * np.array([1 + warm, 1.0, 1 - 1.3 * warm]) * np.array([1.03, 0.99, 0.93])
     fill = rng.uniform(0.10, 0.32) * np.array([0.96, 1.0, 1.06])
     rim = rng.uniform(0.0, 0.5) * np.array([1 + rng.normal(0, 0.08), 1.0, 1 + rng.normal(0, 0.08)])
-    sky = rng.uniform(0.26, 0.46) * np.array([0.95, 1.0, 1.07])
+    sky = rng.uniform(0.20, 0.36) * np.array([0.95, 1.0, 1.07])
     ground = sky * np.array([1.0, 0.85, 0.72]) * rng.uniform(0.35, 0.6)
     cloth = tuple(tuple(float(c) for c in _cloth_colour(rng)) for _ in range(6))
     return Scene(

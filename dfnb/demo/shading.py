@@ -87,7 +87,7 @@ def glint(n: wp.vec3, h: wp.vec3, rough: float) -> float:
 
 @wp.func
 def above_neckline(c: wp.vec3, params: wp.array(dtype=float, ndim=2), p: int) -> bool:
-    level = params[p, 31] - params[p, 32] * (c[2] - 0.1) + 1.5 * wp.max(wp.abs(c[0]) - 0.5, 0.0)
+    level = params[p, 31] - params[p, 32] * (c[2] - 0.1) + 3.0 * wp.max(wp.abs(c[0]) - 0.40, 0.0)
     if c[2] > 0.0:
         level = level - wp.max(params[p, 33] - wp.abs(c[0]) * params[p, 34], 0.0)
     return c[1] > level
@@ -321,14 +321,11 @@ def shade(
         edge = float(1.0)
         folds = float(0.10)
         if kind < 2.5:
-            level = params[p, 31] - params[p, 32] * (canon[2] - 0.1) + 1.5 * wp.max(x - 0.5, 0.0)
+            level = params[p, 31] - params[p, 32] * (canon[2] - 0.1) + 3.0 * wp.max(x - 0.40, 0.0)
             if canon[2] > 0.0:
                 level = level - wp.max(params[p, 33] - x * params[p, 34], 0.0)
             hem = level - y
-            if hem < 0.09:
-                edge = 0.86
-            if hem > 0.085 and hem < 0.10:
-                edge = 0.6
+            edge = 1.0 - 0.16 * (1.0 - wp.smoothstep(0.08, 0.12, hem))
             if kind > 0.5 and kind < 1.5:
                 if wp.sin(y * 34.0) > 0.2:
                     edge = edge * 0.45

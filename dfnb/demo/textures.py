@@ -101,9 +101,9 @@ def skin_map(person: Person) -> np.ndarray:
     root = np.clip(inside / 0.13, 0, 1)[..., None] * thick
     colour = colour * (1 - root) + (0.16 * colour + 0.55 * dark) * root
     t = np.clip((np.abs(a) - 0.10) / 0.44, 0, 1)
-    arch = 7.405 + 0.30 * t - 0.31 * t * t
+    arch = hair.brow_line(t)
     ground = np.exp(-(((y - arch) / (0.030 * person.brow)) ** 2)) * np.clip((np.abs(a) - 0.07) / 0.06, 0, 1)
-    ground = (ground * np.clip((0.56 - np.abs(a)) / 0.12, 0, 1) * 0.30 * person.brow)[..., None]
+    ground = (ground * np.clip((0.56 - np.abs(a)) / 0.12, 0, 1) * 0.34 * person.brow)[..., None]
     colour = colour * (1 - ground) + np.minimum(dark, 0.1) * ground
 
     out = np.empty((SIZE, SIZE, 4), np.uint8)
