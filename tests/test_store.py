@@ -328,16 +328,22 @@ def _shard(root: Path) -> Path:
 
 def _edit_meta(root: Path, change) -> None:
     table = pq.read_table(root / "manifest.parquet")
-    meta = json.loads(table.schema.metadata[META])
+    meta = json.loads(pq.read_metadata(root / "manifest.parquet").metadata[META])
     change(meta)
     pq.write_table(table.replace_schema_metadata({META: json.dumps(meta)}), root / "manifest.parquet")
 
 
 def _edit_label(root: Path) -> None:
     table = pq.read_table(root / "manifest.parquet")
-    at = table.schema.get_field_index("label")
-    labels = ["fake"] * table.num_rows
-    pq.write_table(table.set_column(at, "label", [labels]), root / "manifest.parquet")
+    kept = {META: pq.read_metadata(root / "manifest.parquet").metadata[META]}
+    table = table.set_column(table.schema.get_field_index("label"), "label", [["fake"] * table.num_rows])
+    pq.write_table(table.replace_schema_metadata(kept), root / "manifest.parquet")
+
+
+def _drop_column(root: Path) -> None:
+    kept = {META: pq.read_metadata(root / "manifest.parquet").metadata[META]}
+    table = pq.read_table(root / "manifest.parquet").drop_columns(["landmarks"])
+    pq.write_table(table.replace_schema_metadata(kept), root / "manifest.parquet")
 
 
 def _flip_byte(file: Path) -> None:
@@ -361,6 +367,7 @@ FAULTS = {
     "other version": (lambda root: _edit_meta(root, lambda m: m.update(format=99)), "of format 99"),
     "edited digest": (lambda root: _edit_meta(root, lambda m: m.update(digest="0")), "was edited"),
     "edited label": (_edit_label, "was edited"),
+    "column gone": (_drop_column, "lacks landmarks"),
     "no metadata": (
         lambda root: pq.write_table(pd.DataFrame({"a": [1]}).pipe(_arrow), root / "manifest.parquet"),
         "not a face store",

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterable
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ from dfnb.errors import UserError
 from dfnb.faces import LANDMARKS_SHA256, Face, FaceFinder, window
 from dfnb.files import digest, replacing, sha256, write_text
 from dfnb.store.coverage import Coverage, tally
-from dfnb.store.read import CLIP_COLUMNS, FORMAT, META, content_digest, landmarks_of, shard_path
+from dfnb.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, shard_path
 
 MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
+_BATCH = 32  # videos whose rows are written at once
 _SAMPLED = 32 << 20  # bytes; larger videos are told apart by parts of this size in all
 
 _CLIPS = [(c, pa.string()) for c in CLIP_COLUMNS]
@@ -127,7 +129,8 @@ def _process(
     """For every clip, in order, the key of its record or the problem that stood in the way."""
     paths = list(dict.fromkeys(clips["path"]))
     outcomes: dict[str, dict[str, str]] = {}
-    tasks = (joblib.delayed(_one)(path, root, settings, find) for path in paths)
+    # absolute, since the processes of a cluster may work in other folders
+    tasks = (joblib.delayed(_one)(path, Path(path).absolute(), root.absolute(), settings, find) for path in paths)
     bar = tqdm(total=len(paths), desc=f"faces {root.name}", unit="video", disable=not progress)
     try:
         with bar:
@@ -142,18 +145,18 @@ def _process(
     return [outcomes[path] for path in clips["path"]]
 
 
-def _one(path: str, root: Path, settings: dict[str, Any], find: FaceFinder) -> tuple[str, dict[str, str]]:
-    """Process one video, or find it done. Returns its path and its key, or the problem that stood in the way."""
+def _one(path: str, file: Path, root: Path, settings: dict[str, Any], find: FaceFinder) -> tuple[str, dict[str, str]]:
+    """Process one video, or find it done. Returns `path` and its key, or the problem that stood in the way."""
     try:
-        key = digest([settings, _identity(Path(path))])
+        key = digest([settings, _identity(file)])
     except OSError as error:
         return path, {"problem": f"can't be read ({error.strerror or error})"}
     try:
         if not _done(root, key):
-            _extract(Path(path), root, key, settings, find)
+            _extract(file, root, key, settings, find)
         return path, {"key": key}
     except UserError as error:
-        return path, {"problem": str(error).removeprefix(f"{path}: ")}
+        return path, {"problem": str(error).removeprefix(f"{file}: ")}
     except MemoryError:
         return path, {"problem": "out of memory"}
 
@@ -229,36 +232,50 @@ def _assemble(
     root: Path,
     settings: dict[str, Any],
 ) -> Coverage:
-    """Write coverage, frames.parquet and, last, manifest.parquet, from the records kept for the clips."""
-    looked, kept, counted = [], [], []  # Arrow tables: a tenth of the memory that lists of dicts would take
-    for clip, outcome in zip(clips.to_dict("records"), outcomes, strict=True):
-        if "problem" in outcome:
-            counted.append({"problem": outcome["problem"]})
-            continue
-        key = outcome["key"]
-        record = json.loads(shard_path(root, key, ".json").read_text("utf-8"))
-        frames, faces = record["frames"], record["faces"]
-        shard = {"shard": key, "shard_bytes": record["shard_bytes"], "sha256": record["sha256"]}
-        looked.append(pa.Table.from_pylist([{**clip, **frame} for frame in frames], _FRAMES_SCHEMA))
-        kept.append(pa.Table.from_pylist([{**clip, **face, **shard} for face in faces], _MANIFEST_SCHEMA))
-        with_face = sum(1 for frame in frames if frame["faces"])
-        counts = {"frames": len(frames), "frames_with_face": with_face, "faces": len(faces)}
-        counted.append({**counts, "notes": record["notes"]})
-    coverage = tally(clips, counted, sets)
-    manifest = pa.concat_tables([_MANIFEST_SCHEMA.empty_table(), *kept]).combine_chunks()
-    meta = {
-        "format": FORMAT,
-        "settings": settings,
-        "digest": content_digest(manifest.drop_columns(["landmarks"]).to_pandas(), landmarks_of(manifest)),
-        "versions": {name: version(name) for name in ("av", "dlib-bin", "numpy", "opencv-python-headless")},
-    }
-    manifest = manifest.replace_schema_metadata({META: json.dumps(meta, sort_keys=True)})
-    frames_table = pa.concat_tables([_FRAMES_SCHEMA.empty_table(), *looked]).combine_chunks()
-    coverage.save(root)
-    for name, table in (("frames", frames_table), ("manifest", manifest)):
-        with replacing(root / f"{name}.parquet") as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+    """Write frames.parquet, coverage and, last, manifest.parquet, from the records kept for the clips.
+
+    Batch by batch, so that memory stays flat however many videos there are.
+    """
+    counted: list[dict[str, Any]] = []
+    whole = ContentDigest()
+    with replacing(root / "manifest.parquet") as manifest, replacing(root / "frames.parquet") as looked:
+        with _writer(manifest, _MANIFEST_SCHEMA) as faces_out, _writer(looked, _FRAMES_SCHEMA) as frames_out:
+            rows = zip(clips.to_dict("records"), outcomes, strict=True)
+            while batch := list(islice(rows, _BATCH)):
+                looked_at: list[dict[str, Any]] = []
+                kept: list[dict[str, Any]] = []
+                for clip, outcome in batch:
+                    counted.append(_rows_of(clip, outcome, root, looked_at, kept))
+                part = pa.Table.from_pylist(kept, _MANIFEST_SCHEMA)
+                whole.add(part)
+                faces_out.write_table(part)
+                frames_out.write_table(pa.Table.from_pylist(looked_at, _FRAMES_SCHEMA))
+            versions = {name: version(name) for name in ("av", "dlib-bin", "numpy", "opencv-python-headless")}
+            meta = {"format": FORMAT, "settings": settings, "digest": whole.hexdigest(), "versions": versions}
+            faces_out.add_key_value_metadata({META: json.dumps(meta, sort_keys=True)})
+        coverage = tally(clips, counted, sets)
+        coverage.save(root)
     return coverage
+
+
+def _writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(file, schema, compression="zstd")
+
+
+def _rows_of(
+    clip: dict[str, str], outcome: dict[str, str], root: Path, looked: list[dict[str, Any]], kept: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Add a clip's frames to `looked` and its faces to `kept`; returns what `tally` counts."""
+    if "problem" in outcome:
+        return {"problem": outcome["problem"]}
+    key = outcome["key"]
+    record = json.loads(shard_path(root, key, ".json").read_text("utf-8"))
+    frames, faces = record["frames"], record["faces"]
+    shard = {"shard": key, "shard_bytes": record["shard_bytes"], "sha256": record["sha256"]}
+    looked += [{**clip, **frame} for frame in frames]
+    kept += [{**clip, **face, **shard} for face in faces]
+    with_face = sum(1 for frame in frames if frame["faces"])
+    return {"frames": len(frames), "frames_with_face": with_face, "faces": len(faces), "notes": record["notes"]}
 
 
 def _disk(root: Path, error: OSError) -> str:

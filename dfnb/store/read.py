@@ -30,7 +30,7 @@ from dfnb.errors import UserError
 from dfnb.files import sha256
 
 FORMAT = 1
-META = b"dfnb.store"  # the key in the Parquet schema's metadata
+META = b"dfnb.store"  # the key in the Parquet file's metadata
 CLIP_COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
 _CONTENT = ("dataset", "video", "label", "method", "group", "split", "frame", "face", "offset", "sha256")
 _MAPPED = 32  # shards kept open in one process
@@ -60,10 +60,21 @@ def shard_path(root: str | os.PathLike[str], key: str, suffix: str = ".rgb") -> 
     return Path(root) / "shards" / key[:2] / f"{key}{suffix}"
 
 
-def content_digest(manifest: pd.DataFrame, landmarks: NDArray[np.float32]) -> str:
-    """A hash (16 hexadecimal digits) of what a store holds, wherever it and the videos lie on disk."""
-    rows = json.dumps(manifest[list(_CONTENT)].to_dict("list"), separators=(",", ":"))
-    return hashlib.sha256(rows.encode() + np.ascontiguousarray(landmarks, "<f4").tobytes()).hexdigest()[:16]
+class ContentDigest:
+    """A hash of what a store holds, wherever it and the videos lie on disk; fed with parts of the manifest in order."""
+
+    def __init__(self) -> None:
+        self._rows, self._landmarks = hashlib.sha256(), hashlib.sha256()
+
+    def add(self, part: pa.Table) -> None:
+        """part: rows of the manifest, landmarks included."""
+        for row in zip(*(part.column(name).to_pylist() for name in _CONTENT), strict=True):
+            self._rows.update(json.dumps(row).encode())
+        self._landmarks.update(np.ascontiguousarray(landmarks_of(part), "<f4"))
+
+    def hexdigest(self) -> str:
+        """16 hexadecimal digits."""
+        return hashlib.sha256(self._rows.digest() + self._landmarks.digest()).hexdigest()[:16]
 
 
 def landmarks_of(table: pa.Table) -> NDArray[np.float32]:
@@ -83,10 +94,12 @@ class FaceStore:
 
     def __init__(self, root: str | os.PathLike[str], index: NDArray[np.int64] | None = None) -> None:
         self.root = Path(root)
-        table = _read_table(self.root / "manifest.parquet")
-        meta = _metadata(table, self.root)
-        self.settings: dict[str, Any] = meta["settings"]
-        self._whole: str = meta["digest"]
+        table, meta = _read_table(self.root / "manifest.parquet")
+        about = _about(meta, self.root)
+        if lacking := {*CLIP_COLUMNS, *_CONTENT, "landmarks", "shard", "shard_bytes"} - set(table.column_names):
+            raise UserError(f"{self.root / 'manifest.parquet'}: lacks {min(lacking)}; run `dfnb prepare` again")
+        self.settings: dict[str, Any] = about["settings"]
+        self._whole: str = about["digest"]
         self._index = index
         landmarks = landmarks_of(table)
         manifest = table.drop_columns(["landmarks"]).to_pandas()
@@ -145,7 +158,7 @@ class FaceStore:
     @property
     def frames(self) -> pd.DataFrame:
         """Every frame that was looked at: the catalogue's columns, frame (index), faces (found in it, 0 where none)."""
-        return _read_table(self.root / "frames.parquet").to_pandas()
+        return _read_table(self.root / "frames.parquet")[0].to_pandas()
 
     def verify(self) -> None:
         """Read everything again and compare it with the hashes. Raises UserError naming the first file that differs."""
@@ -153,7 +166,10 @@ class FaceStore:
             file = _sound(self.root, row["shard"], int(row["shard_bytes"]))
             if sha256(file) != row["sha256"]:
                 raise UserError(f"{file}: its bytes have changed since; delete it and run `dfnb prepare` again")
-        if self._index is None and content_digest(self.manifest, self.landmarks) != self._whole:
+        whole = ContentDigest()
+        for batch in pq.ParquetFile(self.root / "manifest.parquet").iter_batches(4096):
+            whole.add(pa.Table.from_batches([batch]))
+        if whole.hexdigest() != self._whole:
             raise UserError(f"{self.root / 'manifest.parquet'}: was edited; delete it and run `dfnb prepare` again")
 
     def _shard(self, key: str, size: int) -> NDArray[np.uint8]:
@@ -188,27 +204,29 @@ def _sound(root: Path, key: str, size: int) -> Path:
     return file
 
 
-def _read_table(file: Path) -> pa.Table:
+def _read_table(file: Path) -> tuple[pa.Table, dict[bytes, bytes]]:
+    """A Parquet file's table and metadata."""
     if not file.is_file():
         raise UserError(f"{file.parent}: no finished face store here (no {file.name}); run `dfnb prepare` first")
     try:
-        return pq.read_table(file)
+        with pq.ParquetFile(file) as parquet:
+            return parquet.read(), parquet.metadata.metadata or {}
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{file}: can't be read ({reason}); delete it and run `dfnb prepare` again") from None
 
 
-def _metadata(table: pa.Table, root: Path) -> dict[str, Any]:
+def _about(meta: dict[bytes, bytes], root: Path) -> dict[str, Any]:
     try:
-        meta = json.loads((table.schema.metadata or {})[META])
-        version = meta["format"]
+        about = json.loads(meta[META])
+        version = about["format"]
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{root / 'manifest.parquet'}: not a face store's manifest") from None
     if version != FORMAT:
         raise UserError(
             f"{root}: a face store of format {version}, where {FORMAT} is read; prepare it again in a new folder"
         )
-    return meta
+    return about
 
 
 def _plain(value: Any) -> Any:
