@@ -1,5 +1,6 @@
 """One frozen, validated description of a run. An unknown key is an error, never a silent default."""
 
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -88,7 +89,7 @@ class ArcFace(Section):
     """Angular margin (paper, equations 1-4)."""
 
     scale: float = Field(16.0, gt=0)
-    margin: float = Field(0.2, ge=0, lt=3.15, description="radians")
+    margin: float = Field(0.2, ge=0, lt=math.pi, description="radians")
     monotone: bool = False
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -131,7 +132,7 @@ def fit(
 
     net = initial_network(profile, variant, head, seed)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
-        net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        net = convert_sync_batchnorm(net)  # timm's: torch's own drops the activation inside timm's batch norms
     model = accelerator.prepare(net)  # on its device, and wrapped where there are several processes
     optimizer = make_optimizer(net, recipe)
     position = resume.restore(unfinished, key, net, optimizer)
