@@ -20,7 +20,7 @@ CHEST = np.array([0.0, 4.4, 0.1])  # and from here the torso's
 
 # Hairline: azimuth about the head (radians from the front) and height on the rest head.
 _AZIMUTH = np.array([0.0, 0.3, 0.5, 0.7, 0.9, 1.08, 1.2, 1.32, 1.6, 1.85, 2.1, 2.5, 3.15])
-_LINE = np.array([7.98, 8.0, 8.0, 7.92, 7.68, 7.35, 7.06, 7.36, 7.4, 7.1, 6.68, 6.42, 6.36])
+_LINE = np.array([7.93, 7.95, 7.95, 7.88, 7.68, 7.35, 7.06, 7.36, 7.4, 7.1, 6.68, 6.42, 6.36])
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ STYLES = {
     "curly": Style(0.62, 0.36, 0.30, 0.12, "out", 4600, 0.055, 4.0, 0.8),
     "fringe": Style(0.72, 0.45, 0.12, 0.35, "forward", 5600, 0.008, 1.0, 0.6),
     "bob": Style(2.2, 1.9, 0.17, 0.6, "part", 5200, 0.012, 1.5, 0.65, 6.05, 0.0040),
-    "long": Style(3.6, 3.3, 0.17, 0.6, "part", 5200, 0.03, 2.5, 0.7, 4.7, 0.0042),
+    "long": Style(3.0, 2.7, 0.18, 0.7, "part", 5600, 0.02, 2.0, 0.7, 5.6, 0.0040),
     "tied": Style(1.15, 0.95, 0.05, 0.0, "back", 5600, 0.004, 1.0, 0.4),
     "receding": Style(0.32, 0.18, 0.06, 0.15, "back", 4200, 0.01, 2.0, 0.4),
     "afro": Style(0.55, 0.5, 0.42, 0.0, "out", 8000, 0.05, 7.0, 0.25, 0.0, 0.0030),
@@ -77,8 +77,8 @@ def scalp(person: Person, canon: np.ndarray, rng: np.random.Generator) -> np.nda
     own = np.random.default_rng([person.key, 20])
     peak, temple, height = own.normal(0, 0.03), own.uniform(0, 0.10), own.normal(0.0, 0.045)
     front = np.clip(1.1 - azimuth, 0, 0.4) / 0.4
-    line = line + front * (height + peak * np.cos(azimuth * 6))
     man = person.female < 0.5
+    line = line + front * (height - (0.0 if man else 0.08) + peak * np.cos(azimuth * 6))
     line = line + (0.12 if man else 0.03) * np.exp(-(((azimuth - 0.55) / 0.2) ** 2)) * (0.5 + 8 * temple)
     if man:
         line = line - 0.10 * np.exp(-(((azimuth - 1.2) / 0.1) ** 2)) * own.uniform(0, 1)
@@ -240,7 +240,7 @@ def _hair(person: Person, rest, normals, reach: Reach, torso: Reach, rng: np.ran
     tone = 0.38 + 0.62 * np.clip(above / (0.75 * style.volume + 0.03), 0, 1)
     if person.hair in ("buzz", "bald"):
         tone = np.full_like(tone, 0.85)
-    lock_tone = rng.normal(0, 0.13, guides)[near[:, 0]] + rng.normal(0, 0.13, len(corner))
+    lock_tone = rng.normal(0, 0.22, guides)[near[:, 0]] + rng.normal(0, 0.2, len(corner))
     colour = np.array(person.hair_colour) * np.exp(lock_tone)[:, None] * np.exp(rng.normal(0, 0.05, (len(corner), 3)))
     if max(person.hair_colour) > 0.1 or person.age > 45:
         white = rng.random((len(corner), 1)) < 0.10 * (person.age > 40)
@@ -289,7 +289,7 @@ def _grow_guides(person: Person, style: Style, roots, normals, reach: Reach, tor
             q = np.where(stop[:, None], p, q)
         q = reach.outside(q, layer * min(1.0, 2.2 * f) + 0.012)
         if style.floor:
-            q = np.where(q[:, 1:2] < 6.0, torso.outside(q, 0.10 + layer), q)
+            q = np.where(q[:, 1:2] < 6.0, torso.outside(q, 0.04 + 0.3 * layer), q)
         p = q
         paths.append(p)
     return np.stack(paths, 1), layer
@@ -302,6 +302,7 @@ def _beside_face(p: np.ndarray) -> np.ndarray:
     edge = 0.70 * low * ahead
     x = np.where(np.abs(p[:, 0]) < edge, np.sign(p[:, 0]) * edge, p[:, 0])
     z = p[:, 2] - 0.12 * low * np.clip(p[:, 2] - 0.75, 0, 1)
+    z = z - 0.06 * np.clip((6.6 - p[:, 1]) / 0.4, 0, 1) * np.clip((p[:, 2] + 0.1) / 0.3, 0, 1)  # behind the shoulders
     return np.stack([x, p[:, 1], z], 1)
 
 
@@ -343,7 +344,7 @@ def _brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
         t = rng.beta(0.95, 1.1, count)
         x = np.interp(t, np.linspace(0, 1, 5), line[:, 0])
         y = brow_line(t) + arch * np.sin(np.pi * t) + drop
-        body = np.clip(np.minimum(0.45 + 2.2 * t, 1.35 * (1.06 - t)), 0.06, 1)
+        body = np.clip(np.minimum(0.5 + 1.6 * t, 1.3 * (1.06 - t)), 0.06, 1)
         y = y + rng.uniform(-0.5, 0.5, count) * thick * 1.7 * body
         z = np.interp(t, np.linspace(0, 1, 5), line[:, 2])
         place = np.stack([x, y, z], 1)
@@ -357,14 +358,14 @@ def _brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
         n = _at(normals, corner, share)
         up = np.array([0.0, 1.0, 0.0])
         out = np.array([flip, 0.0, 0.0])
-        lean = np.clip(1.15 - 2.2 * t, -0.42, 1.0)[:, None] + rng.normal(0, 0.16, (count, 1))
+        lean = np.clip(0.75 - 1.7 * t, -0.38, 0.75)[:, None] + rng.normal(0, 0.16, (count, 1))
         d = _unit(out * (0.55 + 0.5 * np.clip(t, 0, 1)[:, None]) + up * lean)
         d = _unit(d - n * (d * n).sum(1, keepdims=True) * 0.9)
         length = rng.uniform(0.055, 0.10, count) * (0.85 + 0.2 * person.brow)
         s = np.linspace(0, 1, 4)[None, :, None]
         offset = d[:, None] * s * length[:, None, None] + n[:, None] * (0.004 + 0.012 * np.sin(np.pi * s * 0.6))
         offset = offset - up * 0.018 * s * s
-        colour = np.array(person.hair_colour) * (0.55 if max(person.hair_colour) > 0.06 else 0.9) * 0.9
+        colour = np.array(person.hair_colour) * (0.6 if max(person.hair_colour) > 0.06 else 1.0) + 0.06 * np.array(person.skin)
         if person.age < 60 and max(person.hair_colour) > 0.3:
             colour = np.array([0.09, 0.06, 0.04])
         colour = np.tile(colour, (count, 1)) * np.exp(rng.normal(0, 0.12, (count, 1)))
@@ -406,7 +407,7 @@ def beard_chance(person: Person, canon: np.ndarray, kind: str = "") -> np.ndarra
 
 
 def _beard(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
-    count, length = {"full": (4200, 0.16), "stubble": (2600, 0.022), "goatee": (1500, 0.14), "moustache": (700, 0.13)}[person.beard]
+    count, length = {"full": (7500, 0.15), "stubble": (2600, 0.022), "goatee": (1500, 0.14), "moustache": (700, 0.13)}[person.beard]
     a = anatomy.load()
     corner, share = sample_skin(rng, rest, count, lambda c: beard_chance(person, c))
     keep = _at(a.lips[:, None], corner, share)[:, 0] < 0.15

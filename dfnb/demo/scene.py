@@ -80,7 +80,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
         tint=tuple(float(c) for c in 1 + rng.normal(0, 0.025, 3)),
         exposure=float(rng.uniform(0.88, 1.12)),
         contrast=float(rng.uniform(0.0, 0.35)),
-        noise=float(rng.uniform(0.8, 3.2)),
+        noise=float(rng.uniform(0.6, 2.3)),
         vignette=float(rng.uniform(0.0, 0.3)),
         blur=float(rng.uniform(0.25, 0.6)),
         cloth=cloth,

@@ -108,7 +108,7 @@ def draw(
             k4 = k2 * k2
             k16 = k4 * k4 * k4 * k4
             k64 = k16 * k16 * k16 * k16
-            shine += strength * (volume * volume * (0.035 * k64 + 0.02 * k16))
+            shine += strength * (volume * volume * (0.085 * k64 + 0.04 * k16))
         # a taper towards the tip
         fraction = float(s) / float(count)
         hw = half_width[i] * focal / -p[2] * widen * (1.0 - 0.6 * fraction * fraction)

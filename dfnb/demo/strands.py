@@ -18,7 +18,7 @@ class Lashes:
         index, weight, upper = [], [], []
         for g, grid in enumerate(anatomy.load().lashes):
             rows, columns = grid.shape
-            count = 46 if g % 2 == 0 else 20
+            count = 30 if g % 2 == 0 else 12
             at = np.sort(rng.uniform(0.2, columns - 1.2, count))
             low = at.astype(int)
             f = at - low
@@ -70,7 +70,7 @@ class Wig:
             tone += [s.tone, np.full((lash, points), 0.7, np.float32)]
             dark = np.array([0.02, 0.014, 0.01]) * (0.4 if person.makeup else 1.0) + 0.05 * np.array(person.hair_colour)
             colour += [s.colour, np.tile(dark, (lash, 1))]
-            width += [s.width, np.where(self._lashes.upper, 0.0010, 0.0005) * (0.8 + 0.4 * person.makeup)]
+            width += [s.width, np.where(self._lashes.upper, 0.0009, 0.0003) * (0.8 + 0.4 * person.makeup)]
             kind += [s.kind, np.full(lash, hair.OTHER)]
             owner += [np.full(len(s.corner) + lash, i)]
         self._kind, self._owner = np.concatenate(kind).astype(np.int32), np.concatenate(owner).astype(np.int32)

@@ -89,9 +89,9 @@ def skin_map(person: Person) -> np.ndarray:
     # Roots of hair under the skin: the scalp, the beard's shadow, the brows' ground.
     dark = np.array(person.hair_colour, np.float32)
     if person.female < 0.5:
-        kind = person if person.beard in ("full", "stubble") else None
-        shadow = hair.beard_chance(person, canon, "full").reshape(SIZE, SIZE).astype(np.float32)
-        strength = 0.30 if kind else 0.13
+        kind = "full" if person.beard in ("none", "stubble") else person.beard
+        shadow = hair.beard_chance(person, canon, kind).reshape(SIZE, SIZE).astype(np.float32)
+        strength = {"none": 0.12, "stubble": 0.34}.get(person.beard, 0.6)
         young = np.clip((person.age - 16) / 8, 0.3, 1)
         shadow = shadow * strength * young * (0.5 + 0.5 * light) * (1.0 if max(dark) < 0.12 else 0.5)
         colour *= 1 - shadow[..., None] * np.array([1.0, 0.88, 0.72], np.float32)
