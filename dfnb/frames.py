@@ -205,7 +205,9 @@ def _timeline(path: Path) -> _Timeline:
     with _opened(path) as (container, stream):
         base, claimed = stream.time_base, stream.frames or None
         rate = float(stream.average_rate or stream.guessed_rate or 0)
-        for packet in _packets(container, stream):
+        for packet in _demux(container, stream):
+            if not packet.size or packet.is_discard:
+                continue
             times.append(packet.pts)
             if packet.is_keyframe and packet.pts is not None:
                 keys.append(packet.pts)
@@ -259,16 +261,18 @@ def _opened(path: Path, threads: int = 1) -> Iterator[tuple[av.container.InputCo
         yield container, stream
 
 
-def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
-    """The packets that will be shown, up to where the file breaks off."""
+def _demux(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """The stream's packets up to where the file breaks off; the last is empty, and flushes the decoder."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)
         except (StopIteration, av.FFmpegError):
             return
-        if packet.size and not packet.is_discard:
-            yield packet
+        except IndexError:  # a packet of a stream that wasn't there when the file was opened: PyAV stops at it
+            packets = container.demux(stream)
+            continue
+        yield packet
 
 
 def _decode(
@@ -279,12 +283,7 @@ def _decode(
     needed: presentation times of the frames that are wanted, or None for all. Others may be left out, where no frame is
     predicted from them: that saves time and changes no pixel of the wanted ones.
     """
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)  # the last one is empty and flushes the decoder
-        except (StopIteration, av.FFmpegError):
-            return
+    for packet in _demux(container, stream):
         if needed is not None:
             stream.codec_context.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
         try:
@@ -328,5 +327,5 @@ def _is_image(path: Path) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    text = (str(error) or type(error).__name__).splitlines()[0]
-    return text.split("; last error log")[0].split(": 'file:")[0].replace("[Errno 1094995529] ", "")
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0].removesuffix(".")

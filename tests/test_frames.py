@@ -190,6 +190,40 @@ def test_resolution_that_changes_midway(tmp_path):
     assert shapes == [(120, 160, 3)] * 3 + [(240, 320, 3)] * 3
 
 
+def test_a_stream_that_begins_midway(tmp_path):
+    """A transport stream to which sound is added after the first half; its clock starts anew, too."""
+    silent = write(tmp_path / "silent.ts", 30).read_bytes()
+    with av.open(str(tmp_path / "loud.ts"), "w") as out:
+        stream, sound = out.add_stream("libx264", rate=25), out.add_stream("aac", rate=44100)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for i in range(30):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(coded(30 + i), format="rgb24")))
+            quiet = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            quiet.rate = 44100
+            out.mux(sound.encode(quiet))
+        for each in (stream, sound):
+            out.mux(each.encode())
+    both = tmp_path / "both.ts"
+    both.write_bytes(silent + (tmp_path / "loud.ts").read_bytes())
+    taken = [(i, code(rgb)) for i, rgb in frames.sample(both, 6)]
+    assert taken == [(i, i) for i in frames.places(60, 6)]
+
+
+def test_a_packet_of_an_unknown_stream(tmp_path):
+    """One video packet of a transport stream gets another stream's number: PyAV's demuxer stops there, ours goes on."""
+    file = write(tmp_path / "a.ts", 100, g="15")
+    data = bytearray(file.read_bytes())
+    starts = [k for k in range(0, len(data), 188) if data[k + 1] == 0x41 and data[k + 2] == 0x00]  # stream 0x100
+    assert len(starts) == 100
+    data[starts[50] + 2] = 0x55
+    file.write_bytes(data)
+    assert frames.probe(file).frames == 99
+    taken = [(i, code(rgb)) for i, rgb in frames.sample(file, 10)]
+    assert [i for i, _ in taken] == frames.places(99, 10)
+    assert taken[:5] == [(i, i) for i in frames.places(99, 10)[:5]]
+    assert taken[-3:] == [(i, i + 1) for i in frames.places(99, 10)[-3:]]  # sound again from the next key frame on
+
+
 def _sound_only(path: Path) -> None:
     with av.open(str(path), "w") as out:
         stream = out.add_stream("aac", rate=44100)
