@@ -1,5 +1,6 @@
 """From samples of light to a picture: skin scatter, smooth edges, background, lens and sensor."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,11 +31,11 @@ class Film:
     def __init__(self) -> None:
         self._kept: tuple[tuple[int, int, int], np.ndarray] | None = None
         self._grids: dict[tuple[int, int], np.ndarray] = {}
-        self._frame = 0
+        self._sheet: tuple[tuple[int, int, int], np.ndarray] | None = None
 
     def expose(
         self,
-        shade: Callable[[np.ndarray], Samples],
+        shade: Callable[[np.ndarray, np.ndarray, int], Samples],
         comb: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None],
         faces: np.ndarray,
         scene: Scene,
@@ -44,7 +45,7 @@ class Film:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The picture (H, W, 3) uint8, regions (H, W) uint8 and persons (H, W) int8.
 
-        `shade` shades subpixels by flat index in a picture of twice the size, whose triangles `faces` (2H, 2W) tells; `comb` paints strands over (colour, region, person, depth) in place.
+        `shade` shades subpixels, given by flat index, into slots of `count` samples; they belong to a picture of twice the size, whose triangles `faces` (2H, 2W) tells; `comb` paints strands over (colour, region, person, depth) in place.
 
         `scale` is the usual face height in pixels: how far light scatters on the picture.
         """
@@ -52,30 +53,34 @@ class Film:
             rows, columns = np.mgrid[0:height, 0:width].astype(np.int32) * 2
             self._grids[height, width] = (rows * (2 * width) + columns).ravel()
         shape = (height, width)
-        pixels = self._grids[height, width]
-        hit = faces[::2, ::2].ravel() >= 0
-        s = shade(pixels[hit])
-        code = np.zeros((height * width, 2), np.int32)
-        code[:, 1] = -1
-        code[hit] = s.code
-        region = code[:, 0].reshape(shape).astype(np.uint8)
-        person = code[:, 1].reshape(shape).astype(np.int8)
-
-        def spread(values: np.ndarray, empty: float = 0.0) -> np.ndarray:
-            full = np.full((height * width, *values.shape[1:]), empty, np.float32)
-            full[hit] = values
-            return full.reshape(*shape, *values.shape[1:])
-
-        depth = spread(s.depth, 1e4)
-        lit = _fill_shadow(spread(s.lit, -1.0), region, scale)[..., None]
-        light = _scatter(spread(s.light) + spread(s.key) * lit, region, scale)
-        colour = spread(s.albedo) * light + spread(s.gloss) + spread(s.key_gloss) * lit
+        slots = np.nonzero(faces[::2, ::2].ravel() >= 0)[0].astype(np.int32)
+        s = shade(self._grids[height, width][slots], slots, height * width)
+        region = s.code[:, 0].astype(np.uint8).reshape(shape)
+        person = s.code[:, 1].astype(np.int8).reshape(shape)
+        depth = s.depth.reshape(shape)
+        lit = _fill_shadow(s.lit.reshape(shape), region, scale)[..., None]
+        picture = (*shape, 3)
+        light = _scatter(s.light.reshape(picture) + s.key.reshape(picture) * lit, region, scale)
+        colour = s.albedo.reshape(picture) * light + s.gloss.reshape(picture) + s.key_gloss.reshape(picture) * lit
         behind = self._behind(scene, height, width)
         colour[person < 0] = behind[person < 0]
         colour = np.ascontiguousarray(self._smooth_edges(shade, colour, behind, region, person, depth, lit), np.float32)
         comb(colour, region, person, depth)
-        rgb = develop(colour, scene, np.random.default_rng([scene.key, self._frame]))
+        rgb = develop(colour, scene, self._grain_for(scene, colour))
         return rgb, region, person
+
+    def _grain_for(self, scene: Scene, colour: np.ndarray) -> np.ndarray:
+        """(H, W, 3) sensor noise: a window of one larger sheet a scene, placed by the picture's own content, so that
+        frames differ and the same frame is always the same."""
+        height, width = colour.shape[:2]
+        key = (scene.key, height, width)
+        if self._sheet is None or self._sheet[0] != key:
+            rng = np.random.default_rng([scene.key, 4])
+            sheet = rng.standard_normal((height + 97, width + 97, 3), dtype=np.float32)
+            self._sheet = (key, cv2.GaussianBlur(sheet, (0, 0), 0.6) * 1.8)
+        mark = int.from_bytes(hashlib.sha256(colour[::8, ::8].tobytes()).digest()[:4], "little")
+        y, x = mark % 97, mark // 97 % 97
+        return self._sheet[1][y : y + height, x : x + width]
 
     def _behind(self, scene: Scene, height: int, width: int) -> np.ndarray:
         key = (scene.key, height, width)
@@ -99,7 +104,8 @@ class Film:
             return colour
         width = 2 * region.shape[1]
         corner = 2 * ys * width + 2 * xs
-        s = shade((corner[:, None] + np.array([0, 1, width, width + 1])).ravel().astype(np.int32))
+        pixels = (corner[:, None] + np.array([0, 1, width, width + 1])).ravel().astype(np.int32)
+        s = shade(pixels, np.arange(len(pixels), dtype=np.int32), len(pixels))
         seen = np.where(s.lit < 0, np.repeat(lit[ys, xs, 0], 4), s.lit)[:, None]
         fine = (s.albedo * (s.light + s.key * seen) + s.gloss + s.key_gloss * seen).reshape(-1, 4, 3)
         empty = (s.code[:, 1] < 0).reshape(-1, 4, 1)
@@ -135,20 +141,18 @@ def _scatter(light: np.ndarray, region: np.ndarray, scale: float) -> np.ndarray:
     return out
 
 
-def develop(colour: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Lens and sensor: exposure, tint, vignette, blur, a film-like curve, noise; (H, W, 3) uint8."""
+def develop(colour: np.ndarray, scene: Scene, grain: np.ndarray) -> np.ndarray:
+    """Lens and sensor: exposure, tint, vignette, blur, a film-like curve, grain; (H, W, 3) uint8."""
     height, width = colour.shape[:2]
-    y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    fall = 1 - scene.vignette * 0.5 * (x * x + y * y)
-    linear = colour * (np.array(scene.tint, np.float32) * scene.exposure) * fall[..., None].astype(np.float32)
-    linear = cv2.GaussianBlur(linear.astype(np.float32), (0, 0), max(scene.blur * height / 320, 0.2))
-    linear = np.clip(linear, 0, None)
-    linear = linear * (1 + linear * 0.12) / (1 + linear * 0.28)  # highlights roll off
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None]
+    fall = 1 - np.float32(0.5 * scene.vignette) * (x * x + y * y)
+    gain = fall[..., None] * (np.array(scene.tint, np.float32) * np.float32(scene.exposure))
+    linear = cv2.GaussianBlur(colour * gain, (0, 0), max(scene.blur * height / 320, 0.2))
+    linear = np.maximum(linear, 0)
+    linear *= (1 + linear * np.float32(0.12)) / (1 + linear * np.float32(0.28))  # highlights roll off
     value = cv2.pow(linear, 1 / 2.2)
-    value = value + scene.contrast * value * (1 - value) * (value - 0.45)
-    grain = rng.standard_normal(colour.shape, dtype=np.float32)
-    grain = cv2.GaussianBlur(grain, (0, 0), 0.6) * 1.8
-    value = value * 255 + grain * scene.noise * (
-        0.6 + 0.8 * np.sqrt(np.clip(value, 0, 1)) * (1.2 - np.clip(value, 0, 1))
-    )
-    return np.clip(value + 0.5, 0, 255).astype(np.uint8)
+    value += np.float32(scene.contrast) * value * (1 - value) * (value - np.float32(0.45))
+    level = np.minimum(value, 1)
+    strength = np.float32(scene.noise) * (np.float32(0.7) + np.float32(0.6) * level * (np.float32(1.3) - level))
+    return cv2.convertScaleAbs(np.maximum(value * 255 + grain * strength, 0))

@@ -205,7 +205,7 @@ def _hair(person: Person, rest, normals, reach: Reach, torso: Reach, rng: np.ran
     template = anatomy.load().template
 
     def want(canon: np.ndarray) -> np.ndarray:
-        chance = np.clip(scalp(person, canon, rng) / (0.10 if style.top > 0.3 else 0.16), 0, 1)
+        chance = np.clip(scalp(person, canon, rng) / (0.06 if style.top > 0.3 else 0.14), 0, 1)
         return chance
 
     corner, share = sample_skin(rng, rest, style.strands, want)

@@ -138,18 +138,18 @@ class Renderer:
             [self._device_mesh.points, self._geometry, params_w, float(2 * focal), *raster], device="cpu",
         )  # fmt: skip
 
-        def shade(pixels: np.ndarray) -> film.Samples:
-            n = len(pixels)
-            out = [wp.empty(n, dtype=wp.vec3, device="cpu") for _ in range(5)]
-            out.append(wp.empty(n, dtype=float, device="cpu"))
-            depth, code = wp.empty(n, dtype=float, device="cpu"), wp.empty(n, dtype=wp.vec2i, device="cpu")
+        def shade(pixels: np.ndarray, slots: np.ndarray, count: int) -> film.Samples:
+            out = [wp.zeros(count, dtype=wp.vec3, device="cpu") for _ in range(5)]
+            out.append(wp.full(count, -1.0, dtype=float, device="cpu"))
+            out.append(wp.full(count, 1.0e4, dtype=float, device="cpu"))
+            out.append(wp.full(count, wp.vec2i(0, -1), dtype=wp.vec2i, device="cpu"))
             wp.launch(
-                shading.shade, n,
-                [wp.array(pixels, dtype=wp.int32, device="cpu"), *raster, float(2 * focal), self._geometry, self._maps,
-                 params_w, lights_w, scene.softness],
-                [*out, depth, code], device="cpu",
+                shading.shade, len(pixels),
+                [wp.array(pixels, dtype=wp.int32, device="cpu"), wp.array(slots, dtype=wp.int32, device="cpu"),
+                 *raster, float(2 * focal), self._geometry, self._maps, params_w, lights_w, scene.softness],
+                out, device="cpu",
             )  # fmt: skip
-            return film.Samples(*(o.numpy() for o in out), depth.numpy(), code.numpy())
+            return film.Samples(*(o.numpy() for o in out))
 
         scale = float(np.mean([pose.size for _, pose in people])) * height
 

@@ -9,7 +9,7 @@ afterwards as light that scatters under the surface is (the red most of all).
 
 import warp as wp
 
-wp.config.quiet = True
+wp.config.log_level = wp.LOG_ERROR  # no banner
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
 # Columns of the per-person parameter table.
@@ -163,6 +163,7 @@ def rasterise(
 @wp.kernel
 def shade(
     pixels: wp.array(dtype=wp.int32),
+    slots: wp.array(dtype=wp.int32),
     near: wp.array(dtype=float, ndim=2),
     faces: wp.array(dtype=wp.int32, ndim=2),
     shares: wp.array(dtype=wp.vec2, ndim=2),
@@ -181,12 +182,13 @@ def shade(
     out_depth: wp.array(dtype=float),
     out_code: wp.array(dtype=wp.vec2i),
 ):
-    """Shade the given `pixels` (flat indices) of a rasterised picture; rays find shadows and hollows."""
-    i = wp.tid()
+    """Shade the given `pixels` (flat indices) of a rasterised picture into `slots`; rays find shadows and hollows."""
+    tid = wp.tid()
+    i = slots[tid]
     height = near.shape[0]
     width = near.shape[1]
-    py = pixels[i] / width
-    px = pixels[i] - py * width
+    py = pixels[tid] / width
+    px = pixels[tid] - py * width
     xs = float(px)
     ys = float(py)
     face = faces[py, px]
@@ -393,7 +395,7 @@ def shade(
     )
     lit = float(-1.0)  # not asked
     facing = wp.dot(smooth_n, key)
-    ask = ((px / 2 + py / 2) % 2 == 0) and (px % 2 == 0) and (py % 2 == 0)
+    ask = (px % 4 == 0) and (py % 4 == 0)
     if facing <= -0.25:
         lit = 0.0
     elif ask or region == 6 or region == 5:

@@ -7,7 +7,7 @@ straight into the picture.
 
 import warp as wp
 
-wp.config.quiet = True
+wp.config.log_level = wp.LOG_ERROR  # no banner
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
 

@@ -98,7 +98,7 @@ def skin_map(person: Person) -> np.ndarray:
     inside = hair.scalp(person, canon, rng).reshape(SIZE, SIZE).astype(np.float32)
     inside = cv2.GaussianBlur(inside, (0, 0), 2)
     thick = {"bald": 0.22, "buzz": 0.62, "receding": 0.72}.get(person.hair, 0.88)
-    root = np.clip(inside / 0.13, 0, 1)[..., None] * thick
+    root = np.clip(inside / 0.08, 0, 1)[..., None] * thick
     colour = colour * (1 - root) + (0.16 * colour + 0.55 * dark) * root
     t = np.clip((np.abs(a) - 0.10) / 0.44, 0, 1)
     arch = hair.brow_line(t)
