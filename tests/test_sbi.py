@@ -83,11 +83,10 @@ def test_blending_is_the_formula(face, seed):
     m = steps.mask[..., None].astype(np.float64)
     assert np.allclose(steps.mask, steps.softened * steps.draw.ratio, atol=1e-6)
     exact = m * steps.warped + (1 - m) * steps.target
-    # the warp's fixed point starts from the window there and from the picture here, and where it steps depends on it
-    step = 1.0 + np.abs(np.diff(steps.warped.astype(float), axis=0, append=0)).max() / 32 if steps.warped.any() else 1.0
-    worst = np.abs(exact - steps.fake)[steps.mask > 0]
-    assert np.mean(worst > 1.01) < 0.02
-    assert worst.max() <= 1 + 2 * step
+    # OpenCV places pixels to 1/32, counted from the window there and from the whole picture here, and rounds both
+    kernel = np.ones((5, 5), np.uint8)
+    near = cv2.dilate(steps.warped, kernel).astype(float) - cv2.erode(steps.warped, kernel)
+    assert np.all(np.abs(exact - steps.fake) <= 0.51 + m * (1 + 2 / 32 * near))
     called = SelfBlender()(*face, rng(seed))
     assert all(np.array_equal(a, b) for a, b in zip(called, (steps.real, steps.fake, steps.mask), strict=True))
 
