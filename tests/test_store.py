@@ -192,17 +192,34 @@ def test_killed_and_started_again(tmp_path, catalogue, prepared):
     """SIGKILL once two videos are finished: they stay, and the end is the same."""
     root = tmp_path / "store"
     process = start(catalogue, tmp_path)
-    while process.poll() is None and len(list(root.glob("shards/*/*.json"))) < 2:
+    while process.poll() is None and len(list(root.glob("shards/*/[0-9a-f]*.json"))) < 2:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (root / "manifest.parquet").exists()
     with pytest.raises(UserError, match="no finished face store"):
         store.open(root)
-    before = {f: f.stat().st_mtime_ns for f in root.glob("shards/*/*.json")}
+    before = {f: f.stat().st_mtime_ns for f in root.glob("shards/*/[0-9a-f]*.json")}
     assert len(before) >= 2
     store.prepare(catalogue, root, frames=FRAMES, jobs=1, keep="all", progress=False)
     assert all(f.stat().st_mtime_ns == when for f, when in before.items())
+    assert tree(root) == tree(prepared[0])
+
+
+def test_leftovers_of_a_killed_run_go_and_nothing_else_does(tmp_path, catalogue, prepared):
+    root = tmp_path / "s"
+    shutil.copytree(prepared[0], root)
+    key = next(root.glob("shards/*/*.rgb"))
+    for stray in (key.with_name(f".{key.stem}-abc123.rgb"), root / ".manifest-x1y2.parquet", root / ".coverage-1.csv"):
+        stray.write_text("half")
+    mine = [root / ".my-notes", root / "shards" / ".keep-me", root / "other" / ".a-b"]
+    mine[-1].parent.mkdir()
+    for file in mine:
+        file.write_text("mine")
+    store.prepare(catalogue, root, frames=FRAMES, jobs=1, keep="all", progress=False)
+    assert all(file.read_text() == "mine" for file in mine)
+    for file in mine:
+        file.unlink()
     assert tree(root) == tree(prepared[0])
 
 

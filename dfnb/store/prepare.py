@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import joblib
 import numpy as np
 import pandas as pd
@@ -94,14 +95,22 @@ def prepare(
     try:
         (root / "shards").mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock", timeout=0):
-            for stray in root.glob("**/.*-*"):  # temporary files of a run that was killed
-                stray.unlink(missing_ok=True)
+            _tidy(root)
             outcomes = _process(clips, root, settings, find, jobs, progress)
             return _assemble(clips, outcomes, sets, root, settings)
     except Timeout:
         raise UserError(f"{root}: another command is preparing this face store; wait for it, or give another") from None
     except OSError as error:
         raise UserError(_disk(root, error)) from None
+
+
+def _tidy(root: Path) -> None:
+    """Remove the temporary files of a run that was killed, and nothing else of what may lie there."""
+    names = [f".{name}-*" for name in ("manifest", "frames", "coverage", "problems")]
+    digit = "[0-9a-f]"
+    for pattern in (*names, f"shards/{digit * 2}/.{digit * 16}-*"):
+        for stray in root.glob(pattern):
+            stray.unlink(missing_ok=True)
 
 
 def _gather(clips: pd.DataFrame | Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
@@ -159,6 +168,8 @@ def _one(path: str, file: Path, root: Path, settings: dict[str, Any], find: Face
         return path, {"problem": str(error).removeprefix(f"{file}: ")}
     except MemoryError:
         return path, {"problem": "out of memory"}
+    except (RuntimeError, cv2.error) as error:  # what dlib and OpenCV raise
+        return path, {"problem": f"the face finder failed ({str(error).strip().splitlines()[0]})"}
 
 
 def _identity(path: Path) -> list[Any]:
