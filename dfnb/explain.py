@@ -59,6 +59,22 @@ def look(net: Network, store: FaceStore, size: int, batch: int = 32) -> Looks:
     return Looks(np.stack(crops), np.concatenate(maps), np.stack(masks), np.concatenate(scores), store.manifest)
 
 
+def one_of_each_method(rows: pd.DataFrame, real: int = 2, fake: int = 4) -> list[int]:
+    """Positions of faces to show: `real` real ones and `fake` fakes, of as many methods and groups as there are."""
+    chosen: list[int] = []
+    rows = rows.reset_index(drop=True)
+    for label, wanted in (("real", real), ("fake", fake)):
+        own = rows[(rows["label"] == label) & (rows["face"] == 0)]
+        methods = pd.unique(own["method"])
+        for k in range(wanted):
+            some = own[(own["method"] == methods[k % len(methods)]) & ~own.index.isin(chosen)] if len(methods) else own
+            fresh = some[~some["group"].isin(rows.loc[chosen, "group"])]
+            some = fresh if len(fresh) else some
+            if len(some):
+                chosen.append(int(some.index[(k * 7) % len(some)]))
+    return chosen
+
+
 def square(mask: NDArray[Any], face: StoredFace, size: int) -> Maps:
     """A mask (H, W) of a stored face's picture, cut and resized like its test crop: (size, size) float32."""
     x0, y0, x1, y1 = faces.window(face.box, score.MARGIN, mask.shape)
@@ -222,6 +238,13 @@ def separation(net: Network, embeddings: NDArray[np.floating], rows: pd.DataFram
         }
         table.append(own | {"d_prime": float("nan") if name == "real" else d_prime(nearer[real], nearer[which])})
     return pd.DataFrame(table)
+
+
+def by_group(values: NDArray[Any], rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Values (N,) of the real faces ("real") and of the fakes of each manipulation."""
+    real = (rows["label"] == "real").to_numpy()
+    methods = pd.unique(rows.loc[~real, "method"])
+    return {"real": values[real]} | {m: values[~real & (rows["method"] == m).to_numpy()] for m in methods}
 
 
 def project(embeddings: NDArray[np.floating]) -> tuple[Floats, tuple[float, float]]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from dfnb import metrics
-from dfnb.style import FAINT, FAKE, INK, NOTICE, REAL, Plot, look, new_figure, show, styled, table
+from dfnb.style import FAINT, FAKE, INK, NOTICE, REAL, Plot, evenly, look, new_figure, show, styled, table
 
 __all__ = [
     "NOTICE", "Plot", "face_sizes", "forest", "learning_curves", "margins", "ridges", "roc", "scatter", "show", "table",
@@ -216,7 +216,7 @@ def scatter(
         figure = new_figure(3.9)
         panels = figure.subplots(1, len(points), squeeze=False)[0]
         for axes, (title, (places, labels)) in zip(panels, points.items(), strict=True):
-            keep = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))
+            keep = evenly(len(places), most)
             for label, colour, marker in (("real", REAL, "o"), ("fake", FAKE, "^")):
                 which = keep[np.asarray(labels)[keep] == label]
                 x, y = places[which].T

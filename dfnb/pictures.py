@@ -3,7 +3,7 @@
 All take and make (H, W, 3) uint8 RGB. `grid` draws everything; the others prepare what stands in its cells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dfnb import faces
-from dfnb.style import INK, WIDTH, Plot, new_figure, styled
+from dfnb.style import INK, WIDTH, Plot, evenly, new_figure, styled
 
 if TYPE_CHECKING:
     from dfnb.blend import Steps
@@ -128,7 +128,13 @@ def sheet(store: "FaceStore", chosen: Sequence[int], columns: int = 6) -> Plot:
 def one_of_each(store: "FaceStore", count: int) -> list[int]:
     """Indices of up to `count` faces of different groups, evenly over the store; the first face of each."""
     firsts = store.manifest.reset_index(drop=True).drop_duplicates(["dataset", "group"]).index.to_numpy()
-    return firsts[np.unique(np.linspace(0, len(firsts) - 1, min(count, len(firsts))).astype(int))].tolist()
+    return firsts[evenly(len(firsts), count)].tolist()
+
+
+def face_size(store: "FaceStore") -> NDArray[np.float64]:
+    """Size of each stored face, (N,): the square root of its box's area, pixels."""
+    table = store.manifest
+    return np.sqrt((table["x1"] - table["x0"]) * (table["y1"] - table["y0"])).to_numpy(float)
 
 
 def frame_with_boxes(rgb: Image, rows: pd.DataFrame) -> Image:
@@ -226,7 +232,7 @@ def manipulations(store: "FaceStore", benchmark: Path | None, targets: int = 2, 
     methods = ["original", *(m for m in pd.unique(table["method"]) if m != "original")]
     complete = table.groupby(["group", "frame"])["method"].nunique()
     places = complete[complete == complete.max()].reset_index().drop_duplicates("group")
-    places = places.iloc[np.unique(np.linspace(0, len(places) - 1, min(targets, len(places))).astype(int))]
+    places = places.iloc[evenly(len(places), targets)]
     rows, labels, used = [], [], []
     for place in places.itertuples():
         here = table[(table["group"] == place.group) & (table["frame"] == place.frame)].drop_duplicates("method")
@@ -250,16 +256,22 @@ def manipulations(store: "FaceStore", benchmark: Path | None, targets: int = 2, 
     return grid(rows, columns=methods, rows=labels, numbers=numbers, alt=alt)
 
 
-def scenes(run: "Run", part: str, count: int = 2) -> Plot:
-    """Whole frames of a test part, real above and fake below, with the faces found in them."""
+def scenes(run: "Run", part: str, count: int | None = None) -> Plot:
+    """Whole frames of a test part, real above and fake below, with the faces found in them.
+
+    count: frames of each; by default as many as can be seen, 2 wide ones or 4 others.
+    """
     from dfnb import frames
 
     manifest = run.store(part).manifest
     clips = run.clips(part)
+    if count is None:
+        wide = (manifest["frame_width"] / manifest["frame_height"]).median() > 1.4
+        count = 2 if wide else 4
     shown, captions, used = [], [], []
     for label in ("real", "fake"):
         some = clips[clips["label"] == label].drop_duplicates("group")
-        some = some.iloc[np.unique(np.linspace(0, len(some) - 1, min(count, len(some))).astype(int))]
+        some = some.iloc[evenly(len(some), count)]
         line = []
         for clip in some.itertuples():
             index, rgb = next(iter(frames.sample(clip.path, run.profile.data.test_frames)))
@@ -272,20 +284,28 @@ def scenes(run: "Run", part: str, count: int = 2) -> Plot:
                 {"dataset": clip.dataset, "video": clip.video, "label": label, "frame": index, "faces": len(found)}
             )
         shown.append(line)
-        captions.append([f"{u['video']}: {u['faces']} found" for u in used[-len(line) :]])
+        captions.append([f"{u['video'].split('/')[-1]}: {u['faces']} found" for u in used[-len(line) :]])
     alt = f"Frames of {clips['dataset'].iloc[0]}: real above, fake below, a box around each face found."
     return grid(shown, rows=["real", "fake"], captions=captions, numbers=pd.DataFrame(used), alt=alt)
 
 
-def attention(looks: "Looks", chosen: Sequence[int], true: NDArray[np.float32] | None = None) -> Plot:
+def attention(
+    looks: "Looks",
+    chosen: Sequence[int],
+    true: NDArray[np.float32] | None = None,
+    others: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Plot:
     """Attention maps over faces, on a fixed scale 0..1; below, the face mask and, if given, the true manipulation mask.
 
-    true: (N, S, S) in 0..1, in the order of `looks`.
+    true: (N, S, S) in 0..1, in the order of `looks`. others: more maps (N, h, w) of the same faces, by name.
     """
     crops = [looks.crops[i] for i in chosen]
     rows = [crops, [heat(looks.crops[i], looks.maps[i]) for i in chosen]]
     rows.append([outlined(looks.crops[i], looks.masks[i]) for i in chosen])
     labels = ["face", "attention\nmap", "face mask"]
+    for name, maps in (others or {}).items():
+        rows.append([heat(looks.crops[i], maps[i]) for i in chosen])
+        labels.append(name)
     if true is not None:
         rows.append([outlined(looks.crops[i], true[i], 0.6) if true[i].any() else None for i in chosen])
         labels.append("manipulated\nwhere")

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from dfnb import files
@@ -113,6 +115,11 @@ def styled() -> Iterator[None]:
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure of the report, sizes in inches. It isn't known to pyplot, so nothing shows it a second time."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """At most `most` of the indices 0..count-1, evenly spread: which of many are shown."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(np.int64))
 
 
 def show(

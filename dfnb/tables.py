@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dfnb.run import Run
 
 SIGNIFICANT = 0.05
+PURPOSE = {"train": "training", "validation": "validation", "ff": "test"}
 
 
 @cache
@@ -45,6 +46,14 @@ def catalogue(run: "Run") -> pd.DataFrame:
         rows.append(counts.rename("videos").reset_index().assign(part=part))
     table = pd.concat(rows, ignore_index=True)
     return table[["part", "dataset", "split", "label", "method", "videos"]]
+
+
+def title(run: "Run", part: str) -> str:
+    """A part in words: its dataset, and what it is for where that isn't the test."""
+    if part == "sbi":
+        return "held-out SBI pairs"
+    dataset = run.clips(part)["dataset"].iloc[0]
+    return f"{dataset}, {PURPOSE[part]}" if part in PURPOSE else dataset
 
 
 def variants(run: "Run") -> pd.DataFrame:

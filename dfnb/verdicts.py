@@ -2,12 +2,16 @@
 
 import itertools
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dfnb.explain import ALL_ONES
 from dfnb.style import look
-from dfnb.tables import SIGNIFICANT
+from dfnb.tables import SIGNIFICANT, published
+
+if TYPE_CHECKING:
+    from dfnb.run import Run
 
 
 def coverage(table: pd.DataFrame) -> str:
@@ -47,11 +51,14 @@ def differences(table: pd.DataFrame, reference: str, where: str) -> str:
     return said.strip()
 
 
-def order(aucs: Mapping[str, float], reported: Mapping[str, float], where: str, paired: pd.DataFrame) -> str:
+def order(results: pd.DataFrame, key: str, paired: pd.DataFrame) -> str:
     """Whether the order of the networks is the paper's, and whether that means anything.
 
-    aucs, reported: network name -> AUC, here and in the paper; paired: `tables.paired` of these networks.
+    results: rows of `Run.results` of one set; of several seeds the mean counts. key: "taps" or "arcface", a table of
+    the paper. paired: `tables.paired` of these networks on this set.
     """
+    where, reported = results["dataset"].iloc[0], published()[key]
+    aucs = results.groupby("network")["auc"].mean().to_dict()
     known = [name for name in reported if name in aucs]
     if len(known) < 2:
         return "The run has too few of the paper's networks to compare their order."
@@ -118,6 +125,34 @@ def size_rule(results: pd.DataFrame, reference: str) -> str:
         f"With the rule the video AUC of {look(reference).label} goes, without → with it, from "
         + "; ".join(parts)
         + "."
+    )
+
+
+def harder_set(results: pd.DataFrame, network: str) -> str:
+    """Which test set one network finds harder, Celeb-DF or FFIW, beside the paper's finding."""
+    ours = results[results["network"] == network].groupby("part")["auc"].mean()
+    theirs = published()["sets"]
+    if not {"celeb-df", "ffiw"} <= set(ours.index):
+        return "This run hasn't both sets, so they can't be compared."
+    paper_harder, harder = (
+        min(theirs, key=theirs.__getitem__),
+        "FFIW" if ours["ffiw"] < ours["celeb-df"] else "Celeb-DF",
+    )
+    said = f"The paper finds {paper_harder} harder. In this run {look(network).label} has "
+    said += f"{ours['celeb-df']:.3f} on the Celeb-DF part and {ours['ffiw']:.3f} on the FFIW part: "
+    if ours["ffiw"] == ours["celeb-df"]:
+        return said + "the same."
+    return said + ("the same order." if harder == paper_harder else "**the other way round**.")
+
+
+def supervision(run: "Run") -> str:
+    """Whether the run's attention maps were taught, and whether there is an untaught one to compare with."""
+    weight = run.profile.train.attention_weight
+    if weight == 0:
+        return "In this run no map was taught: what is shown above is attention **without** supervision."
+    return (
+        f"All networks of this run were taught (attention weight {weight:g}); an untaught one isn't part of it. To see "
+        'one, open these cells with `overrides = {"train.attention_weight": 0}`; the run gets a folder of its own.'
     )
 
 
