@@ -104,7 +104,9 @@ def _room(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     if rng.random() < 0.6:
         x, dw = int(rng.uniform(0, w)), int(rng.uniform(70, 110))
         cv2.rectangle(picture, (x, int(0.12 * h)), (x + dw, h), _paint_tone(rng, 0.1, 0.6).tolist(), -1)
-        cv2.rectangle(picture, (x + 12, int(0.2 * h)), (x + dw - 12, int(0.5 * h)), _paint_tone(rng, 0.08, 0.5).tolist(), -1)
+        cv2.rectangle(
+            picture, (x + 12, int(0.2 * h)), (x + dw - 12, int(0.5 * h)), _paint_tone(rng, 0.08, 0.5).tolist(), -1
+        )
     if rng.random() < 0.6:
         _frame(rng, picture)
     x = int(rng.uniform(0, w))
@@ -114,7 +116,11 @@ def _room(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     if rng.random() < 0.6:  # a lamp
         lx, ly = int(rng.choice([rng.uniform(0, 0.2), rng.uniform(0.8, 1.0)]) * w), int(rng.uniform(0.15, 0.45) * h)
         cv2.line(picture, (lx, ly), (lx, h), (0.05, 0.045, 0.04), 4)
-        cv2.fillPoly(picture, [np.array([[lx - 20, ly - 30], [lx + 20, ly - 30], [lx + 32, ly + 22], [lx - 32, ly + 22]])], (1.7, 1.35, 0.85))
+        cv2.fillPoly(
+            picture,
+            [np.array([[lx - 20, ly - 30], [lx + 20, ly - 30], [lx + 32, ly + 22], [lx - 32, ly + 22]])],
+            (1.7, 1.35, 0.85),
+        )
         y, xx = np.mgrid[0:h, 0:w].astype(np.float32)
         glow = np.exp(-(((xx - lx) ** 2 + (y - ly) ** 2) / (2 * 80.0**2)))[..., None]
         picture += glow * np.array([0.22, 0.16, 0.08], np.float32)
@@ -128,7 +134,16 @@ def _plant(rng: np.random.Generator, picture: np.ndarray, x: int, base: int, tal
         angle, reach = rng.normal(-1.57, 0.6), rng.uniform(0.3, 1.0) * tall
         tip = (int(x + reach * np.cos(angle)), int(base - 40 + reach * np.sin(angle)))
         green = np.array([0.05, 0.12, 0.03]) * rng.uniform(0.5, 2.2)
-        cv2.ellipse(picture, tip, (int(rng.uniform(8, 20)), int(rng.uniform(3, 8))), float(np.degrees(angle)), 0, 360, green.tolist(), -1)
+        cv2.ellipse(
+            picture,
+            tip,
+            (int(rng.uniform(8, 20)), int(rng.uniform(3, 8))),
+            float(np.degrees(angle)),
+            0,
+            360,
+            green.tolist(),
+            -1,
+        )
 
 
 _BOOKS = np.array(
@@ -153,7 +168,13 @@ def _shelf(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
             cv2.rectangle(picture, (x, y + step - bh), (x + bw, y + step), book.tolist(), -1)
             cv2.line(picture, (x, y + step - bh), (x, y + step), (book * 0.5).tolist(), 1)
             if rng.random() < 0.5:
-                cv2.rectangle(picture, (x + 2, y + step - bh + 10), (x + bw - 2, y + step - bh + 16), (book * 0.5 + 0.2).tolist(), -1)
+                cv2.rectangle(
+                    picture,
+                    (x + 2, y + step - bh + 10),
+                    (x + bw - 2, y + step - bh + 16),
+                    (book * 0.5 + 0.2).tolist(),
+                    -1,
+                )
             x += bw + 1
         cv2.rectangle(picture, (0, y + step), (w, y + step + 7), wood.tolist(), -1)
     for x in range(int(rng.uniform(0, 200)), w, int(rng.uniform(200, 300))):
@@ -192,7 +213,11 @@ def _street(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
         cv2.rectangle(picture, (x, top), (x + bw, h), wall.tolist(), -1)
         for wy in range(top + 14, int(0.8 * h), 32):
             for wx in range(x + 10, x + bw - 14, 26):
-                glass = np.array([1.0, 0.8, 0.45]) * rng.uniform(0.5, 1.0) if rng.random() < 0.15 else wall * rng.uniform(0.25, 0.6)
+                glass = (
+                    np.array([1.0, 0.8, 0.45]) * rng.uniform(0.5, 1.0)
+                    if rng.random() < 0.15
+                    else wall * rng.uniform(0.25, 0.6)
+                )
                 cv2.rectangle(picture, (wx, wy), (wx + 14, wy + 20), glass.tolist(), -1)
         x += bw
     cv2.rectangle(picture, (0, int(0.82 * h)), (w, h), _paint_tone(rng, 0.1, 0.22).tolist(), -1)
@@ -214,7 +239,9 @@ def _garden(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     picture = picture * (1 - ground) + np.array([0.2, 0.26, 0.1]) * ground * (1 + 0.15 * _cloud(rng, h, w, 20, 3))
     for _ in range(int(rng.uniform(1, 4))):
         x = int(rng.uniform(0, w))
-        cv2.line(picture, (x, int(0.2 * h)), (x + int(rng.normal(0, 12)), h), (0.06, 0.045, 0.03), int(rng.uniform(6, 20)))
+        cv2.line(
+            picture, (x, int(0.2 * h)), (x + int(rng.normal(0, 12)), h), (0.06, 0.045, 0.03), int(rng.uniform(6, 20))
+        )
     for _ in range(int(rng.uniform(20, 90))):  # gaps in the leaves
         at = (int(rng.uniform(0, w)), int(rng.uniform(0, 0.7) * h))
         cv2.circle(picture, at, int(rng.uniform(1, 3)), (sky * rng.uniform(0.7, 2.2)).tolist(), -1)
@@ -224,7 +251,9 @@ def _garden(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
 def _studio(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     tone = _paint_tone(rng, 0.05, 0.5)
     y, x = np.mgrid[0:h, 0:w].astype(np.float32) / h
-    pool = np.exp(-(((x - rng.uniform(0.3, 0.7) * w / h) ** 2 + (y - rng.uniform(0.3, 0.6)) ** 2) / rng.uniform(0.12, 0.5)))
+    pool = np.exp(
+        -(((x - rng.uniform(0.3, 0.7) * w / h) ** 2 + (y - rng.uniform(0.3, 0.6)) ** 2) / rng.uniform(0.12, 0.5))
+    )
     return tone * (0.5 + 0.75 * pool[..., None]) * (1 + 0.05 * _cloud(rng, h, w, 4, 3))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse
 import warp as wp
 
-from dfnb.demo import anatomy, film, hair, shading, strand_kernels, strands, textures
+from dfnb.demo import anatomy, film, hair, raster, shading, strand_kernels, strand_set, strands, textures
 from dfnb.demo.person import Person
 from dfnb.demo.scene import Pose, Scene
 from dfnb.demo.vertices import CONSTANTS, landmark_vertices
@@ -51,7 +51,7 @@ class _Body:
     rest: np.ndarray  # (V, 3) float32, the person's neutral shape, cloth included
     openness: np.ndarray  # (V,) float32
     skin: np.ndarray  # the skin map
-    strands: hair.Strands
+    strands: strand_set.Strands
     centre: np.ndarray  # (3,) between the eyes and the mouth: what Pose.x, y place
     height: float  # chin to hairline, decimetres
 
@@ -103,7 +103,7 @@ class Renderer:
         self._mesh = _Mesh()
         self._bodies: dict[int, _Body] = {}
         self._people: tuple[int, ...] = ()
-        self._geometry: shading.Geometry | None = None
+        self._geometry: raster.Geometry | None = None
         self._film = film.Film()
         self._sphere = _even_directions(56)
 
@@ -128,14 +128,14 @@ class Renderer:
         params_w = wp.array(params, dtype=float, device="cpu")
         lights_w = wp.array(lights, dtype=wp.vec3, device="cpu")
 
-        raster = [
+        layers = [
             wp.zeros((2 * height, 2 * width), dtype=float, device="cpu"),
             wp.full((2 * height, 2 * width), -1, dtype=wp.int32, device="cpu"),
             wp.empty((2 * height, 2 * width), dtype=wp.vec2, device="cpu"),
         ]
         wp.launch(
-            shading.rasterise, len(people) * len(self._mesh.triangles),
-            [self._device_mesh.points, self._geometry, params_w, float(2 * focal), *raster], device="cpu",
+            raster.rasterise, len(people) * len(self._mesh.triangles),
+            [self._device_mesh.points, self._geometry, params_w, float(2 * focal), *layers], device="cpu",
         )  # fmt: skip
 
         def shade(pixels: np.ndarray, slots: np.ndarray, count: int) -> film.Samples:
@@ -146,7 +146,7 @@ class Renderer:
             wp.launch(
                 shading.shade, len(pixels),
                 [wp.array(pixels, dtype=wp.int32, device="cpu"), wp.array(slots, dtype=wp.int32, device="cpu"),
-                 *raster, float(2 * focal), self._geometry, self._maps, params_w, lights_w, scene.softness],
+                 *layers, float(2 * focal), self._geometry, self._maps, params_w, lights_w, scene.softness],
                 out, device="cpu",
             )  # fmt: skip
             return film.Samples(*(o.numpy() for o in out))
@@ -158,7 +158,7 @@ class Renderer:
                 posed, self._device_mesh.points, lights_w, float(focal), scale, colour, region, person_at, depth
             )
 
-        rgb, region, person_at = self._film.expose(shade, comb, raster[1].numpy(), scene, height, width, scale)
+        rgb, region, person_at = self._film.expose(shade, comb, layers[1].numpy(), scene, height, width, scale)
         count = self._mesh.anatomy.skin_count
         pixels = np.stack([_project(p[0][:count], focal, height, width) for p in posed])
         return Rendered(rgb, region, person_at, pixels, self._visible(len(people)))
@@ -192,12 +192,14 @@ class Renderer:
         normals_w = wp.array(normals[:count].astype(np.float32), dtype=wp.vec3, device="cpu")
         directions = wp.array(self._sphere, dtype=wp.vec3, device="cpu")
         wp.launch(
-            shading.openness, count, [skin_mesh.id, skin_mesh.points, normals_w, directions, 1.5], [opened], device="cpu"
+            raster.openness,
+            count,
+            [skin_mesh.id, skin_mesh.points, normals_w, directions, 1.5],
+            [opened],
+            device="cpu",
         )
-        low = a.template[a.triangles][..., 1].max(1)
-        parts = (low > 6.3) & (a.material == 0), (low < 6.0) & (a.material == 0)
-        reaches = [_reach(rest, a.triangles[part], at) for part, at in zip(parts, (hair.CENTRE, hair.CHEST), strict=True)]
-        grown = hair.grow(person, rest, normals, *reaches)
+        skull = (a.template[a.triangles][..., 1].max(1) > 6.3) & (a.material == anatomy.MATERIALS["skin"])
+        grown = hair.grow(person, rest, normals, _reach(rest, a.triangles[skull]))
         openness = opened.numpy() * strands.cover_of(grown, rest, normals, count)
         openness = np.concatenate([openness, openness[mesh.covered]])
         return _Body(rest.astype(np.float32), openness, textures.skin_map(person), grown, centre, float(tall))
@@ -230,7 +232,7 @@ class Renderer:
         offset = np.repeat(np.arange(n, dtype=np.int32) * mesh.count, len(mesh.triangles))[:, None]
         triangles = wp.array((np.tile(mesh.triangles, (n, 1)) + offset).ravel(), dtype=wp.int32, device="cpu")
         self._device_mesh = wp.Mesh(wp.array(points, dtype=wp.vec3, device="cpu"), triangles)
-        g = shading.Geometry()
+        g = raster.Geometry()
         g.mesh = self._device_mesh.id
         g.normals = wp.array(normals, dtype=wp.vec3, device="cpu")
         g.canon = wp.array(np.tile(mesh.canon, (n, 1)), dtype=wp.vec3, device="cpu")
@@ -247,7 +249,7 @@ class Renderer:
         count = self._mesh.count
         out = wp.empty(people * count, dtype=wp.int32, device="cpu")
         wp.launch(
-            shading.visible, people * count,
+            raster.visible, people * count,
             [self._device_mesh.id, self._device_mesh.points, self._geometry.normals], [out], device="cpu",
         )  # fmt: skip
         return out.numpy().reshape(people, count)[:, : self._mesh.anatomy.skin_count] > 0
@@ -275,21 +277,23 @@ def _parameters(index: int, person: Person, pose: Pose, posed, scene: Scene) -> 
     else:  # jacket over a shirt
         row[31:36] = [5.86, 0.28, 0.35, 2.0, 3]
     if kind < 0.6:
-        row[35] = (person.key % 7 == 1) * 1 + (person.key % 7 == 2) * 2
+        row[35] = 2.0 * (person.key % 6 == 1)  # checked
     row[36] = (person.key % 1000) / 159.0
     row[38] = person.iris_radius
     return row
 
 
-def _reach(rest: np.ndarray, triangles: np.ndarray, centre: np.ndarray) -> hair.Reach:
+def _reach(rest: np.ndarray, triangles: np.ndarray) -> hair.Reach:
+    """How far out the skull lies from hair.CENTRE in every direction."""
     mesh = wp.Mesh(
         wp.array(rest.astype(np.float32), dtype=wp.vec3, device="cpu"),
         wp.array(triangles.ravel(), dtype=wp.int32, device="cpu"),
     )
     rays = wp.array(hair.Reach.directions(), dtype=wp.vec3, device="cpu")
     radius = wp.empty(len(rays), dtype=float, device="cpu")
-    wp.launch(strand_kernels.outermost, len(rays), [mesh.id, wp.vec3(*centre.tolist()), rays], [radius], device="cpu")
-    return hair.Reach(radius.numpy().copy(), centre)
+    centre = wp.vec3(*hair.CENTRE.tolist())
+    wp.launch(strand_kernels.outermost, len(rays), [mesh.id, centre, rays], [radius], device="cpu")
+    return hair.Reach(radius.numpy().copy(), hair.CENTRE)
 
 
 def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:

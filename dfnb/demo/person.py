@@ -178,7 +178,7 @@ def _draw_shape(rng: np.random.Generator, age: float, female: float, ancestry: n
         group, name = high.split("/")
         sided = name[:2] in ("l-", "r-")
         trait = name[2:] if sided else name
-        if "measure" in trait or "-trans-in" in trait and not sided:
+        if "measure" in trait or ("-trans-in" in trait and not sided):
             continue
         strength = _STRENGTH[group]
         for start, factor in _GENTLE.items():

@@ -136,8 +136,8 @@ def draw_motion(rng: np.random.Generator, frames: int, fps: float) -> list[Pose]
     envelope = np.clip(0.6 + 0.8 * _smooth(rng, times, 0.5), 0, 1) * (rng.uniform(0.5, 1.0) if talks else 0.06)
     tracks: dict[str, np.ndarray] = {}
     tracks["jawOpen"] = envelope * np.clip(0.16 + 0.2 * _smooth(rng, times, 3.2), 0, 0.7)
-    tracks["mouthFunnel"] = envelope * np.clip(0.25 * _smooth(rng, times, 2.4) - 0.05, 0, 0.5)
-    tracks["mouthPucker"] = envelope * np.clip(0.25 * _smooth(rng, times, 2.0) - 0.1, 0, 0.45)
+    tracks["mouthFunnel"] = envelope * np.clip(0.2 * _smooth(rng, times, 2.4) - 0.05, 0, 0.4)
+    tracks["mouthPucker"] = envelope * np.clip(0.2 * _smooth(rng, times, 2.0) - 0.1, 0, 0.3)
     tracks["mouthClose"] = 0.1 * tracks["jawOpen"]
     stretch = envelope * np.clip(0.25 * _smooth(rng, times, 2.2) - 0.05, 0, 0.4)
     tracks["mouthStretchLeft"], tracks["mouthStretchRight"] = stretch, stretch * rng.uniform(0.8, 1.0)
@@ -149,7 +149,7 @@ def draw_motion(rng: np.random.Generator, frames: int, fps: float) -> list[Pose]
     skew = rng.uniform(0.85, 1.15)
     tracks["mouthSmileLeft"], tracks["mouthSmileRight"] = smile, np.clip(smile * skew, 0, 1)
     tracks["cheekSquintLeft"] = tracks["cheekSquintRight"] = 0.7 * smile
-    tracks["eyeSquintLeft"] = tracks["eyeSquintRight"] = np.clip(0.5 * smile + rng.uniform(0.0, 0.25), 0, 1)
+    tracks["eyeSquintLeft"] = tracks["eyeSquintRight"] = np.clip(0.5 * smile + rng.uniform(0.0, 0.12), 0, 1)
     brow = _smooth(rng, times, 0.5)
     raised = np.clip(0.28 * brow - 0.05, 0, 0.7)
     tracks["browInnerUp"] = raised
@@ -160,7 +160,7 @@ def draw_motion(rng: np.random.Generator, frames: int, fps: float) -> list[Pose]
     count = rng.poisson(span / 3.2 + 0.2)
     blinks = rng.uniform(0, span, count)
     blink = np.clip(_bumps(times, blinks, np.full(count, 0.055), np.ones(count)), 0, 1)
-    rest = float(np.clip(rng.normal(0.10, 0.05), 0, 0.22))
+    rest = float(np.clip(rng.normal(0.05, 0.04), 0, 0.16))
     look = np.stack([np.clip(_saccades(rng, times, span, s), -m, m) for s, m in ((0.12, 0.32), (0.05, 0.16))], 1)
     lids = np.clip(rest + 0.25 * np.clip(look[:, 1] / 0.3, -0.3, 1) + (1 - rest) * blink, 0, 1)
     tracks["eyeBlinkLeft"] = tracks["eyeBlinkRight"] = lids

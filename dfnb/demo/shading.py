@@ -9,6 +9,9 @@ afterwards as light that scatters under the surface is (the red most of all).
 
 import warp as wp
 
+from dfnb.demo.cloth import cloth, cloth_folds
+from dfnb.demo.raster import Geometry, above_neckline, hash21
+
 wp.config.log_level = wp.LOG_ERROR  # no banner
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
@@ -19,23 +22,6 @@ P_ROT, P_EYE_L, P_EYE_R, P_GAZE, P_IRIS, P_IRIS2, P_OIL, P_PUPIL, P_TEETH, P_CLO
 P_COUNT = 40
 # Rows of the light table (vec3 each).
 L_KEY_DIR, L_KEY, L_FILL_DIR, L_FILL, L_RIM_DIR, L_RIM, L_SKY, L_GROUND, L_COUNT = 0, 1, 2, 3, 4, 5, 6, 7, 8
-
-
-@wp.struct
-class Geometry:
-    mesh: wp.uint64
-    normals: wp.array(dtype=wp.vec3)
-    canon: wp.array(dtype=wp.vec3)
-    paint: wp.array(dtype=wp.vec3)  # lips, ears, openness to the sky (ambient occlusion)
-    triangles: wp.array(dtype=wp.int32)
-    material: wp.array(dtype=wp.int32)
-    person: wp.array(dtype=wp.int32)
-
-
-@wp.func
-def hash21(x: float, y: float) -> float:
-    s = wp.sin(x * 12.9898 + y * 78.233) * 43758.547
-    return s - wp.floor(s)
 
 
 @wp.func
@@ -83,81 +69,6 @@ def glint(n: wp.vec3, h: wp.vec3, rough: float) -> float:
     a = rough * rough
     d = c * c * (a * a - 1.0) + 1.0
     return a * a / (12.566 * d * d + 1.0e-6)
-
-
-@wp.func
-def above_neckline(c: wp.vec3, params: wp.array(dtype=float, ndim=2), p: int) -> bool:
-    level = params[p, 31] - params[p, 32] * (c[2] - 0.1) + 3.0 * wp.max(wp.abs(c[0]) - 0.40, 0.0)
-    if c[2] > 0.0:
-        level = level - wp.max(params[p, 33] - wp.abs(c[0]) * params[p, 34], 0.0)
-    return c[1] > level
-
-
-@wp.kernel
-def rasterise(
-    points: wp.array(dtype=wp.vec3),
-    geo: Geometry,
-    params: wp.array(dtype=float, ndim=2),
-    focal: float,
-    near: wp.array(dtype=float, ndim=2),
-    face: wp.array(dtype=wp.int32, ndim=2),
-    share: wp.array(dtype=wp.vec2, ndim=2),
-):
-    """Which triangle every pixel's centre sees: `near` (H, W) holds 1 / distance along z, `share` barycentric weights.
-
-    One thread a triangle; on the CPU threads run one after another, so the depth test needs no lock.
-    """
-    i = wp.tid()
-    i0 = geo.triangles[3 * i]
-    i1 = geo.triangles[3 * i + 1]
-    i2 = geo.triangles[3 * i + 2]
-    a = points[i0]
-    b = points[i1]
-    c = points[i2]
-    if a[2] > -0.3 or b[2] > -0.3 or c[2] > -0.3:
-        return
-    height = near.shape[0]
-    width = near.shape[1]
-    cx = 0.5 * float(width) - 0.5
-    cy = 0.5 * float(height) - 0.5
-    wa = -1.0 / a[2]
-    wb = -1.0 / b[2]
-    wc = -1.0 / c[2]
-    ax = cx + focal * a[0] * wa
-    ay = cy - focal * a[1] * wa
-    bx = cx + focal * b[0] * wb
-    by = cy - focal * b[1] * wb
-    dx = cx + focal * c[0] * wc
-    dy = cy - focal * c[1] * wc
-    area = (bx - ax) * (dy - ay) - (by - ay) * (dx - ax)
-    if area >= -1.0e-9:
-        return  # seen from behind
-    x0 = wp.max(int(wp.ceil(wp.min(wp.min(ax, bx), dx))), 0)
-    x1 = wp.min(int(wp.floor(wp.max(wp.max(ax, bx), dx))), width - 1)
-    y0 = wp.max(int(wp.ceil(wp.min(wp.min(ay, by), dy))), 0)
-    y1 = wp.min(int(wp.floor(wp.max(wp.max(ay, by), dy))), height - 1)
-    cloth = geo.material[i] == 6
-    inverse = 1.0 / area
-    for y in range(y0, y1 + 1):
-        fy = float(y)
-        for x in range(x0, x1 + 1):
-            fx = float(x)
-            u = ((bx - fx) * (dy - fy) - (by - fy) * (dx - fx)) * inverse
-            v = ((dx - fx) * (ay - fy) - (dy - fy) * (ax - fx)) * inverse
-            w = 1.0 - u - v
-            if u >= 0.0 and v >= 0.0 and w >= 0.0:
-                q = u * wa + v * wb + w * wc
-                if q > near[y, x]:
-                    ru = u * wa / q
-                    rv = v * wb / q
-                    hidden = bool(False)
-                    if cloth:
-                        canon = geo.canon[i0] * ru + geo.canon[i1] * rv + geo.canon[i2] * (1.0 - ru - rv)
-                        hidden = above_neckline(canon, params, geo.person[i])
-                    if not hidden:
-                        near[y, x] = q
-                        face[y, x] = i
-                        share[y, x] = wp.vec2(ru, rv)
 
 
 @wp.kernel
@@ -230,7 +141,7 @@ def shade(
     rough = float(0.5)
     shine = float(0.0)
     wrap = wp.vec3(0.0, 0.0, 0.0)
-    region = int(1)
+    region = 1
     smooth_n = n
 
     if material == 0:
@@ -281,7 +192,7 @@ def shade(
         q = away / iris_r
         turn = wp.atan2(dy, dx)
         vein = wp.smoothstep(1.2, 2.6, q)
-        albedo = wp.vec3(0.66, 0.62, 0.58) * (1.0 - vein) + wp.vec3(0.58, 0.44, 0.40) * vein
+        albedo = wp.vec3(0.70, 0.66, 0.62) * (1.0 - vein) + wp.vec3(0.58, 0.44, 0.40) * vein
         fibre = 0.75 + 0.16 * wp.sin(turn * 23.0 + 2.0 * wp.sin(turn * 7.0)) + 0.14 * wp.sin(turn * 41.0 + q * 4.0)
         blend = wp.smoothstep(0.35, 0.75, q)
         colour = wp.vec3(params[p, 20], params[p, 21], params[p, 22]) * (1.0 - blend)
@@ -314,64 +225,9 @@ def shade(
         rough = 0.3
     else:
         region = 9
-        kind = params[p, 35]
-        phase = params[p, 36]
-        x = wp.abs(canon[0])
-        y = canon[1]
-        front = wp.clamp(canon[2] * 6.0, 0.0, 1.0)
-        albedo = wp.vec3(params[p, 28], params[p, 29], params[p, 30])
-        edge = float(1.0)
-        folds = float(0.10)
-        if kind < 2.5:
-            level = params[p, 31] - params[p, 32] * (canon[2] - 0.1) + 3.0 * wp.max(x - 0.40, 0.0)
-            if canon[2] > 0.0:
-                level = level - wp.max(params[p, 33] - x * params[p, 34], 0.0)
-            hem = level - y
-            edge = 1.0 - 0.16 * (1.0 - wp.smoothstep(0.08, 0.12, hem))
-            if kind > 0.5 and kind < 1.5:
-                if wp.sin(y * 34.0) > 0.2:
-                    edge = edge * 0.45
-            if kind > 1.5:
-                if wp.sin(y * 30.0) > 0.5:
-                    edge = edge * 0.7
-                if wp.sin(canon[0] * 30.0) > 0.5:
-                    edge = edge * 0.7
-        elif kind < 3.5:
-            # jacket: lapels, and in the opening a shirt with a tie
-            gap = wp.clamp((y - 3.3) * 0.27, 0.0, 0.56)
-            if x < gap and front > 0.2:
-                edge = 0.82 + 0.18 * wp.smoothstep(0.0, 0.10, gap - x)
-                albedo = wp.vec3(0.55, 0.56, 0.58) * edge
-                tie = 0.075 + 0.05 * wp.clamp(5.2 - y, 0.0, 1.0)
-                if phase > 2.0 and x < tie and y < 5.35:
-                    albedo = wp.vec3(0.12 + 0.02 * phase, 0.03, 0.05) * (0.7 + 0.3 * wp.sin((y + canon[0]) * 40.0))
-                edge = 1.0
-                folds = 0.04
-            else:
-                albedo = wp.vec3(0.035, 0.037, 0.045) + albedo * 0.12
-                lapel = x - gap
-                if front > 0.2 and lapel < 0.30 - 0.25 * wp.abs(y - 5.0):
-                    edge = 1.25
-                if lapel < 0.015 and front > 0.2:
-                    edge = 0.4
-        else:
-            # shirt: a collar that stands off, a placket with buttons
-            collar = 5.62 - 0.75 * wp.max(canon[2], 0.0) * wp.clamp(1.0 - x * 0.8, 0.0, 1.0) + 0.35 * x
-            if y > collar:
-                edge = 1.06
-            elif y > collar - 0.035:
-                edge = 0.55
-            if front > 0.2 and y < collar:
-                if wp.abs(x - 0.09) < 0.008:
-                    edge = 0.7
-                spot = y * 2.2 - wp.floor(y * 2.2) - 0.5
-                if x * x + spot * spot * 0.2 < 0.0011:
-                    edge = 0.5
-        weave = 0.95 + 0.10 * hash21(wp.floor(canon[0] * 190.0), wp.floor(canon[1] * 190.0))
-        albedo = albedo * (edge * weave)
-        fx = wp.sin(canon[0] * 5.0 + 3.0 * wp.sin(canon[1] * 2.3 + phase) + phase) + 0.6 * wp.sin(canon[0] * 11.0 - canon[1] * 6.0)
-        fy = wp.sin(canon[1] * 6.0 + 2.5 * wp.sin(canon[0] * 2.1 + phase)) + 0.5 * wp.sin(canon[1] * 13.0 + canon[0] * 7.0 + phase)
-        n = wp.normalize(n + wp.vec3(fx, fy * 0.8, 0.0) * folds)
+        painted = cloth(canon, params, p)
+        albedo = wp.vec3(painted[0], painted[1], painted[2])
+        n = wp.normalize(n + cloth_folds(canon, params[p, 36]) * painted[3])
         smooth_n = n
         rough = 0.8
         shine = 0.1
@@ -390,9 +246,7 @@ def shade(
         open_sky = 1.0 - 0.9 * blocked
 
     key = lights[0]
-    jitter = wp.vec3(
-        hash21(xs + 0.37, ys) - 0.5, hash21(xs, ys + 0.71) - 0.5, hash21(xs + 1.3, ys + 2.1) - 0.5
-    )
+    jitter = wp.vec3(hash21(xs + 0.37, ys) - 0.5, hash21(xs, ys + 0.71) - 0.5, hash21(xs + 1.3, ys + 2.1) - 0.5)
     lit = float(-1.0)  # not asked
     facing = wp.dot(smooth_n, key)
     ask = (px % 4 == 0) and (py % 4 == 0)
@@ -452,47 +306,3 @@ def shade(
     out_lit[i] = lit
     out_depth[i] = t
     out_code[i] = wp.vec2i(region, p)
-
-
-@wp.kernel
-def openness(
-    mesh: wp.uint64,
-    points: wp.array(dtype=wp.vec3),
-    normals: wp.array(dtype=wp.vec3),
-    directions: wp.array(dtype=wp.vec3),
-    reach: float,
-    out: wp.array(dtype=float),
-):
-    """Share of the sky a vertex sees, cosine-weighted: `directions` are even over the sphere."""
-    i = wp.tid()
-    n = normals[i]
-    seen = float(0.0)
-    total = float(0.0)
-    for k in range(directions.shape[0]):
-        c = wp.dot(directions[k], n)
-        if c > 0.08:
-            total += c
-            query = wp.mesh_query_ray(mesh, points[i] + n * 0.015, directions[k], reach)
-            if not query.result:
-                seen += c
-            else:
-                seen += c * 0.35 * query.t / reach
-    out[i] = seen / wp.max(total, 1.0e-6)
-
-
-@wp.kernel
-def visible(
-    mesh: wp.uint64, points: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3), out: wp.array(dtype=wp.int32)
-):
-    """1 for vertices the camera sees: they face it and nothing lies between."""
-    i = wp.tid()
-    p = points[i]
-    distance = wp.length(p)
-    ray = p / distance
-    if wp.dot(normals[i], ray) > 0.05:
-        out[i] = 0
-        return
-    query = wp.mesh_query_ray(mesh, wp.vec3(), ray, distance - 0.03)
-    out[i] = 1
-    if query.result:
-        out[i] = 0

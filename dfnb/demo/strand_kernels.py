@@ -85,7 +85,12 @@ def draw(
         long = wp.max(wp.abs(dx), wp.abs(dy))
         if long < 1.0e-3 or long > 400.0:
             continue
-        if wp.max(ax, bx) < 0.0 or wp.min(ax, bx) > float(width) or wp.max(ay, by) < 0.0 or wp.min(ay, by) > float(height):
+        if (
+            wp.max(ax, bx) < 0.0
+            or wp.min(ax, bx) > float(width)
+            or wp.max(ay, by) < 0.0
+            or wp.min(ay, by) > float(height)
+        ):
             continue
         # Shade once for a segment: Kajiya and Kay's cylinder, darkened by the hair's own volume.
         tangent = wp.normalize(b - a)
@@ -111,11 +116,13 @@ def draw(
             shine += strength * (volume * volume * (0.085 * k64 + 0.04 * k16))
         # a taper towards the tip
         fraction = float(s) / float(count)
-        hw = half_width[i] * focal / -p[2] * widen * (1.0 - 0.6 * fraction * fraction)
+        hw = half_width[i] * focal / -p[2] * (1.0 - 0.6 * fraction * fraction)
+        if kind[i] == 8:
+            hw = hw * widen
         dark = tone[i, s] * openness[person[i], 0]
         base = colour[i]
         value = wp.cw_mul(base, light) * dark + wp.cw_mul(shine, wp.vec3(0.55, 0.52, 0.5) + base * 1.5) * dark * dark
-        opacity = wp.min(1.0, hw * 2.0 + 0.08)
+        opacity = wp.min(1.0, hw * 2.0)
         hw = wp.max(hw, 0.5)
         steps = int(long) + 1
         flat = wp.abs(dx) > wp.abs(dy)

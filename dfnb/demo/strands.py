@@ -4,10 +4,8 @@ import numpy as np
 import warp as wp
 from scipy.spatial import cKDTree
 
-from dfnb.demo import anatomy, hair, strand_kernels
+from dfnb.demo import anatomy, hair, strand_kernels, strand_set
 from dfnb.demo.person import Person
-
-_BROW_OR_HAIR = {hair.BROW: 7, hair.HAIR: 8}
 
 
 class Lashes:
@@ -18,7 +16,7 @@ class Lashes:
         index, weight, upper = [], [], []
         for g, grid in enumerate(anatomy.load().lashes):
             rows, columns = grid.shape
-            count = 30 if g % 2 == 0 else 12
+            count = 32 if g % 2 == 0 else 12
             at = np.sort(rng.uniform(0.2, columns - 1.2, count))
             low = at.astype(int)
             f = at - low
@@ -47,9 +45,9 @@ class Lashes:
 class Wig:
     """All strands of the people in one picture."""
 
-    def __init__(self, people: list[Person], strands: list[hair.Strands], rests: list[np.ndarray]) -> None:
+    def __init__(self, people: list[Person], strands: list[strand_set.Strands], rests: list[np.ndarray]) -> None:
         points = max(s.offset.shape[1] for s in strands)
-        strands = [hair._resample(s, points) for s in strands]
+        strands = [strand_set.resample(s, points) for s in strands]
         self._lashes = Lashes(points)
         self._people = people
         self._parts = []
@@ -70,8 +68,8 @@ class Wig:
             tone += [s.tone, np.full((lash, points), 0.7, np.float32)]
             dark = np.array([0.02, 0.014, 0.01]) * (0.4 if person.makeup else 1.0) + 0.05 * np.array(person.hair_colour)
             colour += [s.colour, np.tile(dark, (lash, 1))]
-            width += [s.width, np.where(self._lashes.upper, 0.0009, 0.0003) * (0.8 + 0.4 * person.makeup)]
-            kind += [s.kind, np.full(lash, hair.OTHER)]
+            width += [s.width, np.where(self._lashes.upper, 0.0011, 0.0005) * (0.8 + 0.4 * person.makeup)]
+            kind += [s.kind, np.full(lash, strand_set.OTHER)]
             owner += [np.full(len(s.corner) + lash, i)]
         self._kind, self._owner = np.concatenate(kind).astype(np.int32), np.concatenate(owner).astype(np.int32)
         self._tone = _array(np.concatenate(tone), float)
@@ -105,7 +103,7 @@ class Wig:
             row += len(lashes)
             centres.append(head @ (hair.CENTRE - pivot) + pivot + shift)
         share = float(np.clip(face / 190, 0.18, 1.0))
-        drawn = np.nonzero((self._chance < share) | (self._kind != hair.HAIR))[0]
+        drawn = np.nonzero((self._chance < share) | (self._kind != strand_set.HAIR))[0]
         order = drawn[np.argsort(distance[drawn], kind="stable")].astype(np.int32)
         cover = np.zeros(region.shape, np.float32)
         best = np.full(region.shape, -1, np.int32)
@@ -117,7 +115,7 @@ class Wig:
             device="cpu",
         )  # fmt: skip
         seen = (cover > 0.5) & (best >= 0)
-        region[seen] = np.where(self._kind[best[seen]] == hair.BROW, 7, 8)
+        region[seen] = np.where(self._kind[best[seen]] == strand_set.BROW, 7, 8)
         person_at[seen] = self._owner[best[seen]]
 
 
@@ -127,9 +125,9 @@ def _array(values: np.ndarray, dtype) -> wp.array:
     return wp.array(np.ascontiguousarray(values, want), dtype=dtype, device="cpu", copy=False)
 
 
-def cover_of(strands: hair.Strands, rest: np.ndarray, normals: np.ndarray, count: int) -> np.ndarray:
+def cover_of(strands: strand_set.Strands, rest: np.ndarray, normals: np.ndarray, count: int) -> np.ndarray:
     """How much of the sky hair leaves to the first `count` vertices, 0..1: hair close outside a vertex shades it."""
-    long = strands.kind == hair.HAIR
+    long = strands.kind == strand_set.HAIR
     if not long.any():
         return np.ones(count, np.float32)
     roots = (rest[strands.corner[long]] * strands.share[long][..., None]).sum(1)

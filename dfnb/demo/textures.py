@@ -5,7 +5,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from dfnb.demo import hair
+from dfnb.demo import facial_hair, hair
 from dfnb.demo.person import Person
 
 SIZE = 1024
@@ -60,7 +60,9 @@ def skin_map(person: Person) -> np.ndarray:
     colour *= 1 + brown[..., None] * np.array([0.8, 1.0, 1.1], np.float32)
     # Darker, bluer around the eyes; paler under the brows.
     tired = 0.6 + 0.5 * rng.random() + 0.3 * person.wrinkles
-    socket = 0.75 * _blob(0.25, 7.17, 0.15, 0.07) + 0.5 * _blob(0.31, 7.34, 0.17, 0.055) + 0.5 * _blob(0.15, 7.26, 0.05, 0.1)
+    socket = (
+        0.75 * _blob(0.25, 7.17, 0.15, 0.07) + 0.5 * _blob(0.31, 7.34, 0.17, 0.055) + 0.5 * _blob(0.15, 7.26, 0.05, 0.1)
+    )
     colour *= 1 - np.clip(socket * tired, 0, 1.2)[..., None] * np.array([0.16, 0.22, 0.17], np.float32)
     if person.makeup > 0:
         shadow = _blob(0.31, 7.345, 0.16, 0.045) * person.makeup
@@ -76,7 +78,10 @@ def skin_map(person: Person) -> np.ndarray:
         colour *= 1 - spots[..., None] * np.array([0.26, 0.42, 0.5], np.float32)
     marks = np.zeros((SIZE, SIZE, 3), np.float32)
     for _ in range(int(rng.poisson(3 + 9 * person.blemishes + 14 * person.wrinkles))):
-        at = (int((rng.normal(0, 0.5) + np.pi) / (2 * np.pi) * SIZE), int((HIGH - rng.uniform(6.1, 7.95)) / SPAN * SIZE))
+        at = (
+            int((rng.normal(0, 0.5) + np.pi) / (2 * np.pi) * SIZE),
+            int((HIGH - rng.uniform(6.1, 7.95)) / SPAN * SIZE),
+        )
         kind = rng.random()
         size = (max(1, int(rng.gamma(2.0, 1.3))), max(1, int(rng.gamma(2.0, 1.4))))
         shade = [0.5, 0.6, 0.62] if kind < 0.3 else [0.03, 0.2, 0.16] if kind < 0.65 else [0.12, 0.2, 0.24]
@@ -90,7 +95,7 @@ def skin_map(person: Person) -> np.ndarray:
     dark = np.array(person.hair_colour, np.float32)
     if person.female < 0.5:
         kind = "full" if person.beard in ("none", "stubble") else person.beard
-        shadow = hair.beard_chance(person, canon, kind).reshape(SIZE, SIZE).astype(np.float32)
+        shadow = facial_hair.beard_chance(person, canon, kind).reshape(SIZE, SIZE).astype(np.float32)
         strength = {"none": 0.12, "stubble": 0.34}.get(person.beard, 0.6)
         young = np.clip((person.age - 16) / 8, 0.3, 1)
         shadow = shadow * strength * young * (0.5 + 0.5 * light) * (1.0 if max(dark) < 0.12 else 0.5)
@@ -101,7 +106,7 @@ def skin_map(person: Person) -> np.ndarray:
     root = np.clip(inside / 0.08, 0, 1)[..., None] * thick
     colour = colour * (1 - root) + (0.16 * colour + 0.55 * dark) * root
     t = np.clip((np.abs(a) - 0.10) / 0.44, 0, 1)
-    arch = hair.brow_line(t)
+    arch = facial_hair.brow_line(t)
     ground = np.exp(-(((y - arch) / (0.030 * person.brow)) ** 2)) * np.clip((np.abs(a) - 0.07) / 0.06, 0, 1)
     ground = (ground * np.clip((0.56 - np.abs(a)) / 0.12, 0, 1) * 0.34 * person.brow)[..., None]
     colour = colour * (1 - ground) + np.minimum(dark, 0.1) * ground
@@ -115,12 +120,20 @@ def skin_map(person: Person) -> np.ndarray:
 def _relief(person: Person, rng: np.random.Generator, a: np.ndarray, y: np.ndarray, face: np.ndarray) -> np.ndarray:
     """Pores and lines as height, about -1..1."""
     grain = 0.10 * noise(rng, 512, 1) + 0.07 * noise(rng, 200, 1)
-    pores = -0.30 * np.clip(noise(rng, 420, 1) - 1.2, 0, 1.5) * np.clip(_blob(0.25, 6.95, 0.3, 0.2) + _blob(0, 7.7, 0.4, 0.15), 0, 1)
+    pores = (
+        -0.30
+        * np.clip(noise(rng, 420, 1) - 1.2, 0, 1.5)
+        * np.clip(_blob(0.25, 6.95, 0.3, 0.2) + _blob(0, 7.7, 0.4, 0.15), 0, 1)
+    )
     relief = (grain + pores) * (0.55 + 0.5 * person.blemishes) * (0.4 + 0.6 * face)
     w = person.wrinkles
     if w > 0.02:
         wave = 0.05 * noise(rng, 14, 2)
-        fade = np.clip((0.62 - np.abs(a)) / 0.25, 0, 1) * np.clip((y - 7.52) / 0.06, 0, 1) * np.clip((7.93 - y) / 0.08, 0, 1)
+        fade = (
+            np.clip((0.62 - np.abs(a)) / 0.25, 0, 1)
+            * np.clip((y - 7.52) / 0.06, 0, 1)
+            * np.clip((7.93 - y) / 0.08, 0, 1)
+        )
         lines = np.clip(np.cos((y + 0.5 * wave - 0.06 * np.cos(3 * a)) * 2 * np.pi / 0.105) - 0.72, 0, 1) / 0.28
         relief = relief - 0.55 * w * lines * fade * np.clip(0.6 + noise(rng, 20, 1) * 0.5, 0, 1)
         # crow's feet
@@ -131,7 +144,9 @@ def _relief(person: Person, rng: np.random.Generator, a: np.ndarray, y: np.ndarr
         feet *= np.exp(-(((far - 0.13) / 0.07) ** 2)) * (np.abs(ray) < 0.95)
         relief = relief - 0.5 * w * feet
         # under the eyes, and from nose to mouth
-        bag = np.exp(-(((y - (7.12 + 0.25 * (np.abs(a) - 0.29) ** 2 * 4)) / 0.014) ** 2)) * np.exp(-(((np.abs(a) - 0.29) / 0.12) ** 2))
+        bag = np.exp(-(((y - (7.12 + 0.25 * (np.abs(a) - 0.29) ** 2 * 4)) / 0.014) ** 2)) * np.exp(
+            -(((np.abs(a) - 0.29) / 0.12) ** 2)
+        )
         fold = np.abs(a) - (0.16 + 0.13 * np.clip((6.9 - y) / 0.35, 0, 1))
         fold = np.exp(-((fold / 0.014) ** 2)) * np.clip((6.9 - y) / 0.08, 0, 1) * np.clip((y - 6.5) / 0.12, 0, 1)
         relief = relief - 0.5 * w * bag - 0.55 * w * fold
