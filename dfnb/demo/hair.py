@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from dfnb.demo import anatomy
 from dfnb.demo.facial_hair import beard, brows
 from dfnb.demo.person import Person
 from dfnb.demo.strand_set import HAIR, Strands, at_roots, join, resample, sample_skin, unit
@@ -71,8 +70,7 @@ def scalp(person: Person, canon: np.ndarray, rng: np.random.Generator) -> np.nda
     if person.hair in ("receding", "bald"):
         loss = 0.34 if person.hair == "receding" else 0.9
         bare = np.clip((1.45 - azimuth) / 0.5, 0, 1) * loss
-        crown = 8.32 - 1.2 * np.hypot(canon[:, 0], canon[:, 2] - 0.15) if person.hair == "receding" else 9
-        inside = np.minimum(inside - bare, crown * 0 + inside + 0.0)
+        inside = inside - bare
         if person.hair == "bald":
             inside = np.minimum(inside, 7.72 - canon[:, 1])
     ear = (canon[:, 1] < 7.36) & (azimuth > 1.22) & (azimuth < 1.75)
@@ -136,11 +134,9 @@ class Reach:
 
 def _hair(person: Person, rest, normals, reach: Reach, rng: np.random.Generator) -> Strands:
     style = STYLES[person.hair]
-    anatomy.load().template
 
     def want(canon: np.ndarray) -> np.ndarray:
-        chance = np.clip(scalp(person, canon, rng) / (0.06 if style.top > 0.3 else 0.14), 0, 1)
-        return chance
+        return np.clip(scalp(person, canon, rng) / (0.06 if style.top > 0.3 else 0.14), 0, 1)
 
     corner, share = sample_skin(rng, rest, style.strands, want)
     guides = min(420, len(corner))

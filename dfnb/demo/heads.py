@@ -105,7 +105,7 @@ class Renderer:
         self._people: tuple[int, ...] = ()
         self._geometry: raster.Geometry | None = None
         self._film = film.Film()
-        self._sphere = _even_directions(56)
+        self._sphere = _even_directions(44)
 
     def render(self, people: list[tuple[Person, Pose]], scene: Scene, height: int, width: int) -> Rendered:
         """Draw `people` (at least one) into a (height, width) frame."""

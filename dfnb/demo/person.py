@@ -158,8 +158,8 @@ def _hair_colour(
     )
     colour = dark
     if ancestry[2] > 0.5 and melanin < 0.4:
-        colour = kinds[rng.choice(6, p=[0.14, 0.28, 0.25, 0.14, 0.11, 0.08])]
-    colour = colour * rng.uniform(0.8, 1.25)
+        colour = kinds[rng.choice(6, p=[0.10, 0.20, 0.25, 0.20, 0.16, 0.09])]
+    colour = colour * rng.uniform(0.9, 1.5)
     grey = np.clip((age - 38) / 32 + rng.normal(0, 0.25), 0, 1) if age > 35 else 0.0
     if rng.random() < 0.25:
         grey *= 0.2  # dyed, or lucky
@@ -167,7 +167,7 @@ def _hair_colour(
 
 
 def _draw_shape(rng: np.random.Generator, age: float, female: float, ancestry: np.ndarray) -> dict[str, float]:
-    """Weights of the shapes. Phenotypes interpolate between MakeHuman's extremes as anny does; local shapes are normal draws."""
+    """Weights of the shapes: phenotypes interpolate as anny's do, local ones are normal draws."""
     old = float(np.clip((age - 24) / 58, 0, 1))
     muscle = float(np.clip(rng.normal(0.5, 0.13), 0.1, 0.9))
     weight = float(np.clip(rng.normal(0.5 + 0.08 * old, 0.17), 0.05, 0.95))

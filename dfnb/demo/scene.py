@@ -61,7 +61,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     key_colour = strength * np.array([1 + warm, 1.0, 1 - 1.3 * warm]) * np.array([1.03, 0.99, 0.93])
     fill = rng.uniform(0.10, 0.32) * np.array([0.96, 1.0, 1.06])
     rim = rng.uniform(0.0, 0.5) * np.array([1 + rng.normal(0, 0.08), 1.0, 1 + rng.normal(0, 0.08)])
-    sky = rng.uniform(0.20, 0.36) * np.array([0.95, 1.0, 1.07])
+    sky = rng.uniform(0.16, 0.34) * np.array([0.95, 1.0, 1.07])
     ground = sky * np.array([1.0, 0.85, 0.72]) * rng.uniform(0.35, 0.6)
     cloth = tuple(tuple(float(c) for c in _cloth_colour(rng)) for _ in range(6))
     return Scene(
@@ -79,7 +79,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
         background=background,
         tint=tuple(float(c) for c in 1 + rng.normal(0, 0.025, 3)),
         exposure=float(rng.uniform(0.88, 1.12)),
-        contrast=float(rng.uniform(0.0, 0.35)),
+        contrast=float(rng.uniform(0.15, 0.6)),
         noise=float(rng.uniform(0.6, 2.3)),
         vignette=float(rng.uniform(0.0, 0.3)),
         blur=float(rng.uniform(0.25, 0.6)),
@@ -96,8 +96,9 @@ def _direction(yaw: float, height: float) -> tuple[float, float, float]:
 
 def _cloth_colour(rng: np.random.Generator) -> np.ndarray:
     kinds = np.array(
-        [[0.6, 0.6, 0.6], [0.02, 0.02, 0.025], [0.025, 0.035, 0.08], [0.12, 0.12, 0.13], [0.28, 0.04, 0.04], [0.05, 0.11, 0.07],
-         [0.30, 0.36, 0.48], [0.38, 0.30, 0.2], [0.10, 0.16, 0.28], [0.45, 0.32, 0.34], [0.30, 0.29, 0.27]]
+        [[0.6, 0.6, 0.6], [0.02, 0.02, 0.025], [0.025, 0.035, 0.08], [0.12, 0.12, 0.13], [0.28, 0.04, 0.04],
+         [0.05, 0.11, 0.07], [0.30, 0.36, 0.48], [0.38, 0.30, 0.2], [0.10, 0.16, 0.28], [0.45, 0.32, 0.34],
+         [0.30, 0.29, 0.27]]
     )  # fmt: skip
     return kinds[rng.integers(len(kinds))] * rng.uniform(0.7, 1.2) * (1 + rng.normal(0, 0.06, 3))
 
@@ -119,8 +120,10 @@ def _bumps(times: np.ndarray, centres: np.ndarray, widths: np.ndarray, heights: 
 
 
 def draw_motion(rng: np.random.Generator, frames: int, fps: float) -> list[Pose]:
-    """Smooth talking-head motion: pose within about 25, 12 and 8 degrees of yaw, pitch and roll; speech, blinks, smiles,
-    brows, gaze."""
+    """Smooth talking-head motion, one Pose a frame.
+
+    Yaw, pitch and roll stay within 25, 12 and 8 degrees; speech, smiles, brows, blinks and gaze have their own rhythms.
+    """
     rng = np.random.default_rng(rng.integers(2**31, size=2))
     times = np.arange(frames) / fps
     span = max(times[-1], 0.1) if frames else 0.1

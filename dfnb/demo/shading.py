@@ -15,13 +15,12 @@ from dfnb.demo.raster import Geometry, above_neckline, hash21
 wp.config.log_level = wp.LOG_ERROR  # no banner
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
-# Columns of the per-person parameter table.
-P_ROT, P_EYE_L, P_EYE_R, P_GAZE, P_IRIS, P_IRIS2, P_OIL, P_PUPIL, P_TEETH, P_CLOTH, P_NECK, P_BODY, P_IRISR = (
-    0, 9, 12, 15, 17, 20, 23, 24, 25, 28, 31, 36, 38,
-)  # fmt: skip
+# Columns of the per-person parameter table, as heads._parameters fills it:
+# 0 head rotation (9), 9 and 12 eyeball centres, 15 gaze, 17 iris rim colour, 20 iris inner colour, 23 oil, 24 pupil,
+# 25 lip colour, 28 cloth colour, 31 neckline (level, tilt, depth of the V, its slope), 35 kind of cloth, 36 phase,
+# 38 iris radius.
 P_COUNT = 40
-# Rows of the light table (vec3 each).
-L_KEY_DIR, L_KEY, L_FILL_DIR, L_FILL, L_RIM_DIR, L_RIM, L_SKY, L_GROUND, L_COUNT = 0, 1, 2, 3, 4, 5, 6, 7, 8
+# Rows of the light table: key, fill and rim (direction, colour each), sky, ground.
 
 
 @wp.func

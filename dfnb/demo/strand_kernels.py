@@ -27,7 +27,7 @@ def place(
     out: wp.array(dtype=wp.vec3, ndim=2),
     depth: wp.array(dtype=float),
 ):
-    """Strand points (N, S) in camera space: the rest head's strand turned with head or torso, plus the skin's own motion."""
+    """Strand points (N, S) in camera space: the rest strand turned with head or torso, plus the skin's own motion."""
     i = wp.tid()
     c = corner[i]
     b = share[i]
@@ -65,7 +65,7 @@ def draw(
     cover: wp.array(dtype=float, ndim=2),
     best: wp.array(dtype=wp.int32, ndim=2),
 ):
-    """Paint strands in `order`; `cover` gathers how much of a pixel is hair, `best` the last strand that covered it well."""
+    """Paint strands in `order`; `cover` gathers how much of a pixel is hair, `best` the last strand there."""
     i = order[wp.tid()]
     height = picture.shape[0]
     width = picture.shape[1]
@@ -134,7 +134,9 @@ def draw(
             x = ax + dx * f
             y = ay + dy * f
             z = -(a[2] + (b[2] - a[2]) * f)
-            far = z * wp.sqrt(1.0 + ((x - 0.5 * float(width)) / focal) * ((x - 0.5 * float(width)) / focal) + ((y - 0.5 * float(height)) / focal) * ((y - 0.5 * float(height)) / focal))  # fmt: skip
+            sx = (x - 0.5 * float(width)) / focal
+            sy = (y - 0.5 * float(height)) / focal
+            far = z * wp.sqrt(1.0 + sx * sx + sy * sy)
             for m in range(-reach, reach + 1):
                 px = int(wp.floor(x))
                 py = int(wp.floor(y))

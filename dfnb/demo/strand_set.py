@@ -45,7 +45,7 @@ def resample(s: Strands, points: int) -> Strands:
 
 
 def sample_skin(rng: np.random.Generator, rest: np.ndarray, count: int, want) -> tuple[np.ndarray, np.ndarray]:
-    """`count` places even over the skin where `want(canon points)` gives their chance; corners (N, 3) and shares (N, 3)."""
+    """At most `count` places on the skin: corners (N, 3), shares (N, 3); `want(rest points)` is their chance."""
     a = anatomy.load()
     skin = a.triangles[(a.material == 0) & (a.triangles.max(1) < a.skin_count)]
     middle = want(a.template[skin].mean(1))

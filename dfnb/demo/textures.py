@@ -14,7 +14,7 @@ HIGH, SPAN = 9.0, 5.0  # the maps' top in decimetres, and their height (see shad
 
 @lru_cache(maxsize=1)
 def grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Azimuth (radians), height (decimetres), each (SIZE, SIZE), and places on the rest head (SIZE * SIZE, 3), float32."""
+    """Azimuth (radians) and height (decimetres), each (SIZE, SIZE), and places on the rest head (SIZE * SIZE, 3)."""
     azimuth = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE * 2 * np.pi - np.pi
     height = HIGH - (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE * SPAN
     lift = np.clip((height - 7.6) / 0.85, 0, np.pi / 2)
@@ -42,10 +42,23 @@ def _blob(x: float, y: float, wide: float, tall: float) -> np.ndarray:
     return np.exp(-(((np.abs(a) - x) / wide) ** 2) - ((h - y) / tall) ** 2)
 
 
+def _tint(colour: np.ndarray, amount: np.ndarray, loss: list[float] | np.ndarray) -> None:
+    """Take `amount` (SIZE, SIZE) times `loss` (3,) of the colour away, in place."""
+    for c in range(3):
+        colour[..., c] *= 1 - amount * np.float32(loss[c])
+
+
+def _coarse(function) -> np.ndarray:
+    """A smooth function of places on the rest head as a map, worked out at half the size."""
+    places = grid()[2].reshape(SIZE, SIZE, 3)[::2, ::2].reshape(-1, 3)
+    half = function(places).reshape(SIZE // 2, SIZE // 2).astype(np.float32)
+    return cv2.resize(cv2.GaussianBlur(half, (0, 0), 1), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+
+
 def skin_map(person: Person) -> np.ndarray:
     """(SIZE, SIZE, 4) uint8: square root of the linear albedo, and the skin's relief around 128."""
     rng = np.random.default_rng([person.key, 10])
-    a, y, canon = grid()
+    a, y, _ = grid()
     face = np.clip((1.35 - np.abs(a)) / 0.3, 0, 1) * np.clip((y - 5.6) / 0.4, 0, 1)
     colour = np.broadcast_to(np.array(person.skin, np.float32), (SIZE, SIZE, 3)).copy()
     light = 1 - person.melanin
@@ -55,27 +68,27 @@ def skin_map(person: Person) -> np.ndarray:
     red += 0.5 * _blob(0.0, 6.3, 0.2, 0.12) + 0.3 * _blob(0.0, 7.7, 0.3, 0.1) - 0.25 * _blob(0.0, 7.75, 0.6, 0.25)
     red = red * (0.45 + 0.75 * person.redness) + 0.28 * noise(rng, 40, 4) + 0.12 * noise(rng, 140, 2)
     red *= 0.35 + 0.65 * light
-    colour *= 1 + red[..., None] * np.array([0.035, -0.095, -0.085], np.float32)
+    _tint(colour, red, [-0.035, 0.095, 0.085])
     brown = 0.055 * noise(rng, 30, 4) + 0.03 * noise(rng, 300, 2)
-    colour *= 1 + brown[..., None] * np.array([0.8, 1.0, 1.1], np.float32)
+    _tint(colour, brown, [-0.8, -1.0, -1.1])
     # Darker, bluer around the eyes; paler under the brows.
     tired = 0.6 + 0.5 * rng.random() + 0.3 * person.wrinkles
     socket = (
         0.75 * _blob(0.25, 7.17, 0.15, 0.07) + 0.5 * _blob(0.31, 7.34, 0.17, 0.055) + 0.5 * _blob(0.15, 7.26, 0.05, 0.1)
     )
-    colour *= 1 - np.clip(socket * tired, 0, 1.2)[..., None] * np.array([0.16, 0.22, 0.17], np.float32)
+    _tint(colour, np.clip(socket * tired, 0, 1.2), [0.16, 0.22, 0.17])
     if person.makeup > 0:
         shadow = _blob(0.31, 7.345, 0.16, 0.045) * person.makeup
         tone = rng.uniform([0.45, 0.5, 0.5], [0.75, 0.7, 0.75])
-        colour *= 1 - shadow[..., None] * (1 - tone)
+        _tint(colour, shadow, 1 - tone)
         blush = _blob(0.62, 6.98, 0.2, 0.14) * person.makeup
-        colour *= 1 - blush[..., None] * np.array([0.0, 0.14, 0.10], np.float32)
+        _tint(colour, blush, [0.0, 0.14, 0.10])
 
     # Freckles, moles, spots, sun marks.
     if person.freckles > 0:
         where = np.clip(_blob(0.35, 7.02, 0.4, 0.25) + 0.5 * _blob(0.0, 7.75, 0.5, 0.2), 0, 1)
         spots = np.clip((noise(rng, 400, 1) - 1.1) * 1.4, 0, 1) * where * min(person.freckles, 1.0)
-        colour *= 1 - spots[..., None] * np.array([0.26, 0.42, 0.5], np.float32)
+        _tint(colour, spots, [0.26, 0.42, 0.5])
     marks = np.zeros((SIZE, SIZE, 3), np.float32)
     for _ in range(int(rng.poisson(3 + 9 * person.blemishes + 14 * person.wrinkles))):
         at = (
@@ -89,26 +102,25 @@ def skin_map(person: Person) -> np.ndarray:
     colour *= 1 - cv2.GaussianBlur(marks, (0, 0), 1.2)
 
     relief = _relief(person, rng, a, y, face)
-    colour *= 1 + 0.25 * np.clip(cv2.GaussianBlur(relief, (0, 0), 1.5), -0.6, 0.3)[..., None]
+    _tint(colour, np.clip(cv2.GaussianBlur(relief, (0, 0), 1.5), -0.6, 0.3), [-0.25, -0.25, -0.25])
 
     # Roots of hair under the skin: the scalp, the beard's shadow, the brows' ground.
     dark = np.array(person.hair_colour, np.float32)
     if person.female < 0.5:
         kind = "full" if person.beard in ("none", "stubble") else person.beard
-        shadow = facial_hair.beard_chance(person, canon, kind).reshape(SIZE, SIZE).astype(np.float32)
+        shadow = _coarse(lambda c: facial_hair.beard_chance(person, c, kind))
         strength = {"none": 0.12, "stubble": 0.34}.get(person.beard, 0.6)
         young = np.clip((person.age - 16) / 8, 0.3, 1)
         shadow = shadow * strength * young * (0.5 + 0.5 * light) * (1.0 if max(dark) < 0.12 else 0.5)
-        colour *= 1 - shadow[..., None] * np.array([1.0, 0.88, 0.72], np.float32)
-    inside = hair.scalp(person, canon, rng).reshape(SIZE, SIZE).astype(np.float32)
-    inside = cv2.GaussianBlur(inside, (0, 0), 2)
+        _tint(colour, shadow, [1.0, 0.88, 0.72])
+    inside = _coarse(lambda c: hair.scalp(person, c, rng))
     thick = {"bald": 0.22, "buzz": 0.62, "receding": 0.72}.get(person.hair, 0.88)
-    root = np.clip(inside / 0.08, 0, 1)[..., None] * thick
+    root = (np.clip(inside / 0.08, 0, 1) * np.float32(thick))[..., None]
     colour = colour * (1 - root) + (0.16 * colour + 0.55 * dark) * root
     t = np.clip((np.abs(a) - 0.10) / 0.44, 0, 1)
     arch = facial_hair.brow_line(t)
     ground = np.exp(-(((y - arch) / (0.030 * person.brow)) ** 2)) * np.clip((np.abs(a) - 0.07) / 0.06, 0, 1)
-    ground = (ground * np.clip((0.56 - np.abs(a)) / 0.12, 0, 1) * 0.34 * person.brow)[..., None]
+    ground = np.float32(1) * (ground * np.clip((0.56 - np.abs(a)) / 0.12, 0, 1) * 0.34 * person.brow)[..., None]
     colour = colour * (1 - ground) + np.minimum(dark, 0.1) * ground
 
     out = np.empty((SIZE, SIZE, 4), np.uint8)

@@ -33,7 +33,7 @@ def triangles() -> np.ndarray:
 
 
 def _where(low: float, high: float, side: float) -> np.ndarray:
-    """Indices of the front's skin vertices between two heights (decimetres, rest head) and within `side` of the middle."""
+    """Front skin vertices between two heights of the rest head (decimetres) and within `side` of its middle."""
     a = anatomy.load()
     p = a.template[: a.skin_count]
     chosen = (p[:, 1] > low) & (p[:, 1] < high) & (np.abs(p[:, 0]) < side) & (p[:, 2] > 0.35)
