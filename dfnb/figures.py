@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dfnb import metrics
@@ -19,7 +19,6 @@ __all__ = [
     "NOTICE", "Plot", "face_sizes", "forest", "learning_curves", "margins", "ridges", "roc", "scatter", "show", "table",
 ]  # fmt: skip
 
-CLASS_COLOURS = {"real": REAL, "fake": FAKE}
 _GRID = np.linspace(0, 1, 201)
 
 
@@ -34,7 +33,7 @@ def roc(scored: Mapping[str, pd.DataFrame], title: str, band: str | None = None,
     rows = []
     values = {name: metrics.auc(*_labels_scores(frame)) for name, frame in scored.items()}
     with styled():
-        figure = new_figure(4.6)
+        figure = new_figure(4.9)
         whole, zoom = figure.subplots(1, 2, width_ratios=(1.25, 1))
         low, high = roc_band(*_labels_scores(scored[band]), scored[band]["group"].to_numpy(), draws)
         for axes in (whole, zoom):
@@ -49,13 +48,14 @@ def roc(scored: Mapping[str, pd.DataFrame], title: str, band: str | None = None,
             rows.append(pd.DataFrame({"network": name, "curve": "roc", "fpr": fpr, "tpr": tpr}))
         whole.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=(0, (2, 3)))
         whole.set(xlim=(-0.01, 1), ylim=(0, 1.01), title=title, ylabel="fakes called fake")
-        legend = whole.legend(
-            loc="lower right", fontsize=9, title="AUC, 95 % interval", alignment="left", handlelength=3
-        )
-        legend.set(frame_on=True)
-        legend.get_frame().set(edgecolor="none", alpha=0.9)
+        whole.set_xlabel("real videos called fake")
+        zoom.set_xlabel("real videos called fake")
+        handles, labels = whole.get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, fontsize=9.5, handlelength=3,
+            title="AUC with 95 % interval", title_fontsize=9.5,
+        )  # fmt: skip
         zoom.set(xlim=(-0.002, 0.2), ylim=(0, 1.01), title="few false alarms")
-        figure.supxlabel("real videos called fake", fontsize=11)
     real, fake = (int((scored[band]["label"] == label).sum()) for label in ("real", "fake"))
     told = "; ".join(f"{look(name).label} {_with_interval(value)}" for name, value in values.items())
     alt = f"ROC curves, {title}: {real} real and {fake} fake. AUC with 95 % interval: {told}."
@@ -104,7 +104,8 @@ def forest(results: pd.DataFrame, title: str = "ROC AUC with 95 % interval") -> 
                     axes.annotate(
                         f"{row.auc:.3f}", (row.auc, y), (0, 6), textcoords="offset points", ha="center", fontsize=9
                     )
-            axes.set(title=dataset, xlim=(max(0.0, lowest - 0.03), 1.005), ylim=(len(names) - 0.5, -0.65))
+            axes.set_title(dataset, fontsize=12 if len(sets) < 4 else 10)
+            axes.set(xlim=(max(0.0, lowest - 0.03), 1.005), ylim=(len(names) - 0.5, -0.65))
             axes.axvline(0.5, color=FAINT, lw=1, ls=(0, (2, 3)))
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
@@ -139,6 +140,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Plot:
         for key, axes in panels.items():
             axes.set(title=drawn[key], xlabel="optimisation step")
             axes.margins(x=0.02)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         panels["class_loss"].set_ylim(bottom=0)
         panels["validation_auc"].set_ylim(top=1.0)
         figure.legend(
@@ -220,24 +222,17 @@ def scatter(
             for label, colour, marker in (("real", REAL, "o"), ("fake", FAKE, "^")):
                 which = keep[np.asarray(labels)[keep] == label]
                 x, y = places[which].T
-                axes.plot(x, y, marker, color=colour, ms=4.5, mec="white", mew=0.4, alpha=0.8, ls="", rasterized=True)
+                axes.plot(
+                    x, y, marker, color=colour, ms=4.8, mec="white", mew=0.4, alpha=0.85, ls="", label=label,
+                    rasterized=True,
+                )  # fmt: skip
                 numbers.append(pd.DataFrame({"panel": title, "label": label, "x": x, "y": y}))
             axes.set(title=title)
-            _direct_labels(axes, places, np.asarray(labels))
         figure.supxlabel(xlabel, fontsize=11)
         figure.supylabel(ylabel, fontsize=11)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, markerscale=2)
     alt = f"Scatter of faces, real as circles and fake as triangles: {', '.join(points)}. Axes: {xlabel}; {ylabel}."
     return Plot(figure, pd.concat(numbers, ignore_index=True), alt)
-
-
-def _direct_labels(axes: Axes, places: NDArray[np.floating], labels: NDArray[Any]) -> None:
-    for label, colour in CLASS_COLOURS.items():
-        if (labels == label).any():
-            x, y = np.median(places[labels == label], axis=0)
-            axes.text(
-                x, y, label, color=colour, fontsize=13, weight="bold", ha="center", va="center",
-                bbox={"facecolor": "white", "edgecolor": colour, "boxstyle": "round,pad=0.25", "alpha": 0.9},
-            )  # fmt: skip
 
 
 def margins(chosen: Sequence[float], scale: float) -> Plot:

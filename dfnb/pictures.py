@@ -99,7 +99,7 @@ def outlined(rgb: Image, mask: NDArray[np.floating], dim: float = 0.4) -> Image:
 def heat(rgb: Image, values: NDArray[np.floating], strength: float = 0.55) -> Image:
     """The picture in grey with a map (h, w) in 0..1 laid over it in colour, bilinear; always on the scale 0..1."""
     large = cv2.resize(values.astype(np.float32), (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
-    colours = mpl.colormaps["cividis"](np.clip(large, 0, 1))[..., :3] * 255
+    colours = mpl.colormaps["viridis"](np.clip(large, 0, 1))[..., :3] * 255
     plain = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
     return np.rint(plain * (1 - strength) + colours * strength).astype(np.uint8)
 
@@ -295,20 +295,25 @@ def attention(
     true: NDArray[np.float32] | None = None,
     others: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Plot:
-    """Attention maps over faces, on a fixed scale 0..1; below, the face mask and, if given, the true manipulation mask.
+    """Attention maps over faces, on a fixed scale 0..1; below, the face mask and the true manipulation mask.
 
-    true: (N, S, S) in 0..1, in the order of `looks`. others: more maps (N, h, w) of the same faces, by name.
+    true: (N, S, S) in 0..1, in the order of `looks`, if known. others: more maps (N, h, w) of the same faces by name,
+    to be seen side by side; the masks are then left out.
     """
-    crops = [looks.crops[i] for i in chosen]
-    rows = [crops, [heat(looks.crops[i], looks.maps[i]) for i in chosen]]
-    rows.append([outlined(looks.crops[i], looks.masks[i]) for i in chosen])
-    labels = ["face", "attention\nmap", "face mask"]
-    for name, maps in (others or {}).items():
-        rows.append([heat(looks.crops[i], maps[i]) for i in chosen])
+    side = max(200, looks.crops.shape[1])
+    crops = [cv2.resize(looks.crops[i], (side, side), interpolation=cv2.INTER_CUBIC) for i in chosen]
+    every = {"attention\nmap": looks.maps, **(others or {})}
+    rows = [crops] + [[heat(rgb, maps[i]) for rgb, i in zip(crops, chosen, strict=True)] for maps in every.values()]
+    labels = ["face", *every]
+    under = (
+        {}
+        if others
+        else {"face mask": (looks.masks, 0.4)} | ({"manipulated\nwhere": (true, 0.6)} if true is not None else {})
+    )
+    for name, (masks, dim) in under.items():
+        large = [cv2.resize(masks[i], (side, side), interpolation=cv2.INTER_LINEAR) for i in chosen]
+        rows.append([outlined(rgb, m, dim) if m.any() else None for rgb, m in zip(crops, large, strict=True)])
         labels.append(name)
-    if true is not None:
-        rows.append([outlined(looks.crops[i], true[i], 0.6) if true[i].any() else None for i in chosen])
-        labels.append("manipulated\nwhere")
     table = looks.rows.reset_index(drop=True).loc[list(chosen), ["dataset", "video", "frame", "label", "method"]]
     table = table.assign(score=looks.scores[list(chosen)]).reset_index(drop=True)
     columns = [f"{row.label}\n{row.score:.2f}" for row in table.itertuples()]
@@ -335,8 +340,8 @@ def most_wrong(store: "FaceStore", faces_: pd.DataFrame, videos: pd.DataFrame, c
             index = int((own["score"] - video.score).abs().idxmin())
             line.append(_crop(store[index], size))
             used.append({"label": label, "video": video.video, "method": video.method, "score": video.score})
-        shown.append(line)
-        captions.append([f"{u['score']:.2f}" for u in used[-len(line) :]])
+        captions.append([f"{u['score']:.2f}" for u in used[-len(line) :]] + [""] * (count - len(line)))
+        shown.append(line + [None] * (count - len(line)))
     alt = "The most wrong videos: real ones with the highest scores above, fakes with the lowest below. Scores: "
     alt += "; ".join(f"{u['label']} {u['video']} {u['score']:.2f}" for u in used) + "."
     rows = ["real, called\nfake most", "fake, called\nreal most"]

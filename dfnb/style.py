@@ -183,6 +183,8 @@ def table(
     for column in shown.columns:
         if pd.api.types.is_float_dtype(shown[column]):
             shown[column] = [_number(value, digits) for value in shown[column]]
+        elif pd.api.types.is_integer_dtype(shown[column]) and shown[column].abs().max() >= 10_000:
+            shown[column] = [f"{value:,}" for value in shown[column]]
     numeric = [i for i, kind in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(kind)]
     display(HTML(_html_table(shown, name, caption, numeric)))
 
@@ -204,7 +206,8 @@ def _html_table(shown: pd.DataFrame, name: str, caption: str, numeric: Sequence[
 def _number(value: float, digits: int) -> str:
     if pd.isna(value):
         return "–"
-    return f"{value:.1e}" if 0 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
+    text = f"{value:.1e}" if 0 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
+    return text.replace("-", "−")
 
 
 def _caption(caption: str, run: "Run", embedded: bool = True) -> str:

@@ -1,6 +1,7 @@
 """The report's tables, made from a run: what the data are, what was trained, what came out, paired comparisons."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -191,12 +192,22 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """A `paired` table with the networks' labels and columns in words."""
+    """A table of this module or of `explain` with networks by their labels and columns in words."""
     words = {
+        "to_real": "angle to real, °", "to_fake": "angle to fake, °", "d_prime": "d′ from the real",
+        "iou": "IoU", "pixel_auc": "pixel AUC", "above": "IoU above all-ones",
         "auc": "its AUC", "reference_auc": "AUC of the reference", "difference": "reference minus it",
         "low": "95 % from", "high": "to", "p": "p", "p_holm": "p, corrected",
     }  # fmt: skip
-    return table.assign(network=[look(name).label for name in table["network"]]).rename(columns=words)
+    if "network" in table:
+        table = table.assign(network=[look(name).label for name in table["network"]])
+    return table.rename(columns=words)
+
+
+def stacked(by_network: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of several networks, one below the other, with the network's name in front."""
+    together = pd.concat([table.assign(network=name) for name, table in by_network.items()], ignore_index=True)
+    return together[["network", *[column for column in together.columns if column != "network"]]]
 
 
 def per_method(run: "Run", part: str = "ff") -> pd.DataFrame:
@@ -227,16 +238,16 @@ def protocols(results: pd.DataFrame) -> pd.DataFrame:
     return wide_
 
 
-def operating(run: "Run", part: str, fpr: float = 0.1) -> pd.DataFrame:
-    """What one network's video scores give beside the AUC: average precision, EER, fakes found at few false alarms."""
+def operating(run: "Run", fpr: float = 0.1) -> pd.DataFrame:
+    """What the video scores give beside the AUC: average precision, EER, fakes found at few false alarms."""
     rows = []
-    for name in names(run):
+    for part, name in itertools.product(run.tests, names(run)):
         videos = run.video_scores(part, name)
         labels, scores = (videos["label"] == "fake").to_numpy(), videos["score"].to_numpy()
         rows.append(
             {
-                "network": look(name).label,
                 "set": videos["dataset"].iloc[0],
+                "network": look(name).label,
                 "average precision": metrics.average_precision(labels, scores),
                 "equal error rate": metrics.eer(labels, scores),
                 f"fakes found at {fpr:.0%} false alarms": metrics.tpr_at_fpr(labels, scores, fpr),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dfnb.explain import ALL_ONES
 from dfnb.style import look
 from dfnb.tables import SIGNIFICANT, published
 
@@ -19,7 +18,7 @@ def coverage(table: pd.DataFrame) -> str:
     listed, kept = int(table["listed"].sum()), int(table["videos_with_face"].sum())
     frames, with_face = int(table["frames"].sum()), int(table["frames_with_face"].sum())
     said = f"Of {listed} videos, **{kept}** have at least one face; of {frames} frames looked at, **{with_face}** do"
-    said += f" ({with_face / frames:.1%})." if frames else "."
+    said += f" ({100 * with_face / frames:.1f} %)." if frames else "."
     lost = table[table["lost"] > 0]
     if len(lost):
         where = "; ".join(f"{row.lost} of {row.dataset}, {row.method}" for row in lost.itertuples())
@@ -47,7 +46,7 @@ def differences(table: pd.DataFrame, reference: str, where: str) -> str:
         largest = unclear["difference"].abs().max()
         size = f"at most {largest:.3f} in size" if len(unclear) > 1 else f"{largest:.3f} in size"
         said += f" {start} **not significant**{where_} ({size}; paired DeLong test, Holm's correction, 5 % level)"
-        said += ": this set of videos can't tell them apart."
+        said += ": these samples can't tell them apart."
     return said.strip()
 
 
@@ -63,7 +62,7 @@ def order(results: pd.DataFrame, key: str, paired: pd.DataFrame) -> str:
     if len(known) < 2:
         return "The run has too few of the paper's networks to compare their order."
     theirs, ours = (sorted(known, key=values.__getitem__) for values in (reported, aucs))
-    said = f"The paper's order is {_less(theirs)}; on {where} it is {_less(ours)}. "
+    said = f"The paper's order is {_less(theirs, reported)}; on {where} it is {_less(ours, aucs)}. "
     wrong = [
         (a, b) for i, a in enumerate(theirs) for b in theirs[i + 1 :] if aucs[a] > aucs[b] and reported[a] < reported[b]
     ]
@@ -85,7 +84,7 @@ def separation(tables: Mapping[str, pd.DataFrame], centres: Mapping[str, float])
     fakes = {name: t[t["group"] != "real"] for name, t in tables.items()}
     overall = {name: t["d_prime"].iloc[0] for name, t in fakes.items()}
     said = "; ".join(
-        f"{look(name).label}: d′ = **{value:.2f}**, centres {centres[name]:.0f}° apart"
+        f"{look(name).label}: d′ = **{minus(value)}**, centres {centres[name]:.0f}° apart"
         for name, value in overall.items()
     )
     best, worst = max(overall, key=overall.__getitem__), min(overall, key=overall.__getitem__)
@@ -102,9 +101,9 @@ def separation(tables: Mapping[str, pd.DataFrame], centres: Mapping[str, float])
 
 def agreement(table: pd.DataFrame, what: str) -> str:
     """Whether the first map of `explain.compare_maps` agrees with the masks better than a map of ones does."""
-    first, ones = table.iloc[0], table[table["map"] == ALL_ONES].iloc[0]
+    first = table.iloc[0]
     said = f"Against {what}, the map of {first['map']} has a mean IoU of **{first['iou']:.3f}**, "
-    said += f"a map of ones {ones['iou']:.3f}: "
+    said += f"a map of ones {first['iou'] - first['above']:.3f}: "
     if first["low"] > 0:
         said += f"better by {first['above']:.3f} ({first['low']:.3f} to {first['high']:.3f})."
     elif first["high"] < 0:
@@ -165,8 +164,16 @@ def overlap(results: pd.DataFrame) -> str:
     return "Half-width of the 95 % intervals, on average, and range of the networks: " + "; ".join(said) + "."
 
 
-def _less(names: list[str]) -> str:
-    return " < ".join(look(name).label for name in names)
+def _less(names: list[str], values: Mapping[str, float]) -> str:
+    said = look(names[0]).label
+    for before, name in itertools.pairwise(names):
+        said += f" {'=' if values[before] == values[name] else '<'} {look(name).label}"
+    return said
+
+
+def minus(value: float) -> str:
+    """Two decimals, with a true minus sign."""
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _and(items: list[str]) -> str:
