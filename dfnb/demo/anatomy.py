@@ -24,7 +24,7 @@ from dfnb.files import replacing
 
 GROUPS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chin", "cheek", "neck")
 MATERIALS = {"skin": 0, "eye": 1, "teeth": 2, "tongue": 3, "mouth": 4, "socket": 5, "cloth": 6, "lash": 7}
-_VERSION = 4  # of the cached file: raise it whenever what `_read` makes changes
+_VERSION = 5  # of the cached file: raise it whenever what `_read` makes changes
 _SHOULDER = np.array([1.68, 5.25, 0.15])
 
 
@@ -114,7 +114,7 @@ def _unpack(arrays) -> Anatomy:
 def _read(folder: Path) -> dict[str, np.ndarray]:
     points, texture, groups = _read_obj(folder / "mpfb2" / "3dobjs" / "base.obj")
     body = groups["body"]
-    body = body[(points[body[..., 0]][..., 1].min(1) > 2.6) & (np.abs(points[body[..., 0]][..., 0]).max(1) < 3.3)]
+    body = body[(points[body[..., 0]][..., 1].min(1) > 1.2) & (np.abs(points[body[..., 0]][..., 0]).max(1) < 4.2)]
     centre = texture[body[..., 1]].mean(1)
     high = points[body[..., 0]][..., 1].mean(1) > 5.0
     head = high & (centre[:, 0] > 0.64) & (centre[:, 1] > 0.14) & (centre[:, 1] < 0.83)

@@ -105,7 +105,7 @@ def draw(
             volume = wp.clamp((wp.dot(out_dir, direction) + 0.35) / 1.35, 0.0, 1.0)
             along = wp.dot(tangent, direction)
             diffuse = wp.sqrt(wp.max(1.0 - along * along, 0.0))
-            light += strength * (0.9 * diffuse * volume)
+            light += strength * (1.5 * diffuse * volume)
             h = wp.normalize(direction + view)
             th = wp.dot(tangent, h) + 0.06
             k = wp.sqrt(wp.max(1.0 - th * th, 0.0))
