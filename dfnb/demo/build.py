@@ -69,7 +69,10 @@ def build(out: Path, settings: Demo, jobs: int = 2, progress: bool = True) -> pd
     out, work = Path(out), plan(settings)
     stamp = _stamp(settings)
     _check_folder(out, stamp)
-    files.write_json(out / ".building.json", stamp)
+    try:
+        files.write_json(out / ".building.json", stamp)
+    except OSError as error:
+        raise UserError(f"{out}: can't be written ({error}); use another folder") from error
     missing = [job for job in work if any(not _there(out, item) for item in job.videos)]
     videos = [item for job in work for item in job.videos]
     written = {item.path for item in videos if not _there(out, item)}
@@ -248,9 +251,9 @@ class Studio:
             rng = self.rng(MOTION, n)
             slot = self.width / self.height / n
             for k in range(n):
-                size = rng.uniform(0.20, min(0.34, 0.75 * slot))
+                size = rng.uniform(0.21, min(0.33, 0.75 * slot))
                 x = (k - (n - 1) / 2) * slot + rng.uniform(-0.06, 0.06) * slot
-                y = rng.uniform(-0.1, 0.1)
+                y = rng.uniform(-0.07, 0.07)
                 motions[k] = [_move(pose, motions[k], x, y, size) for pose in motions[k]]
         return [list(frame) for frame in zip(*motions, strict=True)]
 
@@ -272,10 +275,17 @@ class Studio:
         return _view(self.frames[index], rendered, who, self.people[who])
 
     def generate(self, person: heads.Person, pose: heads.Pose, detail: float) -> manipulate.View:
-        """A generator's picture of a person in a pose: no finer than `detail` pixels a face height, without noise."""
-        scale = np.clip(detail / (pose.size * self.height), 0.3, 1.0)
-        height, width = round(self.height * scale), round(self.width * scale)
-        rendered = _renderer().render([(person, pose)], self.scene, height, width)
+        """A generator's picture of a person: the face alone, `detail` pixels high at most, without noise.
+
+        Like a generator's input it is a camera turned to the face, so the head's turn is seen from there.
+        """
+        share = 1.5 * pose.size  # the cut's height in frame heights
+        rows = 2 * round(0.5 * 1.5 * min(detail, pose.size * self.height))
+        half = np.tan(0.5 * self.scene.field_of_view)
+        aside, below = np.arctan(2 * half * pose.x), np.arctan(2 * half * pose.y)
+        turned = replace(pose, x=0.0, y=0.0, size=pose.size / share, yaw=pose.yaw + aside, pitch=pose.pitch + below)
+        near = replace(self.scene, field_of_view=float(2 * np.arctan(share * half)), vignette=0.0)
+        rendered = _renderer().render([(person, turned)], near, rows, rows)
         return _view(rendered.rgb, rendered, 0, person)
 
     def driven(self, index: int, driver: "Studio") -> manipulate.View:
@@ -325,7 +335,8 @@ def forge(settings: Demo, studio: list[Studio], fake: Fake) -> tuple[np.ndarray,
             out.append(manipulate.mesh_swap(target, source, outline, marks, recipe, noise, drift))
             continue
         if fake.method in DRIVEN:
-            source, outline, anchors = stage.driven(index, studio[fake.source]), DRIVEN[fake.method](), None
+            source, outline = stage.driven(index, studio[fake.source]), DRIVEN[fake.method]()
+            anchors = _rigid_vertices()
         else:
             person = draw_person(settings, stage.take.part, fake.source)
             source = stage.generate(person, poses[fake.victim], recipe.detail)
@@ -348,6 +359,15 @@ def _nearest(pose: heads.Pose, candidates: list[list[heads.Pose]]) -> int:
     """The frame of a source video whose head is turned most like the target's."""
     turns = np.array([[p[0].yaw, p[0].pitch, 0.5 * p[0].actions.get("jawOpen", 0.0)] for p in candidates])
     return int(np.argmin(((turns - [pose.yaw, pose.pitch, 0.5 * pose.actions.get("jawOpen", 0.0)]) ** 2).sum(axis=1)))
+
+
+@functools.cache
+def _rigid_vertices() -> np.ndarray:
+    """Vertices of the head that no facial action moves: by them the same head is laid on itself."""
+    shared = anatomy.load()
+    actions = [name.startswith("action:") for name in shared.names]
+    moved = np.abs(shared.shapes[actions][:, : shared.skin_count]).max(axis=(0, 2))
+    return np.nonzero((moved < 1e-4) & (shared.turn[: shared.skin_count] > 0.99))[0]
 
 
 @functools.cache

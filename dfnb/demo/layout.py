@@ -73,7 +73,7 @@ class Job:
 
 
 def plan(settings: Demo) -> list[Job]:
-    """Every job of the benchmark, the longest first. Raises UserError where the numbers can't be laid out."""
+    """Every job of the benchmark, long ones first. Raises UserError where the numbers can't be laid out."""
     return [*_ffiw(settings), *_celeb(settings), *_face_forensics(settings)]
 
 
@@ -168,7 +168,8 @@ def _celeb(settings: Demo) -> list[Job]:
             folder, group = "YouTube-real", name
         video = Video(f"{CELEB}/{folder}/{name}.mp4", name, "real", folder, group, "test")
         jobs.append(Job((Take("celeb", k, (who,), video),), tuple(fakes[k]) if k < known else ()))
-    return sorted(jobs, key=lambda job: -len(job.videos))
+    # look-alikes one after the other: a process keeps the last few people it drew
+    return sorted(jobs, key=lambda job: (not job.fakes, job.takes[0].people[0] % groups))
 
 
 def _ffiw(settings: Demo) -> list[Job]:
