@@ -90,7 +90,7 @@ class Film:
         return self._kept[1]
 
     def _smooth_edges(self, shade, colour, behind, region, person, depth, lit) -> np.ndarray:
-        """All four subpixels where neighbours differ in person, region or depth."""
+        """The three other subpixels too where neighbours differ in person, region or depth."""
         edge = np.zeros(region.shape, bool)
         for axis in (0, 1):
             other = [np.roll(a, 1, axis) for a in (region, person, depth)]
@@ -105,13 +105,13 @@ class Film:
             return colour
         width = 2 * region.shape[1]
         corner = 2 * ys * width + 2 * xs
-        pixels = (corner[:, None] + np.array([0, 1, width, width + 1])).ravel().astype(np.int32)
+        pixels = (corner[:, None] + np.array([1, width, width + 1])).ravel().astype(np.int32)
         s = shade(pixels, np.arange(len(pixels), dtype=np.int32), len(pixels))
-        seen = np.where(s.lit < 0, np.repeat(lit[ys, xs, 0], 4), s.lit)[:, None]
-        fine = (s.albedo * (s.light + s.key * seen) + s.gloss + s.key_gloss * seen).reshape(-1, 4, 3)
-        empty = (s.code[:, 1] < 0).reshape(-1, 4, 1)
+        seen = np.where(s.lit < 0, np.repeat(lit[ys, xs, 0], 3), s.lit)[:, None]
+        fine = (s.albedo * (s.light + s.key * seen) + s.gloss + s.key_gloss * seen).reshape(-1, 3, 3)
+        empty = (s.code[:, 1] < 0).reshape(-1, 3, 1)
         fine = np.where(empty, behind[ys, xs][:, None], fine)
-        colour[ys, xs] = fine.mean(1)
+        colour[ys, xs] = 0.25 * colour[ys, xs] + 0.75 * fine.mean(1)
         return colour
 
 

@@ -9,8 +9,12 @@ nearest the iBUG points; `FACE_VERTICES`: the face proper, forehead to chin and 
 `INNER_FACE_VERTICES`: brows to mouth; `MOUTH_VERTICES`: lips and their surroundings.
 """
 
+import os
+import sys
+import tempfile
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import scipy.sparse
 import warp as wp
@@ -96,10 +100,8 @@ class Renderer:
     """Owns the meshes and what was prepared for the people seen last. One a process; runs on the CPU."""
 
     def __init__(self, threads: int = 1) -> None:
-        import cv2
-
         cv2.setNumThreads(threads)
-        wp.init()
+        _start_warp()
         self._mesh = _Mesh()
         self._bodies: dict[int, _Body] = {}
         self._people: tuple[int, ...] = ()
@@ -246,13 +248,32 @@ class Renderer:
         self._maps = wp.array(np.stack([b.skin for b in bodies]), dtype=wp.vec4ub, device="cpu")
 
     def _visible(self, people: int) -> np.ndarray:
-        count = self._mesh.count
+        count = self._mesh.anatomy.skin_count
         out = wp.empty(people * count, dtype=wp.int32, device="cpu")
         wp.launch(
             raster.visible, people * count,
-            [self._device_mesh.id, self._device_mesh.points, self._geometry.normals], [out], device="cpu",
+            [self._device_mesh.id, self._device_mesh.points, self._geometry.normals, count, self._mesh.count],
+            [out], device="cpu",
         )  # fmt: skip
-        return out.numpy().reshape(people, count)[:, : self._mesh.anatomy.skin_count] > 0
+        return out.numpy().reshape(people, count) > 0
+
+
+def _start_warp() -> None:
+    """Initialise Warp without its remark that a machine has no graphics driver, which its C++ side always prints."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        own = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            wp.init()
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+        said.seek(0)
+        lines = said.read().decode(errors="replace").splitlines()
+    for line in lines:
+        if "NVIDIA CUDA driver" not in line:
+            print(line, file=sys.stderr)
 
 
 def _parameters(index: int, person: Person, pose: Pose, posed, scene: Scene) -> np.ndarray:

@@ -130,14 +130,20 @@ def openness(
 
 @wp.kernel
 def visible(
-    mesh: wp.uint64, points: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3), out: wp.array(dtype=wp.int32)
+    mesh: wp.uint64,
+    points: wp.array(dtype=wp.vec3),
+    normals: wp.array(dtype=wp.vec3),
+    first: int,
+    stride: int,
+    out: wp.array(dtype=wp.int32),
 ):
-    """1 for vertices the camera sees: they face it and nothing lies between."""
+    """1 for vertices the camera sees: they face it and nothing lies between. The `first` of each `stride` are asked."""
     i = wp.tid()
-    p = points[i]
+    k = (i / first) * stride + i % first
+    p = points[k]
     distance = wp.length(p)
     ray = p / distance
-    if wp.dot(normals[i], ray) > 0.05:
+    if wp.dot(normals[k], ray) > 0.05:
         out[i] = 0
         return
     query = wp.mesh_query_ray(mesh, wp.vec3(), ray, distance - 0.03)

@@ -244,7 +244,7 @@ def shade(
                 blocked += 1.0 / 6.0
         open_sky = 1.0 - 0.9 * blocked
         if material == 2:
-            open_sky = wp.max(open_sky, 0.4)
+            open_sky = wp.max(open_sky, 0.3)
 
     key = lights[0]
     jitter = wp.vec3(hash21(xs + 0.37, ys) - 0.5, hash21(xs, ys + 0.71) - 0.5, hash21(xs + 1.3, ys + 2.1) - 0.5)
