@@ -8,7 +8,6 @@ seed and by what is drawn: the bytes are the same whatever the number of process
 import functools
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from dfnb import files
 from dfnb.demo import anatomy, heads, manipulate, scene, video
 from dfnb.demo.layout import Fake, Job, Take, Video, lists, plan, resembles
+from dfnb.demo.video import load_mask
 from dfnb.errors import UserError
 from dfnb.profile import Demo
 
@@ -45,6 +45,7 @@ FACE = ("skin", "lip", "mouth", "eye", "brow")
 class Film:
     """How a part's videos are filmed and compressed: ranges a video draws from."""
 
+    nearness: tuple[float, float]  # face height relative to the motion's own, which is a close-up
     softness: tuple[float, float]
     noise: tuple[float, float]
     sharpen: tuple[float, float]
@@ -53,10 +54,11 @@ class Film:
     preset: str
 
 
+# What is trained on (ff) varies most, as uploads do, so that size or softness alone says nothing of the other parts.
 FILMS = {
-    "ff": Film((0.2, 0.6), (0.8, 2.5), (0.0, 0.4), (0.85, 1.0), (23, 23), "medium"),
-    "celeb": Film((0.3, 0.8), (1.0, 3.5), (0.0, 0.8), (0.75, 1.0), (19, 26), "fast"),
-    "ffiw": Film((0.2, 0.6), (0.8, 3.0), (0.0, 0.5), (0.9, 1.0), (19, 25), "fast"),
+    "ff": Film((0.72, 1.0), (0.1, 0.9), (0.8, 3.0), (0.0, 0.5), (0.7, 1.0), (23, 23), "medium"),
+    "celeb": Film((0.8, 1.0), (0.3, 0.8), (1.0, 3.5), (0.0, 0.6), (0.75, 1.0), (19, 26), "fast"),
+    "ffiw": Film((1.0, 1.0), (0.1, 0.4), (0.8, 3.0), (0.0, 0.5), (0.95, 1.0), (19, 25), "fast"),
 }
 
 
@@ -88,20 +90,6 @@ def build(out: Path, settings: Demo, jobs: int = 2, progress: bool = True) -> pd
     files.write_json(out / MARKER, marker)
     (out / ".building.json").unlink()
     return rows.assign(state=np.where(rows.path.isin(written), "written", "kept"))
-
-
-def load_mask(path: Path) -> np.ndarray:
-    """The ground-truth masks of a fake, (frames, H, W) bool: True where it may differ from its original."""
-    try:
-        with np.load(path) as data:
-            return np.unpackbits(data["mask"], axis=-1, count=int(data["width"])).astype(bool)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a mask file of the embedded benchmark ({error}); build it again") from error
-
-
-def _save_mask(path: Path, mask: np.ndarray) -> None:
-    with files.replacing(path) as partial:
-        np.savez_compressed(partial, mask=np.packbits(mask, axis=-1), width=mask.shape[-1])
 
 
 def _there(out: Path, item: Video) -> bool:
@@ -178,7 +166,7 @@ def _make(out: Path, settings: Demo, job: Job) -> int:
     for fake in job.fakes:
         if not _there(out, fake.video):
             frames, mask = forge(settings, studio, fake)
-            _save_mask(out / fake.video.mask, mask)
+            video.save_mask(out / fake.video.mask, mask)
             studio[fake.take].release(out / fake.video.path, frames)
             count += 1
     return count
@@ -247,14 +235,16 @@ class Studio:
         n, frames, fps = len(self.take.people), self.settings.frames, self.settings.fps
         frames = min(frames, WIDE_FRAMES) if self.take.part == "ffiw" else frames
         motions = [scene.draw_motion(self.rng(MOTION, k), frames, fps) for k in range(n)]
-        if n > 1:
-            rng = self.rng(MOTION, n)
+        rng = self.rng(MOTION, n)
+        if n == 1:
+            first, ratio = motions[0][0], rng.uniform(*FILMS[self.take.part].nearness)
+            motions = [[_move(pose, first, first.x, first.y, ratio * first.size) for pose in motions[0]]]
+        else:
             slot = self.width / self.height / n
             for k in range(n):
                 size = rng.uniform(0.21, min(0.33, 0.75 * slot))
-                x = (k - (n - 1) / 2) * slot + rng.uniform(-0.06, 0.06) * slot
-                y = rng.uniform(-0.07, 0.07)
-                motions[k] = [_move(pose, motions[k], x, y, size) for pose in motions[k]]
+                x, y = (k - (n - 1) / 2 + rng.uniform(-0.06, 0.06)) * slot, rng.uniform(-0.07, 0.07)
+                motions[k] = [_move(pose, motions[k][0], x, y, size) for pose in motions[k]]
         return [list(frame) for frame in zip(*motions, strict=True)]
 
     @functools.cached_property
@@ -301,9 +291,8 @@ class Studio:
         video.write(path, video.degrade(frames, self.shrink), self.settings.fps, self.codec)
 
 
-def _move(pose: heads.Pose, motion: list[heads.Pose], x: float, y: float, size: float) -> heads.Pose:
-    """A pose at another place and distance, its sway scaled to the new size."""
-    first = motion[0]
+def _move(pose: heads.Pose, first: heads.Pose, x: float, y: float, size: float) -> heads.Pose:
+    """A pose of a motion that is to start at another place and distance; its sway is scaled to the new size."""
     ratio = size / first.size
     return replace(pose, x=x + ratio * (pose.x - first.x), y=y + ratio * (pose.y - first.y), size=pose.size * ratio)
 

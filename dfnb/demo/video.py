@@ -1,4 +1,4 @@
-"""What a camera and a codec do to frames: sensor noise, lens softness, rescaling, H.264.
+"""What a camera and a codec do to frames: sensor noise, lens softness, rescaling, H.264; and mask files.
 
 Real and manipulated videos of the embedded benchmark go through the very same steps, so that nothing
 here tells one from the other. Frames are (N, H, W, 3) uint8 RGB throughout. x264 runs on one thread:
@@ -6,6 +6,7 @@ the same frames give the same bytes on one machine.
 """
 
 import io
+import zipfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -114,6 +115,21 @@ def recompress(frames: np.ndarray, codec: Codec, fps: float = 25.0) -> np.ndarra
     _encode(buffer, frames, fps, codec)
     buffer.seek(0)
     return _decode(buffer)
+
+
+def load_mask(path: Path) -> np.ndarray:
+    """The ground-truth masks of a fake, (frames, H, W) bool: True where it may differ from its original."""
+    try:
+        with np.load(path) as data:
+            return np.unpackbits(data["mask"], axis=-1, count=int(data["width"])).astype(bool)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a mask file of the embedded benchmark ({error}); build it again") from error
+
+
+def save_mask(path: Path, mask: np.ndarray) -> None:
+    """Write masks (frames, H, W) bool, a bit a pixel: keys "mask" (packed along the rows) and "width"."""
+    with replacing(path) as partial:
+        np.savez_compressed(partial, mask=np.packbits(mask, axis=-1), width=mask.shape[-1])
 
 
 def _encode(file: BinaryIO, frames: np.ndarray, fps: float, codec: Codec) -> None:
