@@ -45,6 +45,9 @@ class Data(Section):
     face_forensics: Path | None = Field(None, description="root of FaceForensics++")
     celeb_df: Path | None = Field(None, description="root of Celeb-DF-v2")
     ffiw: Path | None = Field(None, description="root of FFIW-10K")
+    faces: Path | None = Field(None, description="any folder of real faces to train on, instead of FaceForensics++")
+    person: str | None = Field(None, description="regular expression: its group in a file's name is the person")
+    held_out: float = Field(0.2, gt=0, lt=1, description="share of the people in `faces` kept for validation")
     compression: Literal["raw", "c23", "c40"] = "c23"
     manipulations: tuple[str, ...] = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
     train_frames: int = Field(8, ge=1, description="frames a training video (SBI's protocol)")
@@ -53,10 +56,13 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _folders_are_named(self) -> "Data":
-        if self.source == "embedded" and (self.face_forensics or self.celeb_df or self.ffiw):
-            raise ValueError("data.source is 'embedded', so data.face_forensics, celeb_df and ffiw must be left out")
-        if self.source == "folders" and self.face_forensics is None:
-            raise ValueError("data.face_forensics is missing: give the root folder of FaceForensics++")
+        if self.source == "embedded" and (self.face_forensics or self.celeb_df or self.ffiw or self.faces):
+            raise ValueError("data.source is 'embedded', so face_forensics, celeb_df, ffiw and faces must be left out")
+        if self.source == "folders" and self.face_forensics is None and self.faces is None:
+            raise ValueError(
+                "data.face_forensics is missing: give the root folder of FaceForensics++, or any folder of real faces "
+                "to train on in data.faces"
+            )
         return self
 
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from dfnb import clips as catalogues
 from dfnb import faces as face_finding
-from dfnb import files, metrics
+from dfnb import files, metrics, processes
 from dfnb import profile as profiles
 from dfnb import store as stores
 from dfnb.errors import UserError
@@ -102,6 +102,7 @@ class Run:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.folder = profile.folder
+        self.jobs: int | None = profile.jobs  # None: where faces are found is up to joblib.parallel_config
         self._stores: dict[str, FaceStore] = {}
 
     @property
@@ -116,12 +117,13 @@ class Run:
         """The folders of the sets, by name; builds the embedded benchmark where the profile uses it."""
         data = self.profile.data
         if not self.embedded:
-            named = {"ff": data.face_forensics, "celeb-df": data.celeb_df, "ffiw": data.ffiw}
+            named = {"faces": data.faces, "ff": data.face_forensics, "celeb-df": data.celeb_df, "ffiw": data.ffiw}
             return {name: profiles.resolve(root) for name, root in named.items() if root is not None}
         from dfnb.demo import build
 
         out = self.folder / "benchmark"
-        build.build(out, self.profile.demo, jobs=self.profile.jobs)
+        if processes.is_main():
+            build.build(out, self.profile.demo, jobs=self.profile.jobs)
         return {
             "ff": out / "FaceForensics++",
             "celeb-df": out / "Celeb-DF-v2",
@@ -148,9 +150,20 @@ class Run:
             return catalogues.celeb_df(self._root(part))
         if part == "ffiw":
             return catalogues.ffiw(self._root(part))
+        if part in ("train", "validation") and data.faces is not None:
+            return self._faces[part]
         split = {"train": "train", "ff": "test"}.get(part, "val")
         methods = ("original",) if part in ("train", "validation") else ("original", *data.manipulations)
         return catalogues.face_forensics(self._root("ff"), split, data.compression, methods)
+
+    @cached_property
+    def _faces(self) -> dict[str, pd.DataFrame]:
+        """The folder of real faces, where the profile trains on one, parted by person; `fake/` in it is left alone."""
+        root = self._root("faces")
+        sorted_already = any((root / name).is_dir() for name in ("real", "fake"))
+        found = catalogues.faces_folder(root, None if sorted_already else "real", self.profile.data.person)
+        parts = catalogues.hold_out(found[found["label"] == "real"], self.profile.data.held_out)
+        return dict(zip(("train", "validation"), parts, strict=True))
 
     def _root(self, name: str) -> Path:
         if name not in self.roots:
@@ -168,7 +181,7 @@ class Run:
             self.clips(part),
             self.folder / "faces" / part,
             frames=frames,
-            jobs=self.profile.jobs,
+            jobs=self.jobs,
             keep="largest" if part in ("train", "validation") else "all",
             upsample=faces.upsample,
             longest_side=faces.longest_side,
@@ -178,7 +191,8 @@ class Run:
     def store(self, part: str) -> FaceStore:
         """The face store of a part."""
         if part not in self._stores:
-            self.prepare(part)
+            if processes.is_main():
+                self.prepare(part)
             self._stores[part] = stores.open(self.folder / "faces" / part)
         return self._stores[part]
 
@@ -187,7 +201,14 @@ class Run:
         parts = ("train", "validation", *self.tests)
         tables = [self.prepare(part).table().assign(part=part) for part in parts]
         table = pd.concat(tables, ignore_index=True)
+        table["dataset"] += np.where(table["subset"], " (subset)", "")
         return table[["part", *[column for column in table.columns if column != "part"]]]
+
+    def problems(self) -> pd.DataFrame:
+        """Videos that are missing from this copy, unreadable, damaged or without a face, and why: a row each."""
+        parts = ("train", "validation", *self.tests)
+        tables = [self.prepare(part).problems.assign(part=part) for part in parts]
+        return pd.concat(tables, ignore_index=True)[["part", "dataset", "method", "video", "path", "lost", "reason"]]
 
     # ---- networks ----
 
@@ -209,10 +230,14 @@ class Run:
         """The checkpoint of a network, trained now if it isn't yet; a finished training is reused."""
         from dfnb import train
 
+        with processes.main_first():
+            faces, held_out = self.store("train"), self.store("validation")
         folder = self.folder / "networks" / one.folder
-        return train.fit(
-            self.profile, one.variant, one.head, one.seed, self.store("train"), self.store("validation"), folder
-        )
+        checkpoint = folder / "checkpoint.safetensors"
+        what = (self.profile, one.variant, one.head, one.seed, faces, held_out)
+        if not train.is_finished(checkpoint, train.training_key(*what)):
+            processes.launch(train.fit, *what, folder, batch=self.profile.train.batch)
+        return checkpoint
 
     def network(self, name: str, seed: int | None = None) -> "nn.Module":
         """A trained network in eval mode."""
@@ -228,7 +253,10 @@ class Run:
     # ---- scores ----
 
     def scores(self, part: str, name: str, seed: int | None = None) -> pd.DataFrame:
-        """Per-face scores of one network on a test part; "sbi" is held-out SBI pairs made of FF++ test originals."""
+        """Per-face scores of one network on a test part.
+
+        "sbi" is held-out SBI pairs, made of FF++ test originals, or of validation faces where there is no FF++.
+        """
         one = self.find(name, seed)
         path, about = self._score_path(part, one)
         if not self._is_current(path, about):
@@ -265,7 +293,7 @@ class Run:
                             "network": one.name,
                             "seed": one.seed,
                             "part": part,
-                            "dataset": table["dataset"].iloc[0],
+                            "dataset": self.title(part),
                             "level": level,
                             "size_rule": size_rule,
                             "auc": value.value,
@@ -281,6 +309,15 @@ class Run:
             results.to_csv(temporary, index=False)
         return results
 
+    def title(self, part: str) -> str:
+        """The part's set as tables and figures name it; a copy that isn't whole says "subset"."""
+        return catalogues.title(self.clips(self._pairs_from if part == "sbi" else part))
+
+    @property
+    def _pairs_from(self) -> str:
+        """The part whose real faces give the held-out SBI pairs."""
+        return "ff" if "ff" in self.roots else "validation"
+
     def _levels(self, part: str, one: Network, table: pd.DataFrame) -> list[tuple[str, bool, pd.DataFrame]]:
         if part == "sbi":
             return [("face", False, table)]
@@ -291,7 +328,7 @@ class Run:
         ]
 
     def _score_path(self, part: str, one: Network) -> tuple[Path, dict[str, str]]:
-        store = self.store("ff" if part == "sbi" else part)
+        store = self.store(self._pairs_from if part == "sbi" else part)
         about = {"network": one.name, "checkpoint": files.sha256(self.train(one)), "store": store.digest}
         return self.folder / "scores" / part / f"{one.folder}.parquet", about
 
@@ -311,7 +348,7 @@ class Run:
         net, size = network.load(self.train(one)), self.profile.model.size
         what = f"score {one.folder} on {part}"
         if part == "sbi":
-            store = self.store("ff")
+            store = self.store(self._pairs_from)
             real = store.subset((store.manifest["label"] == "real").to_numpy())
             blender = SelfBlender(**self.profile.sbi.model_dump())
             pairs = PairDataset(real, size=size, seed=0, train=False, mean=net.mean, std=net.std, blender=blender)

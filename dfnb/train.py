@@ -4,9 +4,10 @@ The recipe is the paper's where it speaks and SBI's where it doesn't: SAM over S
 step, a constant and then linearly falling rate, the last checkpoint kept. It runs unchanged under `accelerate launch`.
 
 Several processes: each builds the same list of batches and takes its own share of every one, so the pairs seen don't
-depend on how many processes there are. Batch-norm statistics are synchronised on GPUs (the CPU has no such form).
-Both of SAM's gradients are averaged over the processes, so its step is that of one process with the whole batch. The
-stream of faces runs on from one epoch into the next, so no batch is uneven. Only the main process writes.
+depend on how many processes there are. Batch-norm statistics are synchronised on GPUs; the CPU has no such form, so
+there each process normalises by its own share and the main one's running statistics are kept. Both of SAM's gradients
+are averaged over the processes, so its step is that of one process with the whole batch. The stream of faces runs on
+from one epoch into the next, so no batch is uneven. Only the main process writes, and all must see what it wrote.
 """
 
 import itertools
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from dfnb import attention, files, metrics, network, resume
+from dfnb import attention, files, metrics, network, processes, resume
 from dfnb.errors import UserError
 from dfnb.profile import Profile, Train, resolve
 from dfnb.sbi import PairDataset, PairSampler, SelfBlender, init_worker
@@ -125,29 +126,48 @@ def fit(
     """
     recipe, checkpoint, unfinished = profile.train, folder / "checkpoint.safetensors", folder / "state.safetensors"
     key = training_key(profile, variant, head, seed, faces, held_out)
-    if checkpoint.exists() and network.metadata(checkpoint).get("training") == key:
+    if is_finished(checkpoint, key):
         return checkpoint
-    accelerator = accelerator or Accelerator(mixed_precision=recipe.mixed_precision)
+    accelerator = accelerator or processes.accelerator(recipe.mixed_precision)
     schedule = plan(recipe, len(faces))
+    with processes.exclusive(folder, "training", ("checkpoint", "history", "state")):
+        _fit(profile, variant, head, seed, faces, held_out, checkpoint, unfinished, key, accelerator, schedule)
+    return checkpoint
 
+
+def is_finished(checkpoint: Path, key: str) -> bool:
+    """Whether this is the end of the training `key` (see `training_key`)."""
+    return checkpoint.exists() and network.metadata(checkpoint).get("training") == key
+
+
+def _fit(
+    profile: Profile,
+    variant: str,
+    head: str,
+    seed: int,
+    faces: FaceStore,
+    held_out: FaceStore,
+    checkpoint: Path,
+    unfinished: Path,
+    key: str,
+    accelerator: Accelerator,
+    schedule: Plan,
+) -> None:
+    recipe = profile.train
     net = initial_network(profile, variant, head, seed)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         net = convert_sync_batchnorm(net)  # timm's: torch's own drops the activation inside timm's batch norms
     model = accelerator.prepare(net)  # on its device, and wrapped where there are several processes
     optimizer = make_optimizer(net, recipe)
     position = resume.restore(unfinished, key, net, optimizer)
+    _agree(accelerator, position.step, checkpoint.parent)
 
     blender = SelfBlender(**profile.sbi.model_dump())
     shared = {"size": profile.model.size, "seed": seed, "mean": net.mean, "std": net.std, "blender": blender}
     pairs = PairDataset(faces, train=True, **shared)
     validation = PairDataset(held_out, train=False, **shared)
-    loader = DataLoader(
-        pairs,
-        batch_sampler=list(batches(len(pairs), recipe.batch, seed, position.step, schedule.steps, accelerator)),
-        num_workers=recipe.workers,
-        worker_init_fn=init_worker,
-        pin_memory=accelerator.device.type == "cuda",
-    )
+    loader = make_loader(pairs, recipe, position.step, schedule.steps, accelerator)
+    like = next(net.parameters())
     bar = tqdm(
         total=schedule.steps,
         initial=position.step,
@@ -158,7 +178,7 @@ def fit(
     )
     sums, began = torch.zeros(5, dtype=torch.float64), time.monotonic()
     for pair in loader:
-        images, target, masks = as_batch(*pair, device=accelerator.device)
+        images, target, masks = as_batch(*pair, like=like)
         rate = learning_rate(position.step, schedule.steps, recipe)
         values = optimise(model, optimizer, accelerator, (images, target, masks), rate, recipe)
         right = (values.logits.argmax(1) == target).float().mean()
@@ -185,14 +205,33 @@ def fit(
     bar.close()
     if accelerator.is_main_process:
         history = pd.DataFrame(position.history)
-        with files.replacing(folder / "history.csv") as temporary:
+        with files.replacing(checkpoint.parent / "history.csv") as temporary:
             history.to_csv(temporary, index=False)
         about = {"training": key, "seed": seed, "domain": domain(faces)}
         about |= {"profile": profile.model_dump(mode="json"), "faces": faces.digest}
         network.save(net, checkpoint, about)
         unfinished.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
-    return checkpoint
+
+
+def _agree(accelerator: Accelerator, step: int, folder: Path) -> None:
+    """Raises UserError where the processes found different states of one training on their disks."""
+    if accelerator.num_processes > 1:
+        found = accelerator.gather(torch.tensor([step], device=accelerator.device)).tolist()
+        if len(set(found)) > 1:
+            steps = ", ".join(map(str, found))
+            raise UserError(f"{folder}: the processes see different states of it (steps {steps}): share its disk")
+
+
+def make_loader(pairs: PairDataset, recipe: Train, start: int, steps: int, accelerator: Accelerator) -> DataLoader:
+    """This process's share of every batch from step `start` on, as (real, fake, mask)."""
+    return DataLoader(
+        pairs,
+        batch_sampler=list(batches(len(pairs), recipe.batch, pairs.seed, start, steps, accelerator)),
+        num_workers=recipe.workers,
+        worker_init_fn=init_worker,
+        pin_memory=accelerator.device.type == "cuda",
+    )
 
 
 def domain(faces: FaceStore) -> str:
@@ -240,11 +279,14 @@ def batches(
         yield places[rank::world]
 
 
-def as_batch(real: Tensor, fake: Tensor, mask: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Pairs (b, 3, S, S), (b, 3, S, S), (b, 1, S, S) -> images (2b, 3, S, S), target (2b,), masks (2b, 1, S, S)."""
-    images = torch.cat([real, fake]).to(device, non_blocking=True)
-    target = torch.arange(2, device=device).repeat_interleave(len(real))
-    return images, target, torch.cat([mask, mask]).to(device, non_blocking=True)
+def as_batch(real: Tensor, fake: Tensor, mask: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs (b, 3, S, S), (b, 3, S, S), (b, 1, S, S) -> images (2b, 3, S, S), target (2b,), masks (2b, 1, S, S).
+
+    like: a parameter of the network, whose device and type images and masks take.
+    """
+    images = torch.cat([real, fake]).to(like.device, like.dtype, non_blocking=True)
+    target = torch.arange(2, device=like.device).repeat_interleave(len(real))
+    return images, target, torch.cat([mask, mask]).to(like.device, like.dtype, non_blocking=True)
 
 
 def optimise(
@@ -296,7 +338,7 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 def validate(net: nn.Module, pairs: PairDataset, recipe: Train, accelerator: Accelerator) -> tuple[float, float]:
     """Loss and ROC AUC on the first `validation_pairs` held-out SBI pairs, spread evenly over the store.
 
-    Every process computes the same two numbers. Training mode is restored.
+    Every process does this; the main one's numbers are kept. Training mode is restored.
     """
     count = min(recipe.validation_pairs, len(pairs))
     chosen = [(0, index * len(pairs) // count) for index in range(count)]
@@ -305,7 +347,7 @@ def validate(net: nn.Module, pairs: PairDataset, recipe: Train, accelerator: Acc
     total, scores, labels = 0.0, [], []
     for start in range(0, count, size):
         real, fake, mask = torch.utils.data.default_collate([pairs[item] for item in chosen[start : start + size]])
-        images, target, _ = as_batch(real, fake, mask, accelerator.device)
+        images, target, _ = as_batch(real, fake, mask, next(net.parameters()))
         with accelerator.autocast():
             logits = net(images).logits
         total += F.cross_entropy(logits, target, reduction="sum").item()

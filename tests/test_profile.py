@@ -71,7 +71,7 @@ def test_a_file_that_is_no_profile_is_named(tmp_path, text, says):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UserError, match="demo, paper, smoke"):
+    with pytest.raises(UserError, match="demo, faces, paper, smoke"):
         profile.load("dmeo")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,10 @@ def faces_folder(
         raise UserError(f"group {group!r}: not a regular expression ({error})") from None
     if pattern is not None and not pattern.groups:
         raise UserError(f"group {group!r}: needs a group in parentheses, which is the person's name")
-    dataset, suffixes = root.resolve().name, lists.VIDEO_SUFFIXES | lists.IMAGE_SUFFIXES
+    # a part of the embedded benchmark stays marked as one, however deep it lies
+    rendered = any((at / lists.MARKER).is_file() for at in (root.resolve(), *root.resolve().parents))
+    dataset = root.resolve().name + ("-like" if rendered else "")
+    suffixes = lists.VIDEO_SUFFIXES | lists.IMAGE_SUFFIXES
     rows, sets = [], []
     for kind, at in (inner or {label: root}).items():
         files = [f for f in sorted(at.rglob("*")) if f.suffix.lower() in suffixes and not f.name.startswith(".")]
@@ -196,3 +200,19 @@ def faces_folder(
             rows.append({**row, "video": name})
         sets.append(lists.part(dataset, split, kind, method, len(files), [], None))
     return lists.catalogue(rows, sets, f"{root}: no video or image in it")
+
+
+def hold_out(clips: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part a catalogue by group, so that no person is on both sides: (train, val).
+
+    share: of the groups, about, in `val`. A hash of the group's name decides: files that come later move nobody.
+    Raises UserError where one side would be empty.
+    """
+    draw = clips["group"].map(lambda name: int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32)
+    parts = [clips[draw >= share].assign(split="train"), clips[draw < share].assign(split="val")]
+    for part in parts:
+        part.attrs = {"expected": None, "missing": [], "subset": False, "sets": []}
+        if part.empty:
+            people = clips["group"].nunique()
+            raise UserError(f"{clips['path'].iloc[0]} and so on: {people} people are too few to hold {share:.0%} out")
+    return parts[0].reset_index(drop=True), parts[1].reset_index(drop=True)
