@@ -327,11 +327,16 @@ def forge(settings: Demo, studio: list[Studio], fake: Fake) -> tuple[np.ndarray,
             source, outline = stage.driven(index, studio[fake.source]), DRIVEN[fake.method]()
             anchors = _rigid_vertices()
         else:
-            person = draw_person(settings, stage.take.part, fake.source)
+            person = _without_hair(draw_person(settings, stage.take.part, fake.source))
             source = stage.generate(person, poses[fake.victim], recipe.detail)
             outline, anchors = heads.FACE_VERTICES, heads.INNER_FACE_VERTICES
         out.append(manipulate.swap(target, source, outline, anchors, recipe, noise, drift))
     return np.stack([item.rgb for item in out]), np.stack([item.mask for item in out])
+
+
+def _without_hair(person: heads.Person) -> heads.Person:
+    """The person as a generator knows them: a face, no fringe. Another key, since the renderer keeps heads by it."""
+    return replace(person, hair="bald", key=person.key ^ 1)
 
 
 def _transfer(own: dict[str, float], other: dict[str, float]) -> dict[str, float]:

@@ -296,7 +296,8 @@ def _alpha(target: View, window, shows, outline, height, recipe: Recipe) -> np.n
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     ramp = np.clip((distance - recipe.inset * height) / (recipe.soft * height), 0, 1)
     alpha = ramp * ramp * (3 - 2 * ramp)
-    alpha *= cv2.GaussianBlur((own & shows).astype(np.float32), (0, 0), 0.7)  # nor are the source's hairs pasted
+    clear = own & cv2.erode(shows.astype(np.uint8), np.ones((3, 3), np.uint8))  # nor are the source's hairs pasted
+    alpha *= cv2.GaussianBlur(clear.astype(np.float32), (0, 0), 0.7)
     return np.where(alpha < 1 / 64, 0, alpha).astype(np.float32)
 
 
