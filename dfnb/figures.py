@@ -169,7 +169,7 @@ def ridges(
 
     everything = np.concatenate([v for rows in groups.values() for v in rows.values() if len(v)])
     span = max(float(np.ptp(everything)), 1e-6)
-    grid = np.linspace(everything.min() - 0.05 * span, everything.max() + 0.05 * span, 240)
+    grid = np.linspace(everything.min() - 0.15 * span, everything.max() + 0.15 * span, 240)
     labels = list(dict.fromkeys(label for rows in groups.values() for label in rows))
     numbers = []
     with styled():
