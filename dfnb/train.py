@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -31,58 +32,11 @@ from tqdm.auto import tqdm
 from dfnb import attention, files, metrics, network, processes, resume
 from dfnb.errors import UserError
 from dfnb.profile import Profile, Train, resolve
+from dfnb.recipe import Plan, learning_rate, make_optimizer, plan
 from dfnb.sbi import PairDataset, PairSampler, SelfBlender, init_worker
 from dfnb.store import FaceStore
 
 log = logging.getLogger(__name__)
-
-
-class Plan(NamedTuple):
-    """How long one training is, in optimisation steps."""
-
-    steps: int  # in all
-    per_epoch: int  # between two lines of the history
-
-
-def plan(recipe: Train, faces: int) -> Plan:
-    """Steps in all, and between two lines of the history, for a store of `faces` faces.
-
-    Raises UserError where there are too few faces for one batch.
-    """
-    per_pass = faces // recipe.batch
-    if per_pass == 0:
-        raise UserError(f"{faces} training faces are fewer than train.batch = {recipe.batch}: add faces or lower it")
-    if recipe.steps is not None:
-        return Plan(recipe.steps, min(recipe.report_every, recipe.steps))
-    assert recipe.epochs is not None  # a profile sets one of the two
-    return Plan(recipe.epochs * per_pass, per_pass)
-
-
-def learning_rate(step: int, steps: int, recipe: Train) -> float:
-    """The rate of optimisation step `step` (0 is the first) of `steps`.
-
-    constant_then_linear: `lr` up to the share `decay_from` of the training, then linearly towards 0 (SBI's recipe).
-    one_cycle: a linear rise over the first fifth, then half a cosine down to 0 (after Smith and Topin 2018).
-    """
-    done = step / steps
-    if recipe.schedule == "constant_then_linear":
-        return recipe.lr * min(1.0, (1 - done) / (1 - recipe.decay_from)) if done > recipe.decay_from else recipe.lr
-    rise = 0.2
-    if done < rise:
-        return recipe.lr * min(1.0, (step + 1) / (rise * steps))
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (done - rise) / (1 - rise)))
-
-
-def make_optimizer(net: nn.Module, recipe: Train) -> torch.optim.Optimizer:
-    """SAM over SGD (Foret et al. 2021), plain SGD, or AdamW, over all parameters."""
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    sgd = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(net.parameters(), **sgd)
-    from pytorch_optimizer import SAM  # slow to import, and only this recipe needs it
-
-    return SAM(net.parameters(), torch.optim.SGD, rho=recipe.rho, **sgd)
 
 
 class Losses(NamedTuple):
@@ -157,6 +111,7 @@ def _fit(
     net = initial_network(profile, variant, head, seed)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         net = convert_sync_batchnorm(net)  # timm's: torch's own drops the activation inside timm's batch norms
+    net = net.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
     model = accelerator.prepare(net)  # on its device, and wrapped where there are several processes
     optimizer = make_optimizer(net, recipe)
     position = resume.restore(unfinished, key, net, optimizer)
@@ -201,17 +156,30 @@ def _fit(
         bar.set_postfix(loss=f"{line['loss']:.3f}", validation_auc=f"{line['validation_auc']:.3f}")
         sums.zero_()
         if accelerator.is_main_process and position.step < schedule.steps:
-            resume.keep(unfinished, key, net, optimizer, position)
+            with _writing(unfinished):
+                resume.keep(unfinished, key, net, optimizer, position)
     bar.close()
     if accelerator.is_main_process:
         history = pd.DataFrame(position.history)
-        with files.replacing(checkpoint.parent / "history.csv") as temporary:
-            history.to_csv(temporary, index=False)
         about = {"training": key, "seed": seed, "domain": domain(faces)}
         about |= {"profile": profile.model_dump(mode="json"), "faces": faces.digest}
-        network.save(net, checkpoint, about)
+        with _writing(checkpoint):
+            with files.replacing(checkpoint.parent / "history.csv") as temporary:
+                history.to_csv(temporary, index=False)
+            network.save(net, checkpoint, about)
         unfinished.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Raises UserError, naming the file, where the disk is full or can't be written; what was kept before stays."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{file}: can't be written ({error}); free some space and start it again, it goes on where it was last kept"
+        ) from error
 
 
 def _agree(accelerator: Accelerator, step: int, folder: Path) -> None:
@@ -284,7 +252,7 @@ def as_batch(real: Tensor, fake: Tensor, mask: Tensor, like: Tensor) -> tuple[Te
 
     like: a parameter of the network, whose device and type images and masks take.
     """
-    images = torch.cat([real, fake]).to(like.device, like.dtype, non_blocking=True)
+    images = torch.cat([real, fake]).to(like.device, like.dtype, non_blocking=True, memory_format=torch.channels_last)
     target = torch.arange(2, device=like.device).repeat_interleave(len(real))
     return images, target, torch.cat([mask, mask]).to(like.device, like.dtype, non_blocking=True)
 
