@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import yaml
+from scipy.stats import t as student
 
 from dfnb import metrics
 from dfnb.style import look
@@ -256,3 +257,69 @@ def operating(run: "Run", fpr: float = 0.1) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def against_published(results: pd.DataFrame, era: str = "CNN") -> pd.DataFrame:
+    """Reported, reproduced, and the difference with its 95 % interval: a row per published number that we can test.
+
+    results: `Run.results` of the real sets. Ours is the AUC by video under SBI's face-size rule, the mean over seeds.
+    The paper's section 4 doesn't name the set its first three numbers are on, so these are compared with held-out SBI
+    pairs (by face) and with Celeb-DF. era: "CNN" (the paper, SBI) or "later": methods of the two are kept apart.
+
+    Columns: network, method, set, source, reported, reproduced, difference (reproduced - reported), low, high, seeds.
+    The interval is that of our number alone, as nothing is known of the other's: the test videos' share is DeLong's
+    half-width, averaged over seeds; several seeds add Student's half-width of their mean, the two as independent.
+    Raises ValueError for results of the embedded benchmark, which have no business beside published numbers.
+    """
+    if results["dataset"].str.contains("-like").any():
+        raise ValueError("the embedded benchmark's numbers can't be compared with published ones")
+    video = results[(results["level"] == "video") & results["size_rule"]]
+    own = {part: rows for part, rows in [*video.groupby("part"), ("sbi", results[results["part"] == "sbi"])]}
+    rows = []
+    for one in _published_rows():
+        scored = own.get(one["part"], results.iloc[:0])
+        scored = scored[scored["network"] == one["network"]]
+        if one["era"] != era or scored.empty:
+            continue
+        value, half = _mean_with_half_width(scored)
+        difference = value - one["reported"]
+        where = "held-out SBI pairs" if one["part"] == "sbi" else scored["dataset"].iloc[0]
+        rows.append(
+            {"network": look(one["network"]).label, "method": one["method"], "set": where, "source": one["source"]}
+            | {"reported": one["reported"], "reproduced": value, "difference": difference}
+            | {"low": difference - half, "high": difference + half, "seeds": len(scored)}
+        )
+    columns = ["network", "method", "set", "source", "reported", "reproduced", "difference", "low", "high", "seeds"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _published_rows() -> list[dict[str, Any]]:
+    """Every published number: era, method, network (ours), part, reported, source."""
+    rows = []
+    said, final = published(), "proposed-arcface"
+    inside = said["taps"] | said["arcface"]
+    mine = {"era": "CNN", "method": "the paper"}
+    rows += [
+        mine | {"network": name, "part": part, "reported": value, "source": f"section 4, {where}"}
+        for name, value in inside.items()
+        for part, where in (("sbi", "if on SBI images"), ("celeb-df", "if on Celeb-DF"))
+        if (name, part) != (final, "celeb-df")
+    ]
+    parts = {"Celeb-DF": "celeb-df", "FFIW": "ffiw"}
+    rows += [
+        mine | {"network": final, "part": parts[name], "reported": value, "source": "section 4"}
+        for name, value in said["sets"].items()
+    ]
+    text = (resources.files("dfnb") / "published.yaml").read_text(encoding="utf-8")
+    for method in yaml.safe_load(text)["methods"]:
+        about = {key: method[key] for key in ("era", "method", "network", "source")}
+        rows += [about | {"part": part, "reported": value} for part, value in method["sets"].items()]
+    return rows
+
+
+def _mean_with_half_width(scored: pd.DataFrame) -> tuple[float, float]:
+    """AUC over seeds and the half-width of its 95 % interval, see `against_published`."""
+    seeds = len(scored)
+    sampling = float(((scored["high"] - scored["low"]) / 2).mean())
+    spread = scored["auc"].std(ddof=1) / np.sqrt(seeds) * student.ppf(0.975, seeds - 1) if seeds > 1 else 0.0
+    return float(scored["auc"].mean()), float(np.hypot(sampling, spread))
