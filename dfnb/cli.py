@@ -28,6 +28,9 @@ SetOption = Annotated[
 ]
 
 
+EMBEDDED = "not valid for real videos: this network has only ever seen rendered heads (the embedded benchmark)"
+
+
 class Exit(IntEnum):
     """Exit statuses of `dfnb score`; 2 is a user's error everywhere."""
 
@@ -64,8 +67,10 @@ def report(
     executed notebooks, report.html, figures and results.json. Rerun it at any time: only what is missing or out of
     date is done again.
     """
+    from dfnb import processes
     from dfnb import report as reports
 
+    processes.alone("report")
     overrides = profiles.parse_overrides(settings or [])
     run = _open(profile, overrides)
     try:
@@ -102,14 +107,37 @@ def demo(
 
 
 @app.command(rich_help_panel="Steps of the report")
-def prepare(profile: ProfileOption = "demo", settings: SetOption = None) -> None:
+def prepare(
+    profile: ProfileOption = "demo",
+    settings: SetOption = None,
+    backend: Annotated[str, typer.Option(help="loky: processes on this machine; dask: a cluster")] = "loky",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="of the Dask cluster, such as tcp://10.0.0.1:8786")
+    ] = None,
+) -> None:
     """Find the faces: videos -> face stores, with a coverage report of what was lost and why.
 
-    Reads the profile's videos. Writes runs/PROFILE/faces/; videos done already are kept.
+    Says first how much disk and time it will take, and stops where the disk is too small. Reads the profile's videos.
+    Writes runs/PROFILE/faces/; videos done already are kept. The workers of a Dask cluster need this package and the
+    same folders.
     """
+    from dfnb import processes, store
+
+    processes.alone("prepare")
     run = _open(profile, profiles.parse_overrides(settings or []))
-    table = run.coverage()
+    with processes.cluster(backend, scheduler) as far:
+        if far:
+            run.jobs = None
+        estimates = {part: run.estimate(part) for part in run.parts}
+        for part, estimate in estimates.items():
+            typer.echo(f"{part}: {estimate.words()}", err=True)
+        store.require_room(estimates.values(), run.folder)
+        table, problems = run.coverage(), run.problems()
     typer.echo(table.to_string(index=False))
+    for row in problems.head(20).itertuples():
+        typer.echo(f"{row.path}: {row.reason}", err=True)
+    if len(problems) > 20:
+        typer.echo(f"... and {len(problems) - 20} more, see problems.csv of each store", err=True)
     typer.echo(f"stores: {run.folder / 'faces'}")
 
 
@@ -125,12 +153,16 @@ def train(
     Reads the face stores (made if missing). Writes runs/PROFILE/networks/*/checkpoint.safetensors and history.csv.
     A finished training is reused, an interrupted one goes on from its last epoch.
     """
+    from dfnb import processes
+
     run = _open(profile, profiles.parse_overrides(settings or []))
     chosen = [one for one in run.networks if variant in (None, one.variant) and head in (None, one.head)]
     if not chosen:
         raise UserError(f"profile {profile}: train.networks has no {variant or 'network'} with head {head or 'any'}")
     for one in chosen:
-        typer.echo(run.train(one))
+        checkpoint = run.train(one)
+        if processes.is_main():
+            typer.echo(checkpoint)
 
 
 @app.command(rich_help_panel="Steps of the report")
@@ -139,8 +171,10 @@ def evaluate(profile: ProfileOption = "demo", settings: SetOption = None) -> Non
 
     Reads checkpoints and face stores (made if missing). Writes runs/PROFILE/scores/ and results.csv.
     """
+    from dfnb import processes
     from dfnb import report as reports
 
+    processes.alone("evaluate")
     run = _open(profile, profiles.parse_overrides(settings or []))
     typer.echo(reports.result_table(run.results()))
     typer.echo(f"results: {run.folder / 'results.csv'}")
@@ -154,12 +188,17 @@ def score(
         Path | None, typer.Option("--output", "-o", help="write a .csv or .json instead of printing")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of CSV")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FOLDER", help="draw each file's score over time into this folder")
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="evenly spaced frames looked at in a video")] = 32,
     upsample: Annotated[int, typer.Option(min=0, max=2, help="look for smaller faces: doublings of the frame")] = 0,
 ) -> None:
     """Score videos, images or folders: a row per file with the probability of being fake.
 
-    Reads the checkpoint and the files. Exit status: 0 every file has a score, 3 some have, 4 none has, 2 wrong usage.
+    Reads the checkpoint and the files. With --plot, writes a PNG for each file that has a score: the score over time,
+    the strongest frames, and where the network looked there. Exit status: 0 every file has a score, 3 some have,
+    4 none has, 2 wrong usage.
     """
     from tqdm import tqdm
 
@@ -169,21 +208,31 @@ def score(
 
     if output is not None and output.suffix not in {".csv", ".json"}:
         raise UserError(f"{output}: write to a .csv or a .json file")
+    if plot is not None and plot.exists() and not plot.is_dir():
+        raise UserError(f"{plot}: --plot needs a folder")
     about = network.metadata(checkpoint)
     net = network.load(checkpoint)
+    warning = EMBEDDED if about.get("domain") == "embedded benchmark" else None
     size = about["profile"]["model"]["size"]
-    files = scoring.find_files(paths)
     finder = FaceFinder(upsample=upsample)
-    rows = [
-        scoring.score_file(net, finder, path, size, frames)[0]
-        for path in tqdm(files, unit="file", disable=len(files) < 2)
-    ]
-    warning = None
-    if about.get("domain") == "embedded benchmark":
-        warning = "not valid for real videos: this network has only ever seen rendered heads (the embedded benchmark)"
+    rows = []
+    bar = tqdm(scoring.find_files(paths), unit="file", disable=None, mininterval=0.5)
+    for path in bar:
+        scored = scoring.score_file(net, finder, path, size, frames, pictures=plot is not None)
+        rows.append(scored.row)
+        if plot is not None and scored.row["score"] is not None:
+            _draw(scored, plot, path, warning)
     _write_scores(rows, warning, output, as_json)
-    scored = sum(row["score"] is not None for row in rows)
-    raise typer.Exit(Exit.ALL if scored == len(rows) else Exit.SOME if scored else Exit.NONE)
+    count = sum(row["score"] is not None for row in rows)
+    raise typer.Exit(Exit.ALL if count == len(rows) else Exit.SOME if count else Exit.NONE)
+
+
+def _draw(scored: Any, folder: Path, path: Path, warning: str | None) -> None:
+    from dfnb import frames as videos
+    from dfnb import timeline
+
+    fps = videos.probe(path).fps
+    timeline.save(timeline.timeline(scored, fps, warning), folder, path)
 
 
 def _write_scores(rows: list[dict[str, Any]], warning: str | None, output: Path | None, as_json: bool) -> None:

@@ -9,9 +9,7 @@ Everything lies in `runs/<profile>/`:
     report/                        executed notebooks, HTML, figures, results.json
 """
 
-import ast
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +22,7 @@ import pyarrow.parquet as pq
 
 from dfnb import clips as catalogues
 from dfnb import faces as face_finding
-from dfnb import files, metrics, processes
+from dfnb import files, metrics, parameters, processes
 from dfnb import profile as profiles
 from dfnb import store as stores
 from dfnb.errors import UserError
@@ -71,29 +69,13 @@ def open_run(profile: str | Path | Profile, overrides: Mapping[str, Any] | None 
 
     With overrides the run gets a folder of its own, so that it can't be taken for the profile's.
     """
-    _refuse_unknown_parameters()
+    parameters.refuse_unknown()
     if isinstance(profile, Profile):
         return Run(profile)
     loaded = profiles.load(profile, overrides)
     if overrides and "name" not in overrides:
         loaded = loaded.model_copy(update={"name": f"{loaded.name}-{files.digest(dict(overrides))[:6]}"})
     return Run(loaded)
-
-
-def _refuse_unknown_parameters() -> None:
-    """Papermill only warns of a parameter the notebook doesn't have; then a paper run would silently be a demo's.
-
-    It puts the parameters it was given into a cell of their own, which starts with "# Parameters".
-    Raises UserError naming what is assigned there beside `profile` and `overrides`.
-    """
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    cells = shell.user_ns.get("In", []) if shell else []
-    for cell in cells:
-        if cell.startswith("# Parameters\n"):
-            assigned = {node.id for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Name)}
-            unknown = sorted(assigned - {"profile", "overrides"})
-            if unknown:
-                raise UserError(f"unknown parameter {', '.join(unknown)}: a notebook takes profile and overrides only")
 
 
 class Run:
@@ -104,6 +86,7 @@ class Run:
         self.folder = profile.folder
         self.jobs: int | None = profile.jobs  # None: where faces are found is up to joblib.parallel_config
         self._stores: dict[str, FaceStore] = {}
+        self._coverages: dict[str, stores.Coverage] = {}
 
     @property
     def embedded(self) -> bool:
@@ -119,16 +102,28 @@ class Run:
         if not self.embedded:
             named = {"faces": data.faces, "ff": data.face_forensics, "celeb-df": data.celeb_df, "ffiw": data.ffiw}
             return {name: profiles.resolve(root) for name, root in named.items() if root is not None}
-        from dfnb.demo import build
-
-        out = self.folder / "benchmark"
-        if processes.is_main():
-            build.build(out, self.profile.demo, jobs=self.profile.jobs)
+        out = self.benchmark
         return {
             "ff": out / "FaceForensics++",
             "celeb-df": out / "Celeb-DF-v2",
             "ffiw": out / "FFIW10K-v1-release",
         }
+
+    @cached_property
+    def benchmark(self) -> Path:
+        """The embedded benchmark's folder, built now where it is missing or of other settings or another version.
+
+        Raises UserError where the profile reads folders instead.
+        """
+        if not self.embedded:
+            raise UserError(f"profile {self.profile.name} reads videos from folders: it has no embedded benchmark")
+        from dfnb.demo import build
+
+        out = self.folder / "benchmark"
+        if not processes.is_main():
+            return out
+        build.build(out, self.profile.demo, jobs=self.profile.jobs)
+        return out
 
     @cached_property
     def landmark_model(self) -> Path:
@@ -151,19 +146,10 @@ class Run:
         if part == "ffiw":
             return catalogues.ffiw(self._root(part))
         if part in ("train", "validation") and data.faces is not None:
-            return self._faces[part]
+            return catalogues.real_faces(self._root("faces"), data.person, data.held_out)[part]
         split = {"train": "train", "ff": "test"}.get(part, "val")
         methods = ("original",) if part in ("train", "validation") else ("original", *data.manipulations)
         return catalogues.face_forensics(self._root("ff"), split, data.compression, methods)
-
-    @cached_property
-    def _faces(self) -> dict[str, pd.DataFrame]:
-        """The folder of real faces, where the profile trains on one, parted by person; `fake/` in it is left alone."""
-        root = self._root("faces")
-        sorted_already = any((root / name).is_dir() for name in ("real", "fake"))
-        found = catalogues.faces_folder(root, None if sorted_already else "real", self.profile.data.person)
-        parts = catalogues.hold_out(found[found["label"] == "real"], self.profile.data.held_out)
-        return dict(zip(("train", "validation"), parts, strict=True))
 
     def _root(self, name: str) -> Path:
         if name not in self.roots:
@@ -173,20 +159,25 @@ class Run:
 
     def prepare(self, part: str) -> stores.Coverage:
         """Detect and store the faces of a part; what is there already is kept. Returns its coverage report."""
-        data, faces, landmark_model = self.profile.data, self.profile.faces, self.landmark_model
-        frames = {"train": data.train_frames, "validation": data.validation_frames}.get(part, data.test_frames)
-        if part == "validation-fakes":
-            frames = data.validation_frames
-        return stores.prepare(
-            self.clips(part),
-            self.folder / "faces" / part,
-            frames=frames,
-            jobs=self.jobs,
-            keep="largest" if part in ("train", "validation") else "all",
-            upsample=faces.upsample,
-            longest_side=faces.longest_side,
-            landmarks=landmark_model,
-        )
+        coverage = stores.prepare(self.clips(part), self.folder / "faces" / part, **self._how(part))
+        self._coverages[part] = coverage
+        return coverage
+
+    def estimate(self, part: str) -> stores.Estimate:
+        """What preparing a part will still take, from a few of its videos."""
+        return stores.estimate(self.clips(part), self.folder / "faces" / part, **self._how(part))
+
+    def _how(self, part: str) -> dict[str, Any]:
+        data, faces = self.profile.data, self.profile.faces
+        frames = {"train": data.train_frames, "validation": data.validation_frames}
+        return {
+            "frames": (frames | {"validation-fakes": data.validation_frames}).get(part, data.test_frames),
+            "jobs": self.jobs,
+            "keep": "largest" if part in ("train", "validation") else "all",
+            "upsample": faces.upsample,
+            "longest_side": faces.longest_side,
+            "landmarks": self.landmark_model,
+        }
 
     def store(self, part: str) -> FaceStore:
         """The face store of a part."""
@@ -196,18 +187,22 @@ class Run:
             self._stores[part] = stores.open(self.folder / "faces" / part)
         return self._stores[part]
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the report: training, validation, and the tests there are data for."""
+        return ("train", "validation", *self.tests)
+
     def coverage(self) -> pd.DataFrame:
         """What was listed, opened, decoded and found in every part, a row per part, dataset and method."""
-        parts = ("train", "validation", *self.tests)
-        tables = [self.prepare(part).table().assign(part=part) for part in parts]
+        tables = [self.prepare(part).table().assign(part=part) for part in self.parts]
         table = pd.concat(tables, ignore_index=True)
         table["dataset"] += np.where(table["subset"], " (subset)", "")
         return table[["part", *[column for column in table.columns if column != "part"]]]
 
     def problems(self) -> pd.DataFrame:
         """Videos that are missing from this copy, unreadable, damaged or without a face, and why: a row each."""
-        parts = ("train", "validation", *self.tests)
-        tables = [self.prepare(part).problems.assign(part=part) for part in parts]
+        found = {part: self._coverages.get(part) or self.prepare(part) for part in self.parts}
+        tables = [coverage.problems.assign(part=part) for part, coverage in found.items()]
         return pd.concat(tables, ignore_index=True)[["part", "dataset", "method", "video", "path", "lost", "reason"]]
 
     # ---- networks ----
@@ -361,11 +356,11 @@ class Run:
 
     def data_digest(self) -> str:
         """A hash of all faces the run holds."""
-        return files.digest([self.store(part).digest for part in ("train", "validation", *self.tests)])
+        return files.digest([self.store(part).digest for part in self.parts])
 
     def everything(self) -> pd.DataFrame:
         """Build all that the notebooks show, in the order of the report; returns `results`."""
-        for part in ("train", "validation", *self.tests):
+        for part in self.parts:
             self.store(part)
         for one in self.networks:
             self.train(one)

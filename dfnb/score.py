@@ -6,7 +6,7 @@ are in `metrics.video_scores`.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from dfnb import faces, files, frames, metrics, network
+from dfnb import faces, files, frames, metrics
 from dfnb.clips import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from dfnb.errors import UserError
 from dfnb.sbi import PairDataset, init_worker
@@ -48,21 +48,26 @@ class Crops(Dataset):
 
 @torch.inference_mode()
 def predict(
-    net: nn.Module, batches: Iterator[Tensor] | DataLoader, total: int, what: str
+    net: nn.Module, batches: Iterator[Tensor] | DataLoader, total: int, what: str, maps: bool = False
 ) -> dict[str, NDArray[np.float32]]:
     """Run a network in eval mode over batches of images (B, 3, S, S).
 
-    Returns score (N,), the probability of fake, and embedding (N, D), what the head sees.
+    Returns score (N,), the probability of fake, and embedding (N, D), what the head sees; where `maps` asks for it
+    and the network has an attention branch, attention (N, h, w) in 0..1, too.
     """
     device = next(net.parameters()).device
-    scores, embeddings = [], []
+    net.to(memory_format=torch.channels_last)
+    scores, embeddings, attention = [], [], []
     with tqdm(total=total, desc=what, unit="face", leave=False, mininterval=1.0) as bar:
         for images in batches:
-            output = net(images.to(device))
+            output = net(images.to(device, memory_format=torch.channels_last))
             scores.append(output.logits.float().softmax(1)[:, 1].cpu())
             embeddings.append(output.embedding.float().cpu())
+            if maps and output.attention is not None:
+                attention.append(output.attention[:, 0].float().cpu())
             bar.update(len(images))
-    return {"score": torch.cat(scores).numpy(), "embedding": torch.cat(embeddings).numpy()}
+    found = {"score": scores, "embedding": embeddings} | ({"attention": attention} if attention else {})
+    return {name: torch.cat(parts).numpy() for name, parts in found.items()}
 
 
 def score_store(net: nn.Module, store: FaceStore, size: int, batch: int = 32, what: str = "score") -> pd.DataFrame:
@@ -98,14 +103,14 @@ def score_pairs(net: nn.Module, pairs: PairDataset, batch: int = 16, what: str =
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
-    """Videos and images named by `paths`; a folder stands for those in it, at any depth, sorted.
+    """Videos and images named by `paths`; a folder stands for those in it, at any depth, sorted, hidden ones left out.
 
     Raises UserError for a path that doesn't exist and for a folder without videos or images.
     """
     found = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+            inside = sorted(p for p in path.rglob("*") if _is_media(p))
             if not inside:
                 raise UserError(f"{path}: no videos or images in this folder")
             found += inside
@@ -116,13 +121,33 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def _is_media(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+class Scored(NamedTuple):
+    """What `score_file` found out. crops, maps: of each face, for pictures; left out unless asked for."""
+
+    row: dict[str, Any]
+    faces: pd.DataFrame  # as `score_store` gives them
+    crops: list[NDArray[np.uint8]]  # (S, S, 3) RGB, in the order of `faces`
+    maps: NDArray[np.float32] | None  # (N, h, w) in 0..1; None where the network has no attention branch
+
+
 def score_file(
-    net: nn.Module, finder: faces.FaceFinder, path: Path, size: int, count: int = 32, batch: int = 32
-) -> tuple[dict[str, Any], pd.DataFrame]:
+    net: nn.Module,
+    finder: faces.FaceFinder,
+    path: Path,
+    size: int,
+    count: int = 32,
+    batch: int = 32,
+    pictures: bool = False,
+) -> Scored:
     """Score one video or image: a row for the file, and its per-face table.
 
-    count: evenly spaced frames looked at. The row has file, score (None where there is none), frames, frames_with_face,
-    faces, reason (why there is no score, or ""). A file that can't be read is a row with its reason, not an error.
+    count: evenly spaced frames looked at. pictures: keep what a picture needs.
+    The row has file, score (None where there is none), frames, frames_with_face, faces, reason (why there is no score,
+    or ""). A file that can't be read is a row with its reason, not an error.
     """
     places, crops, seen = [], [], 0
     row: dict[str, Any] = {
@@ -146,15 +171,16 @@ def score_file(
     table = table.assign(dataset="files", split="", video=str(path), label="", method="", group=str(path))
     if not crops:
         row["reason"] = row["reason"] or "no face found"
-        return row, table.assign(score=pd.Series(dtype="float32"))
+        return Scored(row, table.assign(score=pd.Series(dtype="float32")), [], None)
     stacks = (
         torch.stack([to_input(crop, net.mean, net.std) for crop in crops[start : start + batch]])
         for start in range(0, len(crops), batch)
     )
-    table["score"] = predict(net, stacks, len(crops), path.name)["score"]
+    predicted = predict(net, stacks, len(crops), path.name, maps=pictures)
+    table["score"] = predicted["score"]
     video = metrics.video_scores(table).iloc[0]
     row |= {"score": float(video["score"]), "frames_with_face": int(video["frames"])}
-    return row, table
+    return Scored(row, table, crops if pictures else [], predicted.get("attention"))
 
 
 def save(table: pd.DataFrame, path: Path, about: dict[str, str]) -> None:
@@ -168,9 +194,3 @@ def save(table: pd.DataFrame, path: Path, about: dict[str, str]) -> None:
             np.save(temporary, embedding)
     with files.replacing(path) as temporary:
         table.assign(**about).to_parquet(temporary, index=False)
-
-
-def load_for_scoring(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """A network in eval mode and what its checkpoint says of itself: input size, training domain."""
-    about = network.metadata(checkpoint)
-    return network.load(checkpoint), about

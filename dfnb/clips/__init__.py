@@ -17,7 +17,7 @@ for each method). A partial copy is a catalogue of what is there; `title` says "
 """
 
 from dfnb.clips.lists import COLUMNS, IMAGE_SUFFIXES, VIDEO_SUFFIXES, join, title
-from dfnb.clips.others import dfdc, dfdc_preview, faces_folder, hold_out
+from dfnb.clips.others import dfdc, dfdc_preview, faces_folder, real_faces
 from dfnb.clips.paper import celeb_df, face_forensics, ffiw
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "face_forensics",
     "faces_folder",
     "ffiw",
-    "hold_out",
     "join",
+    "real_faces",
     "title",
 ]

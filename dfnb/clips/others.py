@@ -202,17 +202,24 @@ def faces_folder(
     return lists.catalogue(rows, sets, f"{root}: no video or image in it")
 
 
-def hold_out(clips: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part a catalogue by group, so that no person is on both sides: (train, val).
+def real_faces(root: str | Path, person: str | None, held_out: float) -> dict[str, pd.DataFrame]:
+    """A folder of real faces to train on, parted by person: "train" and "validation", none in both.
 
-    share: of the groups, about, in `val`. A hash of the group's name decides: files that come later move nobody.
-    Raises UserError where one side would be empty.
+    root, person: as `faces_folder` has them (there `group`); where it has a folder `real`, only that is taken.
+    held_out: share of the people, about, for validation. A hash of the name decides, so files that come later move
+    nobody. Returns two catalogues. Raises UserError where one would be empty.
     """
+    sorted_already = any(at.is_dir() and at.name.lower() in ("real", "fake") for at in lists.folder(root).iterdir())
+    clips = faces_folder(root, None if sorted_already else "real", person)
+    clips = clips[clips["label"] == "real"]
     draw = clips["group"].map(lambda name: int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32)
-    parts = [clips[draw >= share].assign(split="train"), clips[draw < share].assign(split="val")]
-    for part in parts:
-        part.attrs = {"expected": None, "missing": [], "subset": False, "sets": []}
+    parts = {"train": clips[draw >= held_out], "validation": clips[draw < held_out]}
+    for name, part in parts.items():
         if part.empty:
-            people = clips["group"].nunique()
-            raise UserError(f"{clips['path'].iloc[0]} and so on: {people} people are too few to hold {share:.0%} out")
-    return parts[0].reset_index(drop=True), parts[1].reset_index(drop=True)
+            raise UserError(
+                f"{root}: {clips['group'].nunique()} people with real faces are too few to hold {held_out:.0%} of them "
+                "out; add some, or change data.held_out"
+            )
+        parts[name] = part.assign(split={"train": "train", "validation": "val"}[name]).reset_index(drop=True)
+        parts[name].attrs = {"expected": None, "missing": [], "subset": False, "sets": []}
+    return parts

@@ -5,7 +5,8 @@ the figures all see faces through the store alone.
 """
 
 from dfnb.store.coverage import Coverage
+from dfnb.store.estimate import Estimate, estimate, require_room
 from dfnb.store.prepare import prepare
 from dfnb.store.read import FaceStore, StoredFace, open
 
-__all__ = ["Coverage", "FaceStore", "StoredFace", "open", "prepare"]
+__all__ = ["Coverage", "Estimate", "FaceStore", "StoredFace", "estimate", "open", "prepare", "require_room"]

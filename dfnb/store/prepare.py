@@ -80,17 +80,7 @@ def prepare(
         raise UserError(f"keep: {keep!r} is unknown; use 'largest' or 'all'")
     find = FaceFinder(**finder)
     find.check()
-    settings = {
-        "format": FORMAT,
-        "frames": frames,
-        "keep": keep,
-        "margin": MARGIN,
-        "detector": find.detector,
-        "longest_side": find.longest_side,
-        "upsample": find.upsample,
-        "retry": find.retry,
-        "landmarks": LANDMARKS_SHA256,
-    }
+    settings = settings_of(frames, keep, find)
     root = Path(root)
     try:
         (root / "shards").mkdir(parents=True, exist_ok=True)
@@ -102,6 +92,21 @@ def prepare(
         raise UserError(f"{root}: another command is preparing this face store; wait for it, or give another") from None
     except OSError as error:
         raise UserError(_disk(root, error)) from None
+
+
+def settings_of(frames: int, keep: str, find: FaceFinder) -> dict[str, Any]:
+    """What, beside a video's bytes, decides its record."""
+    return {
+        "format": FORMAT,
+        "frames": frames,
+        "keep": keep,
+        "margin": MARGIN,
+        "detector": find.detector,
+        "longest_side": find.longest_side,
+        "upsample": find.upsample,
+        "retry": find.retry,
+        "landmarks": LANDMARKS_SHA256,
+    }
 
 
 def _tidy(root: Path) -> None:
