@@ -56,9 +56,9 @@ class Film:
 
 # What is trained on (ff) varies most, as uploads do, so that size or softness alone says nothing of the other parts.
 FILMS = {
-    "ff": Film((0.72, 1.0), (0.1, 0.9), (0.8, 3.0), (0.0, 0.5), (0.7, 1.0), (23, 23), "medium"),
-    "celeb": Film((0.8, 1.0), (0.3, 0.8), (1.0, 3.5), (0.0, 0.6), (0.75, 1.0), (19, 26), "fast"),
-    "ffiw": Film((1.0, 1.0), (0.1, 0.4), (0.8, 3.0), (0.0, 0.5), (0.95, 1.0), (19, 25), "fast"),
+    "ff": Film((0.8, 1.0), (0.1, 0.5), (0.8, 2.5), (0.0, 0.6), (0.9, 1.0), (23, 23), "medium"),
+    "celeb": Film((0.8, 1.0), (0.1, 0.6), (1.0, 3.0), (0.0, 0.6), (0.85, 1.0), (19, 25), "fast"),
+    "ffiw": Film((1.0, 1.0), (0.1, 0.4), (0.8, 2.5), (0.0, 0.5), (0.95, 1.0), (19, 24), "fast"),
 }
 
 
@@ -102,6 +102,20 @@ def _stamp(settings: Demo) -> dict:
     for source in sorted(Path(__file__).parent.glob("*.py")):
         code.update(source.read_bytes())
     return {"settings": settings.model_dump(mode="json"), "code": code.hexdigest()[:16]}
+
+
+def is_current(out: Path, settings: Demo) -> bool:
+    """Whether `build` can take up `out`: it is new, or (part of) the benchmark of these settings and this code.
+
+    Raises UserError where `out` isn't a benchmark's folder, so that a caller who removes the old deletes nothing else.
+    """
+    markers = [out / name for name in (MARKER, ".building.json") if (out / name).is_file()]
+    if not markers:
+        _check_folder(out, _stamp(settings))
+    try:
+        return all(_stamp(settings).items() <= json.loads(path.read_text("utf-8")).items() for path in markers)
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{markers[0]}: can't be read ({error}); delete {out} and build again") from error
 
 
 def _check_folder(out: Path, stamp: dict) -> None:
@@ -242,9 +256,9 @@ class Studio:
         else:
             slot = self.width / self.height / n
             for k in range(n):
-                size = rng.uniform(0.21, min(0.33, 0.75 * slot))
+                size = rng.uniform(0.26, min(0.38, 0.8 * slot))
                 x, y = (k - (n - 1) / 2 + rng.uniform(-0.06, 0.06)) * slot, rng.uniform(-0.07, 0.07)
-                motions[k] = [_move(pose, motions[k][0], x, y, size) for pose in motions[k]]
+                motions[k] = [self._facing(_move(pose, motions[k][0], x, y, size)) for pose in motions[k]]
         return [list(frame) for frame in zip(*motions, strict=True)]
 
     @functools.cached_property
@@ -272,11 +286,21 @@ class Studio:
         share = 1.5 * pose.size  # the cut's height in frame heights
         rows = 2 * round(0.5 * 1.5 * min(detail, pose.size * self.height))
         half = np.tan(0.5 * self.scene.field_of_view)
-        aside, below = np.arctan(2 * half * pose.x), np.arctan(2 * half * pose.y)
+        aside, below = self._bearing(pose)
         turned = replace(pose, x=0.0, y=0.0, size=pose.size / share, yaw=pose.yaw + aside, pitch=pose.pitch + below)
         near = replace(self.scene, field_of_view=float(2 * np.arctan(share * half)), vignette=0.0)
         rendered = _renderer().render([(person, turned)], near, rows, rows)
         return _view(rendered.rgb, rendered, 0, person)
+
+    def _bearing(self, pose: heads.Pose) -> tuple[float, float]:
+        """How far aside and below the camera's axis a face is, radians."""
+        half = np.tan(0.5 * self.scene.field_of_view)
+        return float(np.arctan(2 * half * pose.x)), float(np.arctan(2 * half * pose.y))
+
+    def _facing(self, pose: heads.Pose) -> heads.Pose:
+        """The pose turned to the camera: people in a group look into it, wherever they stand."""
+        aside, below = self._bearing(pose)
+        return replace(pose, yaw=pose.yaw - aside, pitch=pose.pitch - below)
 
     def driven(self, index: int, driver: "Studio") -> manipulate.View:
         """This take's person with the expression of another take's: what Face2Face and NeuralTextures paste from."""

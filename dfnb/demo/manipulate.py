@@ -75,14 +75,14 @@ ARTEFACTS: dict[str, dict[str, tuple[float, float]]] = {
         "opacity": (1.0, 1.0), "poisson": (0, 0), "lab": (0, 0),
     },
     "Celeb-synthesis": {
-        "detail": (220, 130), "blur": (0.4, 0.8), "grain": (0.6, 0.0), "colour": (1.0, 0.85), "tint": (0.0, 0.03),
-        "misfit": (0.003, 0.015), "jitter": (0.001, 0.004), "inset": (0.03, 0.005), "soft": (0.16, 0.06),
+        "detail": (200, 120), "blur": (0.4, 0.8), "grain": (0.5, 0.0), "colour": (1.0, 0.8), "tint": (0.005, 0.035),
+        "misfit": (0.003, 0.015), "jitter": (0.001, 0.004), "inset": (0.03, 0.0), "soft": (0.14, 0.05),
         "opacity": (1.0, 0.95), "poisson": (0.4, 0.4), "lab": (0.7, 0.7),
     },
     "FFIW": {
-        "detail": (140, 80), "blur": (0.2, 0.6), "grain": (0.5, 0.0), "colour": (1.0, 0.8), "tint": (0.01, 0.04),
-        "misfit": (0.005, 0.02), "jitter": (0.002, 0.006), "inset": (0.03, 0.0), "soft": (0.15, 0.05),
-        "opacity": (1.0, 0.95), "poisson": (0.3, 0.3), "lab": (0.5, 0.5),
+        "detail": (100, 64), "blur": (0.35, 0.6), "grain": (0.2, 0.0), "colour": (0.92, 0.7), "tint": (0.015, 0.05),
+        "misfit": (0.005, 0.02), "jitter": (0.002, 0.006), "inset": (0.02, 0.0), "soft": (0.10, 0.04),
+        "opacity": (1.0, 0.95), "poisson": (0.25, 0.25), "lab": (0.5, 0.5),
     },
 }  # fmt: skip
 
