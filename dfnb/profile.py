@@ -26,7 +26,7 @@ class Demo(Section):
     """The embedded benchmark: how many videos of each part, and how large (design, section 5)."""
 
     seed: int = 0
-    ff_train: int = Field(200, ge=4, description="original videos to train on")
+    ff_train: int = Field(200, ge=4, multiple_of=2, description="original videos to train on")
     ff_val: int = Field(24, ge=2, multiple_of=2, description="original videos for validation")
     ff_test: int = Field(24, ge=2, multiple_of=2, description="original videos to test on")
     celeb_real: int = Field(100, ge=2)

@@ -10,6 +10,7 @@ Everything lies in `runs/<profile>/`:
 """
 
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,6 +123,9 @@ class Run:
         out = self.folder / "benchmark"
         if not processes.is_main():
             return out
+        if not build.is_current(out, self.profile.demo):
+            log.info("%s: of other settings or another version, built anew", out)
+            shutil.rmtree(out)
         build.build(out, self.profile.demo, jobs=self.profile.jobs)
         return out
 
@@ -347,10 +351,10 @@ class Run:
             real = store.subset((store.manifest["label"] == "real").to_numpy())
             blender = SelfBlender(**self.profile.sbi.model_dump())
             pairs = PairDataset(real, size=size, seed=0, train=False, mean=net.mean, std=net.std, blender=blender)
-            table = score.score_pairs(net, pairs, what=what)
+            scored = score.score_pairs(net, pairs, what=what)
         else:
-            table = score.score_store(net, self.store(part), size, self.profile.evaluate.batch, what)
-        score.save(table, path, about)
+            scored = score.score_store(net, self.store(part), size, self.profile.evaluate.batch, what)
+        score.save(scored, path, about)
 
     # ---- everything ----
 

@@ -70,8 +70,15 @@ def predict(
     return {name: torch.cat(parts).numpy() for name, parts in found.items()}
 
 
-def score_store(net: nn.Module, store: FaceStore, size: int, batch: int = 32, what: str = "score") -> pd.DataFrame:
-    """Per-face scores of a store: its places and labels, and the column `score`; attrs["embedding"] is (N, D).
+class FaceScores(NamedTuple):
+    """Per-face scores: places, labels and `score` of N faces, and what the head saw of each, (N, D) float32."""
+
+    table: pd.DataFrame
+    embedding: NDArray[np.float32]
+
+
+def score_store(net: nn.Module, store: FaceStore, size: int, batch: int = 32, what: str = "score") -> FaceScores:
+    """Per-face scores of a store, in its order.
 
     size: side of the network's input, pixels. Raises UserError for an empty store.
     """
@@ -81,11 +88,10 @@ def score_store(net: nn.Module, store: FaceStore, size: int, batch: int = 32, wh
     loader = DataLoader(crops, batch_size=batch, num_workers=1, worker_init_fn=init_worker)
     predicted = predict(net, loader, len(store), what)
     table = store.manifest[PLACE].reset_index(drop=True).assign(score=predicted["score"])
-    table.attrs["embedding"] = predicted["embedding"]
-    return table
+    return FaceScores(table, predicted["embedding"])
 
 
-def score_pairs(net: nn.Module, pairs: PairDataset, batch: int = 16, what: str = "score") -> pd.DataFrame:
+def score_pairs(net: nn.Module, pairs: PairDataset, batch: int = 16, what: str = "score") -> FaceScores:
     """Scores of held-out SBI pairs: two rows a face, the real one and its self-blended fake (method "SBI")."""
     loader = DataLoader(pairs, batch_size=batch, num_workers=1, worker_init_fn=init_worker)
     images = (torch.cat([pair[0], pair[1]]) for pair in loader)
@@ -98,8 +104,7 @@ def score_pairs(net: nn.Module, pairs: PairDataset, batch: int = 16, what: str =
     table["label"], table["method"] = np.where(fake, "fake", "real"), np.where(fake, "SBI", table["method"])
     table["video"] += np.where(fake, "/SBI", "")
     table["score"] = predicted["score"]
-    table.attrs["embedding"] = predicted["embedding"]
-    return table
+    return FaceScores(table, predicted["embedding"])
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
@@ -129,7 +134,7 @@ class Scored(NamedTuple):
     """What `score_file` found out. crops, maps: of each face, for pictures; left out unless asked for."""
 
     row: dict[str, Any]
-    faces: pd.DataFrame  # as `score_store` gives them
+    faces: pd.DataFrame  # as in `FaceScores.table`
     crops: list[NDArray[np.uint8]]  # (S, S, 3) RGB, in the order of `faces`
     maps: NDArray[np.float32] | None  # (N, h, w) in 0..1; None where the network has no attention branch
 
@@ -183,14 +188,12 @@ def score_file(
     return Scored(row, table, crops if pictures else [], predicted.get("attention"))
 
 
-def save(table: pd.DataFrame, path: Path, about: dict[str, str]) -> None:
+def save(scored: FaceScores, path: Path, about: dict[str, str]) -> None:
     """Write a score table (Parquet), every row stamped with `about` (network, checkpoint hash, store hash).
 
-    attrs["embedding"], where present, goes beside it as .npy.
+    The embedding goes beside it as .npy, first, so that a table never stands without it.
     """
-    embedding = table.attrs.pop("embedding", None)
-    if embedding is not None:
-        with files.replacing(path.with_suffix(".npy")) as temporary:
-            np.save(temporary, embedding)
+    with files.replacing(path.with_suffix(".npy")) as temporary:
+        np.save(temporary, scored.embedding)
     with files.replacing(path) as temporary:
-        table.assign(**about).to_parquet(temporary, index=False)
+        scored.table.assign(**about).to_parquet(temporary, index=False)
