@@ -73,6 +73,8 @@ def report(
     processes.alone("report")
     overrides = profiles.parse_overrides(settings or [])
     run = _open(profile, overrides)
+    if not run.embedded and run.profile.data.face_forensics is None:
+        raise UserError(f"profile {profile}: the report needs data.face_forensics; use train, evaluate and score")
     try:
         done = reports.build(run, profile, overrides, notebooks)
     except reports.NotebookError as error:
@@ -176,7 +178,11 @@ def evaluate(profile: ProfileOption = "demo", settings: SetOption = None) -> Non
 
     processes.alone("evaluate")
     run = _open(profile, profiles.parse_overrides(settings or []))
-    typer.echo(reports.result_table(run.results()))
+    results = run.results()
+    if run.tests:
+        typer.echo(reports.result_table(results))
+    else:
+        typer.echo(results[["network", "seed", "part", "dataset", "auc", "low", "high"]].to_string(index=False))
     typer.echo(f"results: {run.folder / 'results.csv'}")
 
 

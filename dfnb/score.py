@@ -46,7 +46,6 @@ class Crops(Dataset):
         return to_input(faces.crop(face.rgb, face.box, MARGIN, self.size), self.mean, self.std)
 
 
-@torch.inference_mode()
 def predict(
     net: nn.Module, batches: Iterator[Tensor] | DataLoader, total: int, what: str, maps: bool = False
 ) -> dict[str, NDArray[np.float32]]:
@@ -56,9 +55,9 @@ def predict(
     and the network has an attention branch, attention (N, h, w) in 0..1, too.
     """
     device = next(net.parameters()).device
-    net.to(memory_format=torch.channels_last)
+    net.to(memory_format=torch.channels_last)  # not in inference mode: no gradient could pass through it afterwards
     scores, embeddings, attention = [], [], []
-    with tqdm(total=total, desc=what, unit="face", leave=False, mininterval=1.0) as bar:
+    with torch.inference_mode(), tqdm(total=total, desc=what, unit="face", leave=False, mininterval=1.0) as bar:
         for images in batches:
             output = net(images.to(device, memory_format=torch.channels_last))
             scores.append(output.logits.float().softmax(1)[:, 1].cpu())

@@ -5,6 +5,7 @@
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -180,3 +181,18 @@ def test_a_launcher_runs_the_train_command_unchanged(tmp_path, launcher):
     assert network.metadata(Path(printed))["domain"] == "embedded benchmark"
     assert len(pd.read_csv(Path(printed).parent / "history.csv")) == 2
     assert network.load(Path(printed)).taps == (7,)
+
+
+def fit_on_a_full_disk(folder: Path) -> None:
+    """A limit on file size stands in for the full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2)
+    with pytest.raises(UserError, match=r"state\.safetensors: can't be written .* free some space"):
+        fit(folder)
+    assert [file.name for file in folder.iterdir()] == [".lock"]
+
+
+def test_a_disk_that_is_full_while_training_is_named(server, tmp_path):
+    process = server.Process(target=fit_on_a_full_disk, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
