@@ -21,11 +21,11 @@ from dfnb import arcface, faces, score
 from dfnb.errors import UserError
 from dfnb.network import Network
 from dfnb.store import FaceStore, StoredFace
+from dfnb.tables import ALL_ONES, CEILING, SHUFFLED
 
 Floats = NDArray[np.float64]
 Maps = NDArray[np.float32]
 MEASURES = ("iou", "pointing", "energy", "pixel_auc")
-ALL_ONES, CEILING, SHUFFLED = "all-ones map", "mask at the map's resolution", "masks of other faces"
 
 
 class Looks(NamedTuple):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dfnb.run import Run
 
 SIGNIFICANT = 0.05
+ALL_ONES, CEILING, SHUFFLED = "all-ones map", "mask at the map's resolution", "masks of other faces"
 PURPOSE = {"train": "training", "validation": "validation", "ff": "test"}
 
 

@@ -134,6 +134,13 @@ def test_agreement_is_judged_against_a_map_of_ones(above, low, high, word):
     assert f"a map of ones {0.6 - above:.3f}" in said
 
 
+@pytest.mark.parametrize(("other", "word"), [(0.6, "little more of this one"), (0.4, "0.200 less")])
+def test_agreement_tells_a_face_from_where_faces_usually_are(other, word):
+    row = {"map": "proposed", "iou": 0.6, "above": 0.1, "low": 0.05, "high": 0.15, "pixel_auc": 0.9}
+    said = verdicts.agreement(pd.DataFrame([row, row | {"map": tables.SHUFFLED, "iou": other}]), "the mask")
+    assert word in said
+
+
 def test_separation_names_the_better_head_and_the_hardest_group():
     table = pd.DataFrame({"group": ["real", "all fakes", "A", "B"], "d_prime": [np.nan, 1.0, 2.0, 0.5]})
     better = table.assign(d_prime=[np.nan, 2.0, 3.0, 1.0])
