@@ -55,8 +55,7 @@ def title(run: "Run", part: str) -> str:
     """A part in words: its dataset, and what it is for where that isn't the test."""
     if part == "sbi":
         return "held-out SBI pairs"
-    dataset = run.clips(part)["dataset"].iloc[0]
-    return f"{dataset}, {PURPOSE[part]}" if part in PURPOSE else dataset
+    return f"{run.title(part)}, {PURPOSE[part]}" if part in PURPOSE else run.title(part)
 
 
 def variants(run: "Run") -> pd.DataFrame:

@@ -4,8 +4,11 @@ import re
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+
+from dfnb import profile, report
 
 ROOT = Path(__file__).parents[1]
 CONDA = {"dlib-bin": "dlib", "opencv-python-headless": "opencv", "torch": "pytorch"}  # conda-forge's names
@@ -54,3 +57,36 @@ def test_importing_the_package_is_light():
     code = "import sys, dfnb, dfnb.cli; print(sorted({'torch', 'timm', 'cv2', 'pandas', 'warp'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_readme_states_the_benchmarks_size_as_the_profile_has_it():
+    demo = profile.load("demo").demo
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{demo.ff_train} + {demo.ff_val} + {demo.ff_test} original videos" in readme
+    assert f"{demo.celeb_real} real and {demo.celeb_fake} fake Celeb-DF-like videos" in readme
+    assert f"{demo.ffiw} and {demo.ffiw} FFIW-like ones; {demo.frames} frames a video" in readme
+    width, height = demo.wide
+    assert f"{demo.size} x {demo.size} px, with several people {width} x {height} px" in readme
+
+
+def test_links_in_the_readmes_lead_to_files_that_exist():
+    for page in (ROOT / "README.md", ROOT / "notebooks" / "README.md", ROOT / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_published_notebooks_have_outputs_and_neither_tracebacks_nor_paths_of_a_machine():
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        outputs = [output for cell in code for output in cell.outputs]
+        assert outputs, path.name
+        assert not [output for output in outputs if output.output_type == "error"], path.name
+        text = path.read_text()
+        assert "papermill" not in notebook.metadata
+        assert not re.search(r"(?<![A-Za-z0-9+/])/(home|root|tmp|work|Users)/", text), path.name
+
+
+def test_the_published_table_is_that_of_the_published_results():
+    readme = (ROOT / "README.md").read_text()
+    assert report.with_results(readme, ROOT / "figures") == readme

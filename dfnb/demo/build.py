@@ -6,11 +6,8 @@ seed and by what is drawn: the bytes are the same whatever the number of process
 """
 
 import functools
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from pathlib import Path
 
 import cv2
@@ -23,17 +20,13 @@ from tqdm import tqdm
 from dfnb import files
 from dfnb.demo import anatomy, heads, manipulate, scene, video
 from dfnb.demo.layout import Fake, Job, Take, Video, lists, plan, resembles
+from dfnb.demo.marker import BUILDING, MARKER, NOTICE, check_folder, is_current, stamp_of, versions
 from dfnb.demo.video import load_mask
 from dfnb.errors import UserError
 from dfnb.profile import Demo
 
-__all__ = ["MARKER", "build", "load_mask", "plan"]
+__all__ = ["MARKER", "build", "is_current", "load_mask", "plan"]
 
-MARKER = "EMBEDDED_BENCHMARK.json"
-NOTICE = (
-    "Rendered heads, not real people. Made by `dfnb demo` in the folder layouts of FaceForensics++, Celeb-DF-v2 and "
-    "FFIW-10K; numbers measured here say nothing about those data sets. FF++-like training videos have no fakes."
-)
 WIDE_FRAMES = 8  # at most, in videos of several people: they are nine times as dear
 PARTS = {"ff": 1, "celeb": 2, "ffiw": 3}
 PERSON, SCENE, MOTION, FILM, NOISE, RECIPE, FORGE, EXPRESSION = range(8)
@@ -69,10 +62,10 @@ def build(out: Path, settings: Demo, jobs: int = 2, progress: bool = True) -> pd
     state ("written" or "kept"). Raises UserError where `out` holds something else or a benchmark of other settings.
     """
     out, work = Path(out), plan(settings)
-    stamp = _stamp(settings)
-    _check_folder(out, stamp)
+    stamp = stamp_of(settings)
+    check_folder(out, stamp)
     try:
-        files.write_json(out / ".building.json", stamp)
+        files.write_json(out / BUILDING, stamp)
     except OSError as error:
         raise UserError(f"{out}: can't be written ({error}); use another folder") from error
     missing = [job for job in work if any(not _there(out, item) for item in job.videos)]
@@ -85,71 +78,15 @@ def build(out: Path, settings: Demo, jobs: int = 2, progress: bool = True) -> pd
         files.write_text(out / path, text)
     rows = pd.DataFrame([asdict(item) for item in sorted(videos, key=lambda item: item.path)])
     counts = rows.groupby([rows.path.str.split("/").str[0], "split", "method"]).size()
-    marker = {"notice": NOTICE, **stamp, "versions": _versions()}
+    marker = {"notice": NOTICE, **stamp, "versions": versions()}
     marker["counts"] = {" ".join(key): int(n) for key, n in counts.items()}
     files.write_json(out / MARKER, marker)
-    (out / ".building.json").unlink()
+    (out / BUILDING).unlink()
     return rows.assign(state=np.where(rows.path.isin(written), "written", "kept"))
 
 
 def _there(out: Path, item: Video) -> bool:
     return (out / item.path).is_file() and (item.label == "real" or (out / item.mask).is_file())
-
-
-def _stamp(settings: Demo) -> dict:
-    """Everything that decides the pixels: settings, how strong the traces are, and the code that draws."""
-    code = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        code.update(source.read_bytes())
-    return {"settings": settings.model_dump(mode="json"), "code": code.hexdigest()[:16]}
-
-
-def is_current(out: Path, settings: Demo) -> bool:
-    """Whether `build` can take up `out`: it is new, or (part of) the benchmark of these settings and this code.
-
-    Raises UserError where `out` isn't a benchmark's folder, so that a caller who removes the old deletes nothing else.
-    """
-    markers = [out / name for name in (MARKER, ".building.json") if (out / name).is_file()]
-    if not markers:
-        _check_folder(out, _stamp(settings))
-    try:
-        return all(_stamp(settings).items() <= json.loads(path.read_text("utf-8")).items() for path in markers)
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"{markers[0]}: can't be read ({error}); delete {out} and build again") from error
-
-
-def _check_folder(out: Path, stamp: dict) -> None:
-    """Raise UserError unless `out` is new, empty, or (part of) the benchmark with this very stamp."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; name a folder for the embedded benchmark")
-    for name in (MARKER, ".building.json"):
-        if not (out / name).is_file():
-            continue
-        try:
-            old = json.loads((out / name).read_text(encoding="utf-8"))
-            before, code = old["settings"], old["code"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{out / name}: can't be read ({error!r}); delete {out} and build again") from error
-        now = stamp["settings"]
-        changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in now if before.get(key) != now.get(key)]
-        if changed:
-            raise UserError(f"{out}: holds a benchmark of other settings ({', '.join(changed)}); use another folder")
-        if code != stamp["code"]:
-            raise UserError(f"{out}: was built by another version of the code; delete it or use another folder")
-        return
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out}: is not empty and not an embedded benchmark; use another folder")
-
-
-def _versions() -> dict[str, str]:
-    names = ("dfnb", "anny", "warp-lang", "numpy", "scipy", "opencv-python-headless", "av")
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # a checkout that isn't installed
-            found[name] = "not installed"
-    return found
 
 
 def _run(out: Path, settings: Demo, missing: list[Job], jobs: int) -> Iterator[int]:
