@@ -80,12 +80,20 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     )
     html = folder / "report.html"
     files.write_text(html, page.build([folder / "notebooks" / source.name for source in sources], TITLE, about))
-    seconds = round(time.monotonic() - began, 1)
-    record = {"profile": run.profile.model_dump(mode="json"), "environment": environment(), "seconds": seconds}
-    record |= {"embedded_benchmark": run.embedded, "results": json.loads(results.to_json(orient="records"))}
-    if executed or not (folder / "results.json").exists():
-        files.write_json(folder / "results.json", record)
+    record = {"profile": run.profile.model_dump(mode="json"), "embedded_benchmark": run.embedded}
+    record["results"] = json.loads(results.to_json(orient="records", double_precision=15))
+    _record(folder / "results.json", record, seconds=round(time.monotonic() - began, 1))
     return Report(html, results, executed)
+
+
+def _record(path: Path, record: dict[str, Any], seconds: float) -> None:
+    """Write results.json; hardware and time are those of the report that made the results, not of a later look."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if before.get("results") == record["results"]:
+        record |= {key: before[key] for key in ("environment", "seconds")}
+    else:
+        record |= {"environment": environment(), "seconds": seconds}
+    files.write_json(path, record)
 
 
 def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import shutil
 from itertools import combinations
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -209,3 +210,14 @@ def test_a_broken_mask_file_is_named(tmp_path):
     (tmp_path / "m.npz").write_bytes(b"no mask")
     with pytest.raises(UserError, match=r"m\.npz"):
         demo.load_mask(tmp_path / "m.npz")
+
+
+def test_the_same_frames_are_encoded_to_the_same_bytes_every_time(tmp_path):
+    rng = np.random.default_rng(3)
+    smooth = cv2.resize(rng.uniform(0, 255, (8, 12, 12, 3)).astype(np.float32).reshape(8 * 12, 12, 3), (302, 8 * 302))
+    frames = (smooth.reshape(8, 302, 302, 3) + rng.normal(0, 4, (8, 302, 302, 3))).clip(0, 255).astype(np.uint8)
+    made = set()
+    for trial in range(8):
+        video.write(tmp_path / f"{trial}.mp4", frames.copy(), 10.0, video.Codec(crf=23, preset="medium", keyframe=12))
+        made.add((tmp_path / f"{trial}.mp4").read_bytes())
+    assert len(made) == 1

@@ -146,7 +146,9 @@ def _encode(file: BinaryIO, frames: np.ndarray, fps: float, codec: Codec) -> Non
         stream.codec_context.gop_size = codec.keyframe
         stream.codec_context.thread_count = 1
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            # FFmpeg's own conversion leaves its rows' padding as it finds it, and x264 takes it in: other bytes each time
+            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(stream.encode(None))
 
 
