@@ -17,7 +17,7 @@ from dfnb import processes, profile, train
 from dfnb.sbi import PairDataset
 
 SETTINGS = {
-    "model.size": 32, "train.batch": 4, "train.optimizer": "sam", "train.schedule": "constant_then_linear",
+    "model.size": 64, "train.batch": 4, "train.optimizer": "sam", "train.schedule": "constant_then_linear",
     "train.lr": 0.01, "train.steps": 10, "train.workers": 0,
 }  # fmt: skip
 
