@@ -10,8 +10,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "errors", "files", "profile", "clips", "frames", "faces", "store", "sbi", "attention", "arcface", "weights",
-    "network", "train", "score", "metrics", "explain", "figures", "demo", "run", "report", "cli",
+    "errors", "files", "parameters", "processes", "profile", "clips", "frames", "faces", "store", "augment", "hulls",
+    "blend", "sbi", "attention", "arcface", "weights", "network", "recipe", "resume", "train", "metrics", "score",
+    "explain", "style", "figures", "pictures", "diagrams", "tables", "verdicts", "timeline", "demo", "run", "page",
+    "report", "cli",
 )  # fmt: skip
 
 __all__ = ["__version__", "open_run", *_MODULES]
