@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rendered_heads import rendered_heads
 from scipy.spatial import ConvexHull
 
 from dfnb import faces
@@ -38,16 +39,12 @@ def similar(points: np.ndarray, angle: float, scale: float, shift: tuple[float, 
 def heads():
     """Eight frames of one head each: (Rendered, true landmarks (68, 2), vertices of the face (V, 2))."""
     pytest.importorskip("warp")
-    from dfnb.demo import heads, scene
+    from dfnb.demo import heads
 
-    renderer, rng = heads.Renderer(threads=1), np.random.default_rng(5)
-    shown = []
-    for _ in range(8):
-        person, view = heads.Person.draw(rng), scene.draw_scene(rng)
-        frame = renderer.render([(person, scene.draw_motion(rng, 1, 25.0)[0])], view, 320, 320)
-        points = frame.points[0]
-        shown.append((frame, points[heads.LANDMARK_VERTICES], points[heads.FACE_VERTICES]))
-    return shown
+    return [
+        (frame, frame.points[0][heads.LANDMARK_VERTICES], frame.points[0][heads.FACE_VERTICES])
+        for frame in rendered_heads(8, seed=5)
+    ]
 
 
 def test_rendered_heads_are_found_where_they_are(heads):

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
+from rendered_heads import rendered_heads
 
 from dfnb import clips, faces, frames, store
 from dfnb.errors import UserError
@@ -29,15 +30,7 @@ FRAMES = 4
 @pytest.fixture(scope="module")
 def heads():
     """Three heads, (320, 320, 3) uint8 each."""
-    pytest.importorskip("warp")
-    from dfnb.demo import heads, scene
-
-    renderer, rng = heads.Renderer(threads=1), np.random.default_rng(11)
-    shown = []
-    for _ in range(3):
-        person, view = heads.Person.draw(rng), scene.draw_scene(rng)
-        shown.append(renderer.render([(person, scene.draw_motion(rng, 1, 25.0)[0])], view, 320, 320).rgb)
-    return shown
+    return [frame.rgb for frame in rendered_heads(3, seed=11)]
 
 
 def film(path: Path, picture: np.ndarray, count: int = 12, blank=()) -> None:
