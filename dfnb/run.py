@@ -167,6 +167,9 @@ class Run:
         self._coverages[part] = coverage
         return coverage
 
+    def _covered(self, part: str) -> stores.Coverage:
+        return self._coverages.get(part) or self.prepare(part)
+
     def estimate(self, part: str) -> stores.Estimate:
         """What preparing a part will still take, from a few of its videos."""
         return stores.estimate(self.clips(part), self.folder / "faces" / part, **self._how(part))
@@ -187,7 +190,7 @@ class Run:
         """The face store of a part."""
         if part not in self._stores:
             if processes.is_main():
-                self.prepare(part)
+                self._covered(part)
             self._stores[part] = stores.open(self.folder / "faces" / part)
         return self._stores[part]
 
@@ -198,15 +201,14 @@ class Run:
 
     def coverage(self) -> pd.DataFrame:
         """What was listed, opened, decoded and found in every part, a row per part, dataset and method."""
-        tables = [self.prepare(part).table().assign(part=part) for part in self.parts]
+        tables = [self._covered(part).table().assign(part=part) for part in self.parts]
         table = pd.concat(tables, ignore_index=True)
         table["dataset"] += np.where(table["subset"], " (subset)", "")
         return table[["part", *[column for column in table.columns if column != "part"]]]
 
     def problems(self) -> pd.DataFrame:
         """Videos that are missing from this copy, unreadable, damaged or without a face, and why: a row each."""
-        found = {part: self._coverages.get(part) or self.prepare(part) for part in self.parts}
-        tables = [coverage.problems.assign(part=part) for part, coverage in found.items()]
+        tables = [self._covered(part).problems.assign(part=part) for part in self.parts]
         return pd.concat(tables, ignore_index=True)[["part", "dataset", "method", "video", "path", "lost", "reason"]]
 
     # ---- networks ----
@@ -275,24 +277,24 @@ class Run:
         size_rule: drop faces under half the area of the frame's largest; the profile's setting unless told.
         """
         rule = self.profile.evaluate.size_rule if size_rule is None else size_rule
-        listed = None if part == "sbi" else self.clips(part)
-        return metrics.video_scores(self.scores(part, name, seed), rule=rule, clips=listed)
+        return metrics.video_scores(self.scores(part, name, seed), rule=rule, clips=self._listed(part))
 
     def results(self) -> pd.DataFrame:
         """ROC AUC of every network on every test part with 95 % intervals; also in results.csv."""
         path = self.folder / "results.csv"
         rows = []
+        parts = {part: (self.title(part), self._listed(part)) for part in ("sbi", *self.tests)}
         for one in self.networks:
-            for part in ("sbi", *self.tests):
+            for part, (title, listed) in parts.items():
                 table = self.scores(part, one.name, one.seed)
-                for level, size_rule, scored in self._levels(part, one, table):
+                for level, size_rule, scored in _levels(table, listed):
                     value = metrics.auc((scored["label"] == "fake").to_numpy(), scored["score"].to_numpy())
                     rows.append(
                         {
                             "network": one.name,
                             "seed": one.seed,
                             "part": part,
-                            "dataset": self.title(part),
+                            "dataset": title,
                             "level": level,
                             "size_rule": size_rule,
                             "auc": value.value,
@@ -317,14 +319,9 @@ class Run:
         """The part whose real faces give the held-out SBI pairs."""
         return "ff" if "ff" in self.roots else "validation"
 
-    def _levels(self, part: str, one: Network, table: pd.DataFrame) -> list[tuple[str, bool, pd.DataFrame]]:
-        if part == "sbi":
-            return [("face", False, table)]
-        return [
-            ("video", True, self.video_scores(part, one.name, one.seed, size_rule=True)),
-            ("video", False, self.video_scores(part, one.name, one.seed, size_rule=False)),
-            ("frame", True, metrics.frame_scores(table, rule=True)),
-        ]
+    def _listed(self, part: str) -> pd.DataFrame | None:
+        """All videos of a part, for those without a face; None for held-out SBI pairs, which are faces."""
+        return None if part == "sbi" else self.clips(part)
 
     def _score_path(self, part: str, one: Network) -> tuple[Path, dict[str, str]]:
         store = self.store(self._pairs_from if part == "sbi" else part)
@@ -369,3 +366,14 @@ class Run:
         for one in self.networks:
             self.train(one)
         return self.results()
+
+
+def _levels(table: pd.DataFrame, listed: pd.DataFrame | None) -> list[tuple[str, bool, pd.DataFrame]]:
+    """Per-face scores as results show them: (level, face-size rule, units); faces alone where no videos are listed."""
+    if listed is None:
+        return [("face", False, table)]
+    return [
+        ("video", True, metrics.video_scores(table, rule=True, clips=listed)),
+        ("video", False, metrics.video_scores(table, rule=False, clips=listed)),
+        ("frame", True, metrics.frame_scores(table, rule=True)),
+    ]

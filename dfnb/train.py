@@ -32,7 +32,7 @@ from tqdm.auto import tqdm
 from dfnb import attention, files, metrics, network, processes, resume
 from dfnb.errors import UserError
 from dfnb.profile import Profile, Train, resolve
-from dfnb.recipe import Plan, learning_rate, make_optimizer, plan
+from dfnb.recipe import learning_rate, make_optimizer, plan
 from dfnb.sbi import PairDataset, PairSampler, SelfBlender, init_worker
 from dfnb.store import FaceStore
 
@@ -78,14 +78,13 @@ def fit(
     Returns the checkpoint's path; writes checkpoint.safetensors, history.csv and, while unfinished, state.safetensors.
     Raises UserError where the settings don't fit the data and where the loss stops being a number.
     """
-    recipe, checkpoint, unfinished = profile.train, folder / "checkpoint.safetensors", folder / "state.safetensors"
+    checkpoint = folder / "checkpoint.safetensors"
     key = training_key(profile, variant, head, seed, faces, held_out)
     if is_finished(checkpoint, key):
         return checkpoint
-    accelerator = accelerator or processes.accelerator(recipe.mixed_precision)
-    schedule = plan(recipe, len(faces))
+    accelerator = accelerator or processes.accelerator(profile.train.mixed_precision)
     with processes.exclusive(folder, "training", ("checkpoint", "history", "state")):
-        _fit(profile, variant, head, seed, faces, held_out, checkpoint, unfinished, key, accelerator, schedule)
+        _fit(profile, variant, head, seed, faces, held_out, checkpoint, key, accelerator)
     return checkpoint
 
 
@@ -102,12 +101,11 @@ def _fit(
     faces: FaceStore,
     held_out: FaceStore,
     checkpoint: Path,
-    unfinished: Path,
     key: str,
     accelerator: Accelerator,
-    schedule: Plan,
 ) -> None:
-    recipe = profile.train
+    recipe, unfinished = profile.train, checkpoint.with_name("state.safetensors")
+    schedule = plan(recipe, len(faces))
     net = initial_network(profile, variant, head, seed)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         net = convert_sync_batchnorm(net)  # timm's: torch's own drops the activation inside timm's batch norms
