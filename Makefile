@@ -7,12 +7,13 @@ BIN := .venv/bin
 READY := .venv/.ready-$(TORCH)
 export MPLBACKEND ?= agg
 
-.PHONY: help setup report publish test test-slow lint lock clean
+.PHONY: help setup report publish test test-slow test-browser lint lock clean
 help:
 	@echo "make report     the whole report on the embedded benchmark (PROFILE=demo)"
 	@echo "make publish    the same, then copy its figures and executed notebooks into figures/ and notebooks/"
 	@echo "make test       the tests and the style checks"
 	@echo "make test-slow  the tests that take minutes"
+	@echo "make test-browser  the report and JupyterLab in an installed Chromium; screenshots in runs/screenshots/"
 	@echo "make lock       renew requirements.lock from pyproject.toml"
 	@echo "make clean      remove .venv and runs/"
 
@@ -51,6 +52,9 @@ test: lint
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser
 
 lock: $(READY)
 	. $(BIN)/activate && uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
