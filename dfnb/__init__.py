@@ -11,9 +11,9 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "errors", "files", "parameters", "processes", "profile", "clips", "frames", "faces", "store", "augment", "hulls",
-    "blend", "sbi", "attention", "arcface", "weights", "network", "recipe", "resume", "train", "metrics", "score",
-    "explain", "style", "figures", "pictures", "diagrams", "tables", "verdicts", "timeline", "demo", "data", "run",
-    "page", "report", "cli",
+    "blend", "sbi", "attention", "arcface", "weights", "network", "recipe", "resume", "train", "metrics", "protocol",
+    "score", "explain", "style", "figures", "pictures", "diagrams", "tables", "verdicts", "timeline", "demo", "data",
+    "run", "page", "report", "cli",
 )  # fmt: skip
 
 __all__ = ["__version__", "open_run", *_MODULES]

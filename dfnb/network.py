@@ -49,6 +49,7 @@ class Network(nn.Module):
     def __init__(self, backbone: EfficientNet, settings: dict[str, Any]) -> None:
         super().__init__()
         self.settings = settings
+        self.origin = "random"  # of the weights before training
         self.mean: tuple[float, ...] = tuple(backbone.pretrained_cfg["mean"])
         self.std: tuple[float, ...] = tuple(backbone.pretrained_cfg["std"])
         plain = settings["variant"] == "plain"
@@ -144,6 +145,7 @@ def build(
     margin: float = 0.2,
     monotone: bool = False,
     weights: str | os.PathLike[str] | None = None,
+    weights_sha256: str | None = None,
     seed: int | None = None,
 ) -> Network:
     """Build a network.
@@ -151,7 +153,8 @@ def build(
     variant: "plain" (attention is left out whatever `attention` says), "network1", "network2" or "proposed".
     head: "arcface" (scale, margin in radians, monotone: see `dfnb.arcface.ArcFace`) or "linear".
     backbone: any of timm's EfficientNets by its name.
-    pretrained: start from ImageNet weights: the file `weights`, or what `dfnb.weights.find` finds.
+    pretrained: start from ImageNet weights: the file `weights`, or what `dfnb.weights.find` finds. weights_sha256: what
+        that file must be. `.origin` then says where the weights are from.
     seed: of the layers that start at random. With the same seed the networks share their backbone and attention
         branch at the start. None draws from torch's global generator.
     Raises UserError where a setting is unknown or the weights can't be had: nothing starts from random weights unasked.
@@ -168,12 +171,16 @@ def build(
             torch.manual_seed(seed)
         network = _assemble(settings)
     if pretrained:
-        _load_pretrained(network.backbone, backbone, weights)
+        network.origin = _load_pretrained(network.backbone, backbone, weights, weights_sha256)
     return network
 
 
-def _load_pretrained(model: EfficientNet, backbone: str, path: str | os.PathLike[str] | None) -> None:
-    weights.fill(model, weights.find(backbone, path))
+def _load_pretrained(
+    model: EfficientNet, backbone: str, path: str | os.PathLike[str] | None, sha256: str | None
+) -> str:
+    found = weights.find(backbone, path, sha256)
+    weights.fill(model, found)
+    return found.source
 
 
 def _assemble(settings: dict[str, Any]) -> Network:

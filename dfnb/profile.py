@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dfnb import files
 from dfnb.errors import UserError
 
+MAX_BYTES = 1 << 20  # of a profile
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Side = Annotated[int, Field(ge=160, le=4096, multiple_of=2, description="pixels; H.264 wants even sides")]
 Variant = Literal["plain", "network1", "network2", "proposed"]
 Head = Literal["linear", "arcface"]
 
@@ -19,23 +22,23 @@ Head = Literal["linear", "arcface"]
 class Section(BaseModel):
     """A part of a profile: immutable, and strict about its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class Demo(Section):
     """The embedded benchmark: how many videos of each part, and how large (design, section 5)."""
 
-    seed: int = 0
+    seed: Seed = 0
     ff_train: int = Field(200, ge=4, multiple_of=2, description="original videos to train on")
     ff_val: int = Field(24, ge=2, multiple_of=2, description="original videos for validation")
     ff_test: int = Field(24, ge=2, multiple_of=2, description="original videos to test on")
-    celeb_real: int = Field(100, ge=2)
-    celeb_fake: int = Field(100, ge=2)
-    ffiw: int = Field(50, ge=2, description="real videos of several people, and as many fakes")
-    frames: int = Field(12, ge=1, description="frames a video")
-    fps: float = Field(10.0, gt=0, description="frames a second")
-    size: int = Field(320, ge=160, description="side of a frame with one face, pixels")
-    wide: tuple[int, int] = Field((960, 540), description="width and height of a frame with several people, pixels")
+    celeb_real: int = Field(100, ge=2, le=10_000)
+    celeb_fake: int = Field(100, ge=2, le=10_000)
+    ffiw: int = Field(50, ge=2, le=10_000, description="real videos of several people, and as many fakes")
+    frames: int = Field(12, ge=1, le=1000, description="frames a video")
+    fps: float = Field(10.0, ge=0.1, le=1000, description="frames a second")
+    size: Side = Field(320, description="side of a frame with one face, pixels")
+    wide: tuple[Side, Side] = Field((960, 540), description="width and height of a frame with several people, pixels")
 
 
 class Data(Section):
@@ -50,9 +53,9 @@ class Data(Section):
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the people in `faces` kept for validation")
     compression: Literal["raw", "c23", "c40"] = "c23"
     manipulations: tuple[str, ...] = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
-    train_frames: int = Field(8, ge=1, description="frames a training video (SBI's protocol)")
-    validation_frames: int = Field(8, ge=1)
-    test_frames: int = Field(32, ge=1, description="frames a test video (SBI's protocol)")
+    train_frames: int = Field(8, ge=1, le=100_000, description="frames a training video (SBI's protocol)")
+    validation_frames: int = Field(8, ge=1, le=100_000)
+    test_frames: int = Field(32, ge=1, le=100_000, description="frames a test video (SBI's protocol)")
 
     @model_validator(mode="after")
     def _folders_are_named(self) -> "Data":
@@ -71,7 +74,7 @@ class Faces(Section):
 
     landmarks: Path | None = Field(None, description="dlib's 68-point model; by default the installed package's")
     upsample: int = Field(0, ge=0, le=2, description="times the frame is doubled before dlib's HOG detector looks")
-    longest_side: int = Field(1280, ge=160, description="detection works on a frame shrunk to this, pixels")
+    longest_side: int = Field(1280, ge=160, le=16_384, description="detection works on a frame shrunk to this, pixels")
 
 
 class Sbi(Section):
@@ -86,7 +89,10 @@ class Model(Section):
     backbone: str = "tf_efficientnet_b4.ap_in1k"
     pretrained: bool = True
     weights: Path | None = Field(None, description="ImageNet weights on disk, where the hub can't be reached")
-    size: int = Field(380, ge=64, description="side of the network's input, pixels")
+    weights_sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="what the weights' file must be; for a download, the pin"
+    )
+    size: int = Field(380, ge=64, le=4096, description="side of the network's input, pixels")
     tap_reading: Literal["resolution", "block"] = "resolution"
     attention: bool = True
 
@@ -94,7 +100,7 @@ class Model(Section):
 class ArcFace(Section):
     """Angular margin (paper, equations 1-4)."""
 
-    scale: float = Field(16.0, gt=0)
+    scale: float = Field(16.0, gt=0, le=1e6)
     margin: float = Field(0.2, ge=0, lt=math.pi, description="radians")
     monotone: bool = False
 
@@ -112,8 +118,8 @@ class Train(Section):
         ),
         min_length=1,
     )
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
-    batch: int = Field(16, ge=2, description="real faces a step; as many fakes are made from them")
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+    batch: int = Field(16, ge=2, le=65_536, description="real faces a step; as many fakes are made from them")
     epochs: int | None = Field(None, ge=1, description="passes over the training faces")
     steps: int | None = Field(None, ge=1, description="optimisation steps, instead of epochs")
     optimizer: Literal["sam", "sgd", "adamw"] = "sam"
@@ -125,7 +131,7 @@ class Train(Section):
     decay_from: float = Field(0.75, ge=0, le=1, description="share of the training after which the rate falls")
     attention_weight: float = Field(1.0, ge=0, description="weight of the attention loss; 0 leaves it untaught")
     mixed_precision: Literal["no", "bf16"] = "no"
-    workers: int = Field(1, ge=0, description="processes that make pairs")
+    workers: int = Field(1, ge=0, le=256, description="processes that make pairs")
     validation_pairs: int = Field(200, ge=2, description="held-out SBI pairs at the end of each epoch")
     report_every: int = Field(50, ge=1, description="steps between validations where `steps` is set")
 
@@ -135,23 +141,25 @@ class Train(Section):
             raise ValueError("set either train.epochs or train.steps, and leave the other out (null)")
         if len(set(self.networks)) < len(self.networks):
             raise ValueError("train.networks names a network twice")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("train.seeds names a seed twice")
         return self
 
 
 class Evaluate(Section):
     """Scoring the test sets."""
 
-    batch: int = Field(32, ge=1)
+    batch: int = Field(32, ge=1, le=65_536)
     size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")
 
 
 class Profile(Section):
     """Everything that decides a run's numbers. `dfnb.profile.load` reads one from YAML."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    description: str = ""
-    seed: int = 0
-    jobs: int = Field(2, ge=1, description="processes for rendering and face detection")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    description: str = Field("", max_length=1000)
+    seed: Seed = 0
+    jobs: int = Field(2, ge=1, le=1024, description="processes for rendering and face detection")
     runs: Path = Field(Path("runs"), description="folder that holds one folder per profile")
     demo: Demo = Demo()
     data: Data
@@ -198,14 +206,19 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Profil
     """
     path = _find(name)
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"profile {path}: larger than {MAX_BYTES >> 20} MiB, so not a profile")
         text = path.read_text(encoding="utf-8-sig")
-        values = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"profile {path}: can't be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"profile {path}: not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        values = _yaml(text)
+    except ValueError as error:
+        raise UserError(f"profile {path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"profile {path}: expected settings as 'key: value' lines")
+    if not isinstance(overrides or {}, Mapping):
+        raise UserError(f"overrides {overrides!r}: give {{'train.steps': 10}} or the like")
     for key, value in (overrides or {}).items():
         _set(values, key, value)
     try:
@@ -225,10 +238,37 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise UserError(f"override {item!r}: write it as key=value, such as train.steps=10")
         try:
-            overrides[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"override {item!r}: the value is not valid YAML") from error
+            overrides[key.strip()] = _yaml(text)
+        except ValueError as error:
+            raise UserError(f"override {item!r}: the value is not valid YAML ({error})") from error
     return overrides
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as plain data, as `yaml.safe_load` reads it, but a key that comes twice is an error, and so are aliases."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):  # a few lines of them can stand for billions of values
+            raise yaml.YAMLError(f"aliases (*{self.peek_event().anchor}) are not read")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := sorted(key for key in set(keys) if keys.count(key) > 1):
+            raise yaml.YAMLError(f"{twice[0]!r} is set twice")
+        return super().construct_mapping(node, deep)
+
+
+def _yaml(text: str) -> Any:
+    """YAML as plain data: no objects are built. Raises ValueError with the reason in one line."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:  # tags on values they don't fit
+        raise ValueError(f"a value of the wrong kind ({' '.join(str(error).split())})") from error
 
 
 def _find(name: str | Path) -> Path:

@@ -53,14 +53,20 @@ def restore(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimiz
                 log.warning("%s belongs to other settings or data: this training starts anew", path)
                 return Position(0, [])
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if odd := [name for name, value in tensors.items() if not bool(value.isfinite().all())]:
+            raise ValueError(f"{odd[0]} is not finite")
+        position = Position(int(about["step"]), json.loads(about["history"]))
+        if position.step < 0 or not isinstance(position.history, list):
+            raise ValueError("its place in the training")
         net.load_state_dict({n.removeprefix("net."): value for n, value in tensors.items() if n.startswith("net.")})
-    except (SafetensorError, RuntimeError) as error:
-        raise UserError(f"{path}: damaged ({error}); remove it to start this training anew") from error
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, field = name.split(".", 2)
-            state.setdefault(int(index), {})[field] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    log.info("%s: going on after step %s", path, about["step"])
-    return Position(int(about["step"]), json.loads(about["history"]))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, field = name.split(".", 2)
+                state.setdefault(int(index), {})[field] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: damaged ({reason}); remove it to start this training anew") from error
+    log.info("%s: going on after step %d", path, position.step)
+    return position

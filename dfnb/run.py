@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from dfnb import files, metrics, parameters, processes
+from dfnb import files, metrics, parameters, processes, protocol
 from dfnb import profile as profiles
 from dfnb.data import Data
 from dfnb.errors import UserError
@@ -108,8 +107,14 @@ class Run(Data):
 
     def history(self, name: str, seed: int | None = None) -> pd.DataFrame:
         """Learning curve of a network: step, losses, accuracy, validation AUC on held-out SBI pairs."""
-        checkpoint = self.train(self.find(name, seed))
-        return pd.read_csv(checkpoint.parent / "history.csv")
+        file = self.train(self.find(name, seed)).parent / "history.csv"
+        try:
+            table = pd.read_csv(file)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{file}: can't be read ({error}); remove its folder to train again") from None
+        if lacking := {"step", "class_loss", "validation_auc"} - set(table):
+            raise UserError(f"{file}: lacks the column {min(lacking)}; remove its folder to train again")
+        return table
 
     # ---- scores ----
 
@@ -120,14 +125,14 @@ class Run(Data):
         """
         one = self.find(name, seed)
         path, about = self._score_path(part, one)
-        if not self._is_current(path, about):
+        if not protocol.is_current(path, about):
             self._score(part, one, path, about)
-        return pd.read_parquet(path)
+        return protocol.load(path)
 
     def embeddings(self, part: str, name: str, seed: int | None = None) -> np.ndarray:
         """What the head sees of each face, (N, D) float32, in the order of `scores`."""
-        self.scores(part, name, seed)
-        return np.load(self._score_path(part, self.find(name, seed))[0].with_suffix(".npy"))
+        rows = len(self.scores(part, name, seed))
+        return protocol.embeddings(self._score_path(part, self.find(name, seed))[0], rows)
 
     def video_scores(
         self, part: str, name: str, seed: int | None = None, size_rule: bool | None = None
@@ -140,15 +145,24 @@ class Run(Data):
         return metrics.video_scores(self.scores(part, name, seed), rule=rule, clips=self._listed(part))
 
     def results(self) -> pd.DataFrame:
-        """ROC AUC of every network on every test part with 95 % intervals; also in results.csv."""
+        """ROC AUC of every network on every test part with 95 % intervals; also in results.csv.
+
+        Raises UserError where a part has videos of one class only, or was scored in different ways.
+        """
         path = self.folder / "results.csv"
-        rows = []
+        rows: list[dict[str, Any]] = []
+        scored_so: dict[str, list[pd.DataFrame]] = {}
         parts = {part: (self.title(part), self._listed(part)) for part in ("sbi", *self.tests)}
         for one in self.networks:
             for part, (title, listed) in parts.items():
                 table = self.scores(part, one.name, one.seed)
+                scored_so.setdefault(part, []).append(table.loc[:0, list(protocol.STAMPS)])
+                protocol.together(scored_so[part], title)
                 for level, size_rule, scored in _levels(table, listed):
-                    value = metrics.auc((scored["label"] == "fake").to_numpy(), scored["score"].to_numpy())
+                    labels = (scored["label"] == "fake").to_numpy()
+                    if labels.all() or not labels.any():
+                        raise UserError(f"{title}: {len(labels)} {level}s, all of one class: an AUC needs both")
+                    value = metrics.auc(labels, scored["score"].to_numpy())
                     rows.append(
                         {
                             "network": one.name,
@@ -176,17 +190,10 @@ class Run(Data):
 
     def _score_path(self, part: str, one: Network) -> tuple[Path, dict[str, str]]:
         store = self.store(self.pairs_from if part == "sbi" else part)
+        pairs = self.profile.sbi.model_dump() if part == "sbi" else None
         about = {"network": one.name, "checkpoint": files.sha256(self.train(one)), "store": store.digest}
+        about["protocol"] = protocol.describe(store.settings, self.profile.model.size, pairs)
         return self.folder / "scores" / part / f"{one.folder}.parquet", about
-
-    @staticmethod
-    def _is_current(path: Path, about: dict[str, str]) -> bool:
-        if not (path.exists() and path.with_suffix(".npy").exists()):
-            return False
-        if not set(about) <= set(pq.read_schema(path).names):
-            return False
-        stamps = pd.read_parquet(path, columns=list(about)).drop_duplicates()
-        return len(stamps) == 1 and stamps.iloc[0].to_dict() == about
 
     def _score(self, part: str, one: Network, path: Path, about: dict[str, str]) -> None:
         from dfnb import network, score

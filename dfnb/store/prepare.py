@@ -91,7 +91,7 @@ def prepare(
     except Timeout:
         raise UserError(f"{root}: another command is preparing this face store; wait for it, or give another") from None
     except OSError as error:
-        raise UserError(_disk(root, error)) from None
+        raise UserError(disk_fault(root, error)) from None
 
 
 def settings_of(frames: int, keep: str, find: FaceFinder) -> dict[str, Any]:
@@ -193,10 +193,21 @@ def _identity(path: Path) -> list[Any]:
 def _done(root: Path, key: str) -> bool:
     """Whether this video's record and its pixels are whole."""
     try:
-        record = json.loads(shard_path(root, key, ".json").read_text("utf-8"))
-        return shard_path(root, key).stat().st_size == record["shard_bytes"]
-    except (OSError, ValueError, KeyError):
+        return shard_path(root, key).stat().st_size == record_of(root, key)["shard_bytes"]
+    except (OSError, UserError):
         return False
+
+
+def record_of(root: Path, key: str) -> dict[str, Any]:
+    """What is kept of a video: frames, faces, notes, shard_bytes, sha256. Raises UserError where it is damaged."""
+    file = shard_path(root, key, ".json")
+    try:
+        record = json.loads(file.read_text("utf-8"))
+        if record.keys() >= {"frames", "faces", "notes", "shard_bytes", "sha256"}:
+            return record
+    except (OSError, ValueError, AttributeError, RecursionError):
+        pass
+    raise UserError(f"{file}: damaged; delete it and run `dfnb prepare` again")
 
 
 def _extract(path: Path, root: Path, key: str, settings: dict[str, Any], find: FaceFinder) -> None:
@@ -262,16 +273,26 @@ def _assemble(
                 kept: list[dict[str, Any]] = []
                 for clip, outcome in batch:
                     counted.append(_rows_of(clip, outcome, root, looked_at, kept))
-                part = pa.Table.from_pylist(kept, _MANIFEST_SCHEMA)
+                part, seen = _as_tables(kept, looked_at, root)
                 whole.add(part)
                 faces_out.write_table(part)
-                frames_out.write_table(pa.Table.from_pylist(looked_at, _FRAMES_SCHEMA))
+                frames_out.write_table(seen)
             versions = {name: version(name) for name in ("av", "dlib-bin", "numpy", "opencv-python-headless")}
             meta = {"format": FORMAT, "settings": settings, "digest": whole.hexdigest(), "versions": versions}
             faces_out.add_key_value_metadata({META: json.dumps(meta, sort_keys=True)})
         coverage = tally(clips, counted, sets)
         coverage.save(root)
     return coverage
+
+
+def _as_tables(kept: list[dict[str, Any]], looked: list[dict[str, Any]], root: Path) -> tuple[pa.Table, pa.Table]:
+    try:
+        return pa.Table.from_pylist(kept, _MANIFEST_SCHEMA), pa.Table.from_pylist(looked, _FRAMES_SCHEMA)
+    except (pa.ArrowException, TypeError) as error:  # a record that was edited
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{root}: a record in shards/ was edited ({reason}); delete the folder and prepare again"
+        ) from None
 
 
 def _writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -285,7 +306,7 @@ def _rows_of(
     if "problem" in outcome:
         return {"problem": outcome["problem"]}
     key = outcome["key"]
-    record = json.loads(shard_path(root, key, ".json").read_text("utf-8"))
+    record = record_of(root, key)
     frames, faces = record["frames"], record["faces"]
     shard = {"shard": key, "shard_bytes": record["shard_bytes"], "sha256": record["sha256"]}
     looked += [{**clip, **frame} for frame in frames]
@@ -294,7 +315,8 @@ def _rows_of(
     return {"frames": len(frames), "frames_with_face": with_face, "faces": len(faces), "notes": record["notes"]}
 
 
-def _disk(root: Path, error: OSError) -> str:
+def disk_fault(root: Path, error: OSError) -> str:
+    """What keeps the store from being written, in words."""
     reason = error.strerror or str(error)
     advice = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder"
     return f"{root}: the face store can't be written ({reason}); {advice} and run it again, finished videos are kept"

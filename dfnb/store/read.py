@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from dfnb.errors import UserError
 from dfnb.files import sha256
 
 FORMAT = 1
+_KEY = re.compile("[0-9a-f]{16}")  # of a shard; nothing else can be a part of a path
 META = b"dfnb.store"  # the key in the Parquet file's metadata
 CLIP_COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
 _CONTENT = ("dataset", "video", "label", "method", "group", "split", "frame", "face", "offset", "sha256")
@@ -101,8 +103,7 @@ class FaceStore:
         self.settings: dict[str, Any] = about["settings"]
         self._whole: str = about["digest"]
         self._index = index
-        landmarks = landmarks_of(table)
-        manifest = table.drop_columns(["landmarks"]).to_pandas()
+        landmarks, manifest = _sane(table, self.root / "manifest.parquet")
         if index is not None:
             landmarks, manifest = landmarks[index], manifest.iloc[index].reset_index(drop=True)
         self.landmarks: NDArray[np.float32] = landmarks
@@ -162,15 +163,25 @@ class FaceStore:
 
     def verify(self) -> None:
         """Read everything again and compare it with the hashes. Raises UserError naming the first file that differs."""
+        for fault in self.faults():
+            raise UserError(fault)
+
+    def faults(self) -> Iterator[str]:
+        """Reads everything again and compares it with the hashes: a line for each file that differs."""
         for _, row in self.manifest.drop_duplicates("shard").iterrows():
-            file = _sound(self.root, row["shard"], int(row["shard_bytes"]))
-            if sha256(file) != row["sha256"]:
-                raise UserError(f"{file}: its bytes have changed since; delete it and run `dfnb prepare` again")
+            try:
+                file = _sound(self.root, row["shard"], int(row["shard_bytes"]))
+                if sha256(file) != row["sha256"]:
+                    yield f"{file}: its bytes have changed since; delete it and run `dfnb prepare` again"
+            except UserError as error:
+                yield str(error)
+            except OSError as error:
+                yield f"{shard_path(self.root, row['shard'])}: can't be read ({error.strerror})"
         whole = ContentDigest()
         for batch in pq.ParquetFile(self.root / "manifest.parquet").iter_batches(4096):
             whole.add(pa.Table.from_batches([batch]))
         if whole.hexdigest() != self._whole:
-            raise UserError(f"{self.root / 'manifest.parquet'}: was edited; delete it and run `dfnb prepare` again")
+            yield f"{self.root / 'manifest.parquet'}: was edited; delete it and run `dfnb prepare` again"
 
     def _shard(self, key: str, size: int) -> NDArray[np.uint8]:
         if key in self._maps:
@@ -216,10 +227,36 @@ def _read_table(file: Path) -> tuple[pa.Table, dict[bytes, bytes]]:
         raise UserError(f"{file}: can't be read ({reason}); delete it and run `dfnb prepare` again") from None
 
 
+def _sane(table: pa.Table, file: Path) -> tuple[NDArray[np.float32], pd.DataFrame]:
+    """Landmarks and rows of a manifest that somebody else may have written: no row leads out of its shard or the store.
+
+    Raises UserError.
+    """
+    fault = f"{file}: was edited or damaged ({{}}); delete it and run `dfnb prepare` again"
+    try:
+        landmarks = landmarks_of(table)
+        rows = table.drop_columns(["landmarks"]).to_pandas()
+        height, width, offset = (rows[c].to_numpy("int64") for c in ("crop_h", "crop_w", "offset"))
+        last = offset + height * width * 3
+        inside = (height > 0) & (width > 0) & (offset >= 0) & (last <= rows["shard_bytes"].to_numpy("int64"))
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise UserError(fault.format(f"columns of the wrong kind: {str(error).splitlines()[0]}")) from None
+    if len(landmarks) != len(rows) or not np.isfinite(landmarks).all():
+        raise UserError(fault.format("landmarks"))
+    if not inside.all():
+        raise UserError(fault.format(f"row {int(np.flatnonzero(~inside)[0])} leads out of its shard"))
+    for key in rows["shard"].unique():
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            raise UserError(fault.format(f"{key!r} is no shard's name"))
+    return landmarks, rows
+
+
 def _about(meta: dict[bytes, bytes], root: Path) -> dict[str, Any]:
     try:
         about = json.loads(meta[META])
         version = about["format"]
+        if not isinstance(about["settings"], dict) or not isinstance(about["digest"], str):
+            raise TypeError
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{root / 'manifest.parquet'}: not a face store's manifest") from None
     if version != FORMAT:

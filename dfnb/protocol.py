@@ -1,0 +1,118 @@
+"""Score tables on disk: what each must hold, how its numbers came about, and which may stand beside each other.
+
+Every row is stamped with `STAMPS`: the network, the SHA-256 of its checkpoint, the hash of the face store, and the
+protocol in words. Two tables are comparable only where store and protocol agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dfnb.errors import UserError
+
+STAMPS = ("network", "checkpoint", "store", "protocol")
+PLACE = ("dataset", "split", "video", "frame", "face", "x0", "y0", "x1", "y1", "label", "method", "group")
+MARGIN = 0.125  # of the box on each side of a scored crop, SBI's test protocol
+MAX_ROWS = 50_000_000
+_NUMBERS = ("frame", "face", "x0", "y0", "x1", "y1", "score")
+
+
+def describe(store: Mapping[str, Any], size: int, pairs: Mapping[str, Any] | None = None) -> str:
+    """How a table's scores come about, in words: equal protocols, equal words.
+
+    store: settings of the face store (frames, keep, detector, longest_side, upsample, retry). size: side of the
+    network's input, pixels. pairs: settings of self-blending where the table is of held-out SBI pairs.
+    """
+    finder = f"{store['detector']} at {store['longest_side']} px, upsample {store['upsample']}, retry {store['retry']}"
+    words = f"{store['frames']} frames a video, {store['keep']} faces ({finder}), crops of {size} px, margin {MARGIN:g}"
+    if pairs is not None:
+        switches = ", ".join(f"{name} {value}" for name, value in sorted(pairs.items()))
+        words += f"; held-out SBI pairs, seed 0 ({switches})"
+    return words
+
+
+def is_current(path: Path, about: Mapping[str, str]) -> bool:
+    """Whether a whole table with these stamps lies at `path`, its embeddings beside it. Raises UserError as `load`."""
+    if not (path.exists() and path.with_suffix(".npy").exists()):
+        return False
+    if not set(about) <= set(_parquet(path, []).column_names):
+        return False
+    stamps = _parquet(path, list(about)).to_pandas().drop_duplicates()
+    return len(stamps) == 1 and stamps.iloc[0].to_dict() == dict(about)
+
+
+def load(path: Path) -> pd.DataFrame:
+    """A score table: PLACE, score and STAMPS, a row a face.
+
+    Raises UserError naming the file and the fault: unreadable, a column missing or of another kind, a label other than
+    real and fake, a score that is no probability, stamps that differ from row to row.
+    """
+    table = _parquet(path, None).to_pandas()
+    remedy = "delete it and run `dfnb evaluate` again"
+    if missing := [name for name in (*PLACE, "score", *STAMPS) if name not in table]:
+        raise UserError(f"{path}: not a score table, it has no column {missing[0]}; {remedy}")
+    for name in _NUMBERS:
+        if not pd.api.types.is_numeric_dtype(table[name]) or not np.isfinite(table[name].to_numpy(float)).all():
+            raise UserError(f"{path}: column {name} holds something else than finite numbers; {remedy}")
+    if not table["score"].between(0, 1).all():
+        raise UserError(f"{path}: a score is no probability (0 to 1); {remedy}")
+    if odd := sorted(set(map(str, table["label"])) - {"real", "fake"}):
+        raise UserError(f"{path}: label {odd[0]!r} is neither real nor fake; {remedy}")
+    for name in STAMPS:
+        if table[name].nunique(dropna=False) != 1:
+            raise UserError(f"{path}: {table[name].nunique(dropna=False)} values of {name} in one table; {remedy}")
+    return table
+
+
+def embeddings(path: Path, rows: int) -> NDArray[np.float32]:
+    """What the head saw of each face of a table, (rows, D) float32. Raises UserError naming a damaged file."""
+    file = path.with_suffix(".npy")
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{file}: can't be read ({reason}); delete it and run `dfnb evaluate` again") from None
+    if array.dtype != np.float32 or array.ndim != 2 or len(array) != rows:
+        shape = f"{array.dtype} {array.shape}"
+        raise UserError(f"{file}: {shape} beside {rows} scores; delete it and run `dfnb evaluate` again")
+    return array
+
+
+def together(tables: Iterable[pd.DataFrame], what: str) -> None:
+    """Raises UserError where score tables were made in different ways, so that their numbers can't be compared.
+
+    tables: as `load` gives them, of one test part. what: the part, for the error.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for table in tables:
+        if missing := [name for name in STAMPS if name not in table]:
+            raise UserError(f"{what}: a score table doesn't say its {missing[0]}, so it can't be compared")
+        name = str(table["network"].iloc[0])
+        for stamp in ("protocol", "store"):
+            value = str(table[stamp].iloc[0])
+            other, before = seen.setdefault(stamp, (name, value))
+            if value != before:
+                raise UserError(
+                    f"{what}: {other} and {name} were scored in different ways ({stamp}: {before} / {value}); score "
+                    "them again with one profile"
+                )
+
+
+def _parquet(path: Path, columns: list[str] | None) -> pa.Table:
+    """Columns of a Parquet file; all for None, and only their names for []."""
+    try:
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows > MAX_ROWS:
+                raise UserError(f"{path}: more than {MAX_ROWS} rows, so not a score table of ours")
+            return file.schema_arrow.empty_table() if columns == [] else file.read(columns)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: can't be read ({reason}); delete it and run `dfnb evaluate` again") from None
