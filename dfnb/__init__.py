@@ -10,10 +10,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "errors", "files", "parameters", "processes", "profile", "clips", "frames", "faces", "store", "augment", "hulls",
-    "blend", "sbi", "attention", "arcface", "weights", "network", "recipe", "resume", "train", "metrics", "protocol",
-    "score", "explain", "style", "figures", "pictures", "diagrams", "tables", "verdicts", "timeline", "demo", "data",
-    "run", "page", "report", "cli",
+    "errors", "files", "environment", "parameters", "processes", "profile", "variations", "clips", "frames", "faces",
+    "store", "augment", "hulls", "blend", "sbi", "attention", "arcface", "weights", "network", "recipe", "resume",
+    "train", "metrics", "protocol", "score", "explain", "style", "figures", "pictures", "diagrams", "tables",
+    "verdicts", "timeline", "demo", "data", "run", "sweep", "page", "report", "cli",
 )  # fmt: skip
 
 __all__ = ["__version__", "open_run", *_MODULES]

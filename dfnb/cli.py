@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dfnb import profile as profiles
+from dfnb import variations
 from dfnb.errors import UserError
 
 app = typer.Typer(
@@ -184,6 +185,49 @@ def evaluate(profile: ProfileOption = "demo", settings: SetOption = None) -> Non
     else:
         typer.echo(results[["network", "seed", "part", "dataset", "auc", "low", "high"]].to_string(index=False))
     typer.echo(f"results: {run.folder / 'results.csv'}")
+
+
+@app.command(rich_help_panel="Report")
+def sweep(
+    plan: Annotated[
+        str, typer.Option("--profile", "-p", help=f"{', '.join(variations.names())}, or the path of a .yaml file")
+    ] = "sweep",
+    base: Annotated[
+        str | None,
+        typer.Option(help="vary this profile instead of the sweep's own: a name, or the path of a .yaml file"),
+    ] = None,
+    settings: SetOption = None,
+    jobs: Annotated[int, typer.Option(min=1, help="trainings at the same time")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="threads of each; by default an equal share")] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="say which cells are finished, and stop")] = False,
+) -> None:
+    """Seeds and ablations: train and score every variation of a base profile, one question each.
+
+    Reads the base profile's videos. Writes runs/SWEEP/: networks and scores of every variation, sweep.csv and
+    sweep.json; unchanged networks are those of the base profile's run. A finished cell isn't run again, so an
+    interrupted sweep goes on where it stopped; the table always holds what is finished. `dfnb report --publish` copies
+    it into figures/. --set changes the base profile. Exit status: 0 all cells have a result, 3 some failed.
+    """
+    from dfnb import processes
+    from dfnb import sweep as sweeps
+
+    processes.alone("sweep")
+    loaded = variations.load(plan)
+    run = _open(base or loaded.base, profiles.parse_overrides(settings or []))
+    one = sweeps.Sweep(loaded, run)
+    if only_list:
+        missing = {cell.name for cell in one.missing()}
+        for cell in one.cells:
+            origin = one.origins[cell.name]
+            state = "missing" if origin.name in missing else "finished"
+            typer.echo(f"{state}  {cell.name}" + ("" if origin is cell else f" (the same training as {origin.name})"))
+        return
+    failed = one.work(jobs, threads)
+    typer.echo(one.table()[["variation", "network", "seed", "part", "auc", "low", "high"]].to_string(index=False))
+    for name, reason in failed.items():
+        typer.echo(f"dfnb: {name}: {reason}", err=True)
+    typer.echo(f"sweep: {one.folder / 'sweep.csv'}")
+    raise typer.Exit(Exit.SOME if failed else Exit.ALL)
 
 
 @app.command(rich_help_panel="Your own videos")

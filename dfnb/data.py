@@ -48,6 +48,7 @@ class Data:
         self.jobs: int | None = profile.jobs  # None: where faces are found is up to joblib.parallel_config
         if shared is not None and shared.profile.hash(*DECIDE_FACES) != profile.hash(*DECIDE_FACES):
             raise ValueError(f"{folder}: of other videos or faces than {shared.data_folder}")
+        self._shared = shared
         self.data_folder: Path = shared.data_folder if shared else folder
         self._stores: dict[str, FaceStore] = shared._stores if shared else {}
         self._coverages: dict[str, stores.Coverage] = shared._coverages if shared else {}
@@ -61,6 +62,8 @@ class Data:
     def roots(self) -> dict[str, Path]:
         """The folders of the sets, by name; builds the embedded benchmark where the profile uses it."""
         data = self.profile.data
+        if self._shared is not None:
+            return self._shared.roots
         if not self.embedded:
             named = {"faces": data.faces, "ff": data.face_forensics, "celeb-df": data.celeb_df, "ffiw": data.ffiw}
             return {name: profiles.resolve(root) for name, root in named.items() if root is not None}

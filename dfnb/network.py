@@ -10,6 +10,7 @@ publishes it, its pooled features, and the head; no taps but the last, no map, n
 
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -126,6 +127,12 @@ def taps_of(backbone: EfficientNet, variant: str, reading: str) -> tuple[int, ..
     steps = range(1, last + 1) if reading == "block" else [stage["stage"] for stage in backbone.feature_info]
     back = {"network1": 0, "proposed": 1, "network2": 2}[variant]
     return tuple(sorted({steps[-1 - back], last}))
+
+
+@lru_cache
+def taps(backbone: str, variant: str, reading: str) -> tuple[int, ...]:
+    """`taps_of` a backbone by its name."""
+    return taps_of(timm.create_model(backbone, pretrained=False, num_classes=0), variant, reading)
 
 
 def channels_of(backbone: EfficientNet, block: int) -> int:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +17,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Side = Annotated[int, Field(ge=160, le=4096, multiple_of=2, description="pixels; H.264 wants even sides")]
 Variant = Literal["plain", "network1", "network2", "proposed"]
 Head = Literal["linear", "arcface"]
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -205,26 +206,45 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Profil
     Raises UserError naming the profile and the key where something is unknown, missing or out of range.
     """
     path = _find(name)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"profile {path}: larger than {MAX_BYTES >> 20} MiB, so not a profile")
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"profile {path}: can't be read ({error})") from error
-    try:
-        values = _yaml(text)
-    except ValueError as error:
-        raise UserError(f"profile {path}: not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"profile {path}: expected settings as 'key: value' lines")
+    values = read_yaml(path, "profile")
     if not isinstance(overrides or {}, Mapping):
         raise UserError(f"overrides {overrides!r}: give {{'train.steps': 10}} or the like")
     for key, value in (overrides or {}).items():
         _set(values, key, value)
+    return validated(Profile, values, f"profile {path}")
+
+
+def changed(profile: Profile, overrides: Mapping[str, Any]) -> Profile:
+    """The same profile with some settings changed, as `load` does it. Raises UserError as that does."""
+    values = profile.model_dump(mode="json")
+    for key, value in overrides.items():
+        _set(values, key, value)
+    return validated(Profile, values, f"profile {profile.name} with {', '.join(overrides)} changed")
+
+
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """The settings in a YAML file. Raises UserError, naming `what` and the file, where it isn't one."""
     try:
-        return Profile.model_validate(values)
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{what} {path}: larger than {MAX_BYTES >> 20} MiB, so not a {what}")
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{what} {path}: can't be read ({error})") from error
+    try:
+        values = _yaml(text)
+    except ValueError as error:
+        raise UserError(f"{what} {path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{what} {path}: expected settings as 'key: value' lines")
+    return values
+
+
+def validated(kind: type[Kind], values: dict[str, Any], what: str) -> Kind:
+    """`values` as a model. Raises UserError naming `what`, the setting, and what is wrong with it."""
+    try:
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"profile {path}: {_explain(error)}") from error
+        raise UserError(f"{what}: {_explain(error)}") from error
 
 
 def parse_overrides(items: list[str]) -> dict[str, Any]:

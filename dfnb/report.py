@@ -2,7 +2,6 @@
 
 import json
 import logging
-import platform
 import re
 import shutil
 import time
@@ -17,15 +16,13 @@ import pandas as pd
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-import dfnb
-from dfnb import files, page
+from dfnb import environment, files, page
 from dfnb.errors import UserError
 from dfnb.run import Run
 
 log = logging.getLogger(__name__)
 PACKAGE = Path(__file__).parent
 TITLE = "Deepfake detection from real faces alone"
-VERSIONS = ("torch", "timm", "dlib-bin", "opencv-python-headless", "numpy", "scikit-learn", "av", "warp-lang", "anny")
 
 
 class NotebookError(Exception):
@@ -75,9 +72,8 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
         execute(source, target, {"profile": profile, "overrides": dict(overrides or {})})
         files.write_text(stamp, current)
         executed.append(source.name)
-    about = (
-        f"Profile {run.profile.name}: {run.profile.description}. {environment()['hardware']}, torch {version('torch')}."
-    )
+    made = f"{environment.describe()['hardware']}, torch {version('torch')}"
+    about = f"Profile {run.profile.name}: {run.profile.description}. {made}."
     html = folder / "report.html"
     files.write_text(html, page.build([folder / "notebooks" / source.name for source in sources], TITLE, about))
     record = {"profile": run.profile.model_dump(mode="json"), "embedded_benchmark": run.embedded}
@@ -92,7 +88,7 @@ def _record(path: Path, record: dict[str, Any], seconds: float) -> None:
     if before.get("results") == record["results"]:
         record |= {key: before[key] for key in ("environment", "seconds")}
     else:
-        record |= {"environment": environment(), "seconds": seconds}
+        record |= {"environment": environment.describe(), "seconds": seconds}
     files.write_json(path, record)
 
 
@@ -130,22 +126,6 @@ def source_hash_of(notebook: nbformat.NotebookNode) -> str:
 def library_hash() -> str:
     """A hash of the library's code, so that a changed figure is drawn again."""
     return files.digest([files.sha256(path) for path in sorted(PACKAGE.rglob("*.py"))])
-
-
-def environment() -> dict[str, Any]:
-    """What the numbers were made with: versions and hardware."""
-    import torch
-
-    hardware = platform.processor() or platform.machine()
-    cpu = Path("/proc/cpuinfo")
-    if cpu.exists():
-        model = re.search(r"model name\s*:\s*(.+)", cpu.read_text())
-        hardware = model[1].strip() if model else hardware
-    hardware += f", {torch.get_num_threads()} threads"
-    if torch.cuda.is_available():
-        hardware += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    versions = {name: version(name) for name in VERSIONS}
-    return {"hardware": hardware, "python": platform.python_version(), "dfnb": dfnb.__version__, "versions": versions}
 
 
 def publish(run: Run, report: Report, root: Path) -> list[Path]:

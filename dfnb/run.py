@@ -92,11 +92,10 @@ class Run(Data):
 
         with processes.main_first():
             faces, held_out = self.store("train"), self.store("validation")
-        folder = self.folder / "networks" / one.folder
-        checkpoint = folder / "checkpoint.safetensors"
+        checkpoint = self.checkpoint(one)
         what = (self.profile, one.variant, one.head, one.seed, faces, held_out)
         if not train.is_finished(checkpoint, train.training_key(*what)):
-            processes.launch(train.fit, *what, folder, batch=self.profile.train.batch)
+            processes.launch(train.fit, *what, checkpoint.parent, batch=self.profile.train.batch)
         return checkpoint
 
     def network(self, name: str, seed: int | None = None) -> "nn.Module":
@@ -149,40 +148,49 @@ class Run(Data):
 
         Raises UserError where a part has videos of one class only, or was scored in different ways.
         """
-        path = self.folder / "results.csv"
-        rows: list[dict[str, Any]] = []
-        scored_so: dict[str, list[pd.DataFrame]] = {}
-        parts = {part: (self.title(part), self._listed(part)) for part in ("sbi", *self.tests)}
-        for one in self.networks:
-            for part, (title, listed) in parts.items():
-                table = self.scores(part, one.name, one.seed)
-                scored_so.setdefault(part, []).append(table.loc[:0, list(protocol.STAMPS)])
-                protocol.together(scored_so[part], title)
-                for level, size_rule, scored in _levels(table, listed):
-                    labels = (scored["label"] == "fake").to_numpy()
-                    if labels.all() or not labels.any():
-                        raise UserError(f"{title}: {len(labels)} {level}s, all of one class: an AUC needs both")
-                    value = metrics.auc(labels, scored["score"].to_numpy())
-                    rows.append(
-                        {
-                            "network": one.name,
-                            "seed": one.seed,
-                            "part": part,
-                            "dataset": title,
-                            "level": level,
-                            "size_rule": size_rule,
-                            "auc": value.value,
-                            "low": value.low,
-                            "high": value.high,
-                            "real": int((scored["label"] == "real").sum()),
-                            "fake": int((scored["label"] == "fake").sum()),
-                            "checkpoint": table["checkpoint"].iloc[0],
-                        }
-                    )
-        results = pd.DataFrame(rows)
-        with files.replacing(path) as temporary:
+        for part in self.scored_parts:
+            tables = [self.scores(part, one.name, one.seed) for one in self.networks]
+            protocol.together([table.loc[:0, list(protocol.STAMPS)] for table in tables], self.title(part))
+        results = pd.DataFrame([row for one in self.networks for row in self.results_of(one)])
+        with files.replacing(self.folder / "results.csv") as temporary:
             results.to_csv(temporary, index=False)
         return results
+
+    def results_of(self, one: Network) -> list[dict[str, Any]]:
+        """The rows of `results` of one network: every part, by video, frame or face, with and without the size rule."""
+        rows = []
+        for part in self.scored_parts:
+            table = self.scores(part, one.name, one.seed)
+            about = {"network": one.name, "seed": one.seed, "part": part, "dataset": self.title(part)}
+            for level, size_rule, scored in _levels(table, self._listed(part)):
+                fake = (scored["label"] == "fake").to_numpy()
+                if fake.all() or not fake.any():
+                    raise UserError(f"{about['dataset']}: {len(fake)} {level}s, all of one class: an AUC needs both")
+                value = metrics.auc(fake, scored["score"].to_numpy())
+                rows.append(
+                    about
+                    | {"level": level, "size_rule": size_rule, "auc": value.value, "low": value.low, "high": value.high}
+                    | {"real": int((~fake).sum()), "fake": int(fake.sum()), "checkpoint": table["checkpoint"].iloc[0]}
+                )
+        return rows
+
+    @property
+    def scored_parts(self) -> tuple[str, ...]:
+        """What every network is scored on: held-out SBI pairs, and the tests there are data for."""
+        return ("sbi", *self.tests)
+
+    def is_done(self, one: Network) -> bool:
+        """Whether a network is trained and scored on everything. Neither trains nor scores."""
+        from dfnb import train
+
+        what = (self.profile, one.variant, one.head, one.seed, self.store("train"), self.store("validation"))
+        if not train.is_finished(self.checkpoint(one), train.training_key(*what)):
+            return False
+        return all(protocol.is_current(*self._score_path(part, one)) for part in self.scored_parts)
+
+    def checkpoint(self, one: Network) -> Path:
+        """Where a network's weights lie once it is trained."""
+        return self.folder / "networks" / one.folder / "checkpoint.safetensors"
 
     def _listed(self, part: str) -> pd.DataFrame | None:
         """All videos of a part, for those without a face; None for held-out SBI pairs, which are faces."""

@@ -129,7 +129,8 @@ def _fit(
         disable=not accelerator.is_main_process,
         mininterval=1.0,
     )
-    sums, began = torch.zeros(5, dtype=torch.float64), time.monotonic()
+    spent = position.history[-1]["seconds"] if position.history else 0.0  # by the session that was interrupted
+    sums, began = torch.zeros(5, dtype=torch.float64), time.monotonic() - spent
     for pair in loader:
         images, target, masks = as_batch(*pair, like=like)
         rate = learning_rate(position.step, schedule.steps, recipe)
@@ -161,6 +162,7 @@ def _fit(
         history = pd.DataFrame(position.history)
         about = {"training": key, "seed": seed, "domain": domain(faces)}
         about |= {"profile": profile.model_dump(mode="json"), "faces": faces.digest, "started_from": net.origin}
+        about |= {"threads": torch.get_num_threads()}
         with _writing(checkpoint):
             with files.replacing(checkpoint.parent / "history.csv") as temporary:
                 history.to_csv(temporary, index=False)
@@ -207,12 +209,30 @@ def domain(faces: FaceStore) -> str:
 
 def training_key(profile: Profile, variant: str, head: str, seed: int, faces: FaceStore, held_out: FaceStore) -> str:
     """A hash of all that decides the weights: a finished training is reused while it stays the same."""
+    return files.digest([*deciding(profile, variant, head, seed), [faces.digest, held_out.digest]])
+
+
+def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
+    """The settings that decide the weights, but for the data: model, recipe, self-blending, ArcFace, which network."""
     settings = profile.model_dump(mode="json")
     settings["model"].pop("weights_sha256")  # it only guards what is read
     recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
     arcface = settings["arcface"] if head == "arcface" else None
-    data = [faces.digest, held_out.digest]
-    return files.digest([settings["model"], recipe, settings["sbi"], arcface, variant, head, seed, data])
+    return [settings["model"], recipe, settings["sbi"], arcface, variant, head, seed]
+
+
+def same_training(profile: Profile, variant: str, head: str, seed: int) -> str:
+    """A hash that is equal for trainings that differ in name only: equal taps, or settings of parts that aren't there.
+
+    Two readings of the taps may name the same Blocks (network2 by Block and proposed by resolution, say).
+    """
+    model, recipe, sbi, arcface, *_ = deciding(profile, variant, head, seed)
+    attention = model["attention"] and variant != "plain"
+    taps = "plain" if variant == "plain" else network.taps(model["backbone"], variant, model["tap_reading"])
+    model = {key: value for key, value in model.items() if key not in {"tap_reading", "attention"}}
+    if not attention:
+        recipe.pop("attention_weight")
+    return files.digest([model, recipe, sbi, arcface, taps, attention, head, seed])
 
 
 def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.Module:

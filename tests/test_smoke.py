@@ -128,6 +128,58 @@ def test_one_video_is_scored_with_the_warning_of_its_domain(smoke, tmp_path):
     assert dfnb("score", checkpoint, broken).returncode == 4
 
 
+@pytest.fixture(scope="module")
+def swept(smoke) -> dict:
+    """A sweep of the smoke run in which one cell can't be trained."""
+    about = {"label": "x", "question": "why?", "networks": [["proposed", "linear"]]}
+    variations = [
+        about | {"name": "untaught", "change": {"train.attention_weight": 0}},
+        about | {"name": "block", "change": {"model.tap_reading": "block"}, "networks": [["network2", "linear"]]},
+        about | {"name": "wild", "change": {"train.lr": 1.0e20}},
+    ]
+    path = smoke["profile"].with_name("sweep.yaml")
+    path.write_text(yaml.safe_dump({"name": "few", "base": str(smoke["profile"]), "variations": variations}))
+    command = ("sweep", "--profile", path, "--threads", "1")
+    return {"command": command, "done": dfnb(*command), "folder": smoke["run"].with_name("few-smoke")}
+
+
+def test_a_sweep_shows_what_is_finished_and_says_what_is_missing(smoke, swept):
+    assert swept["done"].returncode == 3, swept["done"].stderr
+    assert "dfnb: wild/proposed-linear-s0: proposed linear: the loss is" in swept["done"].stderr
+    table = pd.read_csv(swept["folder"] / "sweep.csv", keep_default_na=False)
+    assert list(dict.fromkeys(table["variation"])) == ["base", "untaught", "block"]
+    assert len(table) == (5 + 1 + 1) * 4
+    record = json.loads((swept["folder"] / "sweep.json").read_text())
+    assert record["missing"] == list(record["failed"]) == ["wild/proposed-linear-s0"]
+    assert (record["cells"], record["trainings"], record["embedded_benchmark"]) == (8, 6, True)
+    assert record["seconds"] > 0
+    untaught = table[table["variation"] == "untaught"]
+    assert set(untaught["asked"]) == {"attention weight 0 instead of 1"}
+    assert set(untaught["threads"].astype(float)) == {1.0}
+    results = pd.read_csv(smoke["run"] / "results.csv")
+    merged = table[table["variation"] == "base"].merge(results[results["size_rule"] == (results["level"] == "video")])
+    assert len(merged) == 5 * 4  # the very numbers of the run
+
+
+def test_equal_taps_are_trained_once(swept):
+    table = pd.read_csv(swept["folder"] / "sweep.csv", keep_default_na=False)
+    block = table[table["variation"] == "block"]
+    assert set(block["same_as"]) == {"base/proposed-linear-s0"}
+    assert set(block["taps"]) == {"5, 7"}
+    assert not list((swept["folder"] / "block").glob("networks/*"))
+    assert len(list(swept["folder"].glob("*/networks/*/checkpoint.safetensors"))) == 1
+
+
+def test_a_finished_cell_is_not_run_again(swept):
+    before = {path: path.stat().st_mtime_ns for path in swept["folder"].glob("*/*/*/*.*") if path.suffix != ".lock"}
+    listed = dfnb(*swept["command"], "--list")
+    assert listed.stdout.count("missing") == 1
+    assert "finished  block/network2-linear-s0 (the same training as base/proposed-linear-s0)" in listed.stdout
+    assert dfnb(*swept["command"]).returncode == 3
+    assert len(before) >= 9
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

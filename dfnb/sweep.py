@@ -1,0 +1,258 @@
+"""A sweep: the cells of a plan (`variations`) trained and scored, what is finished kept, and their table.
+
+    runs/<sweep>/<variation>/      networks and scores of its cells, as in a run
+    runs/<sweep>/sweep.csv         AUC of every finished cell by set, with what was asked and what was held fixed
+    runs/<sweep>/sweep.json        how long it took, on what, and which cells are missing
+
+Videos, faces and unchanged networks are those of the base profile's run. Cells whose training is the very same (equal
+taps under two readings, say) are trained once.
+"""
+
+import json
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from dfnb import environment, files, processes, variations
+from dfnb.errors import UserError
+from dfnb.profile import resolve
+from dfnb.run import Network, Run
+from dfnb.variations import Plan, Variation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network and seed of a variation, and the run it is trained in."""
+
+    variation: Variation
+    network: Network
+    run: Run
+
+    @property
+    def name(self) -> str:
+        """Such as "margin-0/proposed-arcface-s0"."""
+        return f"{self.variation.name}/{self.network.folder}"
+
+    def is_finished(self) -> bool:
+        """Whether it is trained and scored on everything."""
+        return self.run.is_done(self.network)
+
+    def finish(self) -> None:
+        """Train and score what is missing."""
+        self.run.train(self.network)
+        for part in self.run.scored_parts:
+            self.run.scores(part, self.network.name, self.network.seed)
+
+
+class Sweep:
+    """The cells of a plan over a base run. Nothing is trained until `work` is called."""
+
+    def __init__(self, plan: Plan, base: Run) -> None:
+        self.plan, self.base = plan, base
+        name = plan.name if base.profile.name == plan.base else f"{plan.name}-{base.profile.name}"
+        self.folder: Path = resolve(base.profile.runs) / name
+        unchanged = Variation(name=variations.BASE, label=f"as in {base.profile.name}", question="the reference")
+        self.cells = [Cell(unchanged, one, base) for one in base.networks]
+        for variation in plan.variations:
+            profile = variations.applied(variation, base.profile)
+            run = Run(profile, self.folder / variation.name, shared=base)
+            self.cells += [Cell(variation, one, run) for one in run.networks]
+
+    @cached_property
+    def origins(self) -> dict[str, Cell]:
+        """Cell name -> the first cell of the very same training, which may be itself: that one is trained."""
+        from dfnb import train
+
+        first: dict[str, Cell] = {}
+        found = {}
+        for cell in self.cells:
+            one = cell.network
+            same = train.same_training(cell.run.profile, one.variant, one.head, one.seed)
+            found[cell.name] = first.setdefault(same, cell)
+        return found
+
+    def missing(self) -> list[Cell]:
+        """The cells still to be trained or scored, in the plan's order, each training once."""
+        own = [cell for cell in self.cells if self.origins[cell.name] is cell]
+        return [cell for cell in own if not cell.is_finished()]
+
+    def work(self, jobs: int = 1, threads: int | None = None) -> dict[str, str]:
+        """Finish every missing cell, with a progress bar; the table is written anew after each.
+
+        jobs: cells at the same time, in processes of their own. threads: of each; by default torch's choice for one
+        job, and an equal share of the processors for several. They are part of "the same numbers", and in the table.
+        Returns cell name -> reason for those that failed; the others go on.
+        Raises UserError where another command works in the sweep's folder.
+        """
+        for part in self.base.parts:
+            self.base.store(part)
+        with processes.exclusive(self.folder, "sweeping", ("sweep",)):
+            todo, failed = self.missing(), {}
+            spent, began = self._spent() if todo else None, time.monotonic()
+            with tqdm(total=len(todo), desc=self.plan.name, unit="cell", disable=None) as bar:
+                for cell, reason in _finished(todo, jobs, threads, bar):
+                    if reason:
+                        failed[cell.name] = reason
+                        log.warning("%s failed: %s", cell.name, reason)
+                    bar.update()
+                    self.save(failed, spent + time.monotonic() - began)
+            if not todo:
+                self.save(failed, None)
+        return failed
+
+    def table(self) -> pd.DataFrame:
+        """AUC of every finished cell by set, by video under the profile's size rule (SBI pairs by face).
+
+        A variation of self-blending has no row for held-out SBI pairs: its own would be others than the reference's.
+
+        Columns: variation, label, question, asked, held (fixed), network, seed, taps (Blocks), part, dataset, auc, low,
+        high (95 %), real, fake, seconds (of training), threads, same_as (the cell that was trained instead; empty where
+        it is itself), checkpoint.
+        """
+        rows = []
+        for cell in self.cells:
+            origin = self.origins[cell.name]
+            if not origin.is_finished():
+                continue
+            own = {"variation": cell.variation.name, "label": cell.variation.label, "question": cell.variation.question}
+            own |= {"asked": variations.asked(cell.variation, self.base.profile)}
+            own |= {"held": variations.held(cell.variation, self.plan, self.base.profile)}
+            other_pairs = any(key.startswith("sbi.") for key in cell.variation.change)
+            for row in self._results(origin):
+                if other_pairs and row["part"] == "sbi":
+                    continue
+                about = own | row | {"network": cell.network.name, "seed": cell.network.seed}
+                rows.append(about | {"same_as": "" if origin is cell else origin.name})
+        columns = [
+            "variation",
+            "label",
+            "question",
+            "asked",
+            "held",
+            "network",
+            "seed",
+            "taps",
+            "part",
+            "dataset",
+            "auc",
+        ]
+        columns += ["low", "high", "real", "fake", "seconds", "threads", "same_as", "checkpoint"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _results(self, cell: Cell) -> list[dict[str, Any]]:
+        """A finished cell's rows of `table`, kept as long as its checkpoint stays."""
+        from dfnb import network
+
+        checkpoint = cell.run.checkpoint(cell.network)
+        key = (cell.name, checkpoint.stat().st_mtime_ns)
+        if key not in self._known:
+            about = network.metadata(checkpoint)
+            taps = network.load(checkpoint).taps
+            history = pd.read_csv(checkpoint.with_name("history.csv"))
+            more = {"taps": ", ".join(map(str, taps)), "seconds": history["seconds"].iloc[-1]}
+            more |= {"threads": about.get("threads")}
+            rule = cell.run.profile.evaluate.size_rule
+            self._known[key] = [
+                row | more
+                for row in cell.run.results_of(cell.network)
+                if row["level"] == "face" or (row["level"] == "video" and row["size_rule"] == rule)
+            ]
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
+        return {}
+
+    def save(self, failed: dict[str, str], seconds: float | None) -> None:
+        """Write sweep.csv and sweep.json. seconds: spent on the sweep so far; None leaves what was written before."""
+        table = self.table()
+        with files.replacing(self.folder / "sweep.csv") as temporary:
+            table.to_csv(temporary, index=False)
+        record = self.record()
+        finished = {f"{row.variation}/{row.network}-s{row.seed}" for row in table.itertuples()}
+        record |= {"sweep": self.plan.name, "base": self.base.profile.name, "embedded_benchmark": self.base.embedded}
+        record |= {"profile": self.base.profile.hash(), "plan": self.plan.model_dump(mode="json"), "failed": failed}
+        record |= {"cells": len(self.cells), "missing": [c.name for c in self.cells if c.name not in finished]}
+        trained = table[table["same_as"] == ""].drop_duplicates(["variation", "network", "seed"])
+        record |= {"trainings": len(trained), "training_seconds": round(float(trained["seconds"].sum()), 1)}
+        if seconds is not None or "seconds" not in record:
+            record |= {"seconds": round(seconds or 0.0, 1), "environment": environment.describe()}
+        files.write_json(self.folder / "sweep.json", record)
+
+    def record(self) -> dict[str, Any]:
+        """What sweep.json says so far; nothing where there is none, or one of another base."""
+        path = self.folder / "sweep.json"
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return found if found.get("profile") == self.base.profile.hash() else {}
+
+    def _spent(self) -> float:
+        return float(self.record().get("seconds", 0.0))
+
+
+def _finished(todo: list[Cell], jobs: int, threads: int | None, bar: tqdm) -> Iterator[tuple[Cell, str]]:
+    """Finish cells and yield each with the reason why it failed, or "", as they come."""
+    if jobs == 1:
+        if threads is not None:
+            _use(threads)
+        for cell in todo:
+            yield cell, _attempt(cell)
+        return
+    import joblib
+
+    share = threads or max(1, joblib.cpu_count() // jobs)
+    with (
+        _quiet_children(share),
+        ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _use, (share,)) as pool,
+    ):
+        waiting: dict[Future[str], Cell] = {pool.submit(_attempt, cell): cell for cell in todo}
+        try:
+            while waiting:
+                done, _ = wait(waiting, timeout=5, return_when=FIRST_COMPLETED)
+                bar.refresh()  # the time that has passed
+                for future in done:
+                    yield waiting.pop(future), future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _attempt(cell: Cell) -> str:
+    try:
+        cell.finish()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _use(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+@contextmanager
+def _quiet_children(threads: int) -> Iterator[None]:
+    """Processes started in the block draw no progress bars and use as many threads, in every library."""
+    ours = {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(threads)}
+    before = {key: os.environ.get(key) for key in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
