@@ -58,10 +58,13 @@ def places(frames: int, n: int) -> list[int]:
     return [(2 * i + 1) * frames // (2 * n) for i in range(n)]
 
 
-def sample(path: str | PathLike[str], n: int, threads: int = 1) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def sample(
+    path: str | PathLike[str], n: int, threads: int = 1, known: Timeline | None = None
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """n frames spread evenly over a video's true length, as its player would show them (rotated by its metadata).
 
     n: 1 or more; `places` is the rule. threads: of the decoder. An image is a video of one frame.
+    known: what `timeline` said of this file, so that its packets aren't counted twice.
     Yields (index of the frame in the video, (H, W, 3) uint8 RGB), in order. A place whose frame can't be decoded
     gives the next one that can, with its own index, so that fewer than n come only where a stretch of the video is
     broken.
@@ -69,7 +72,17 @@ def sample(path: str | PathLike[str], n: int, threads: int = 1) -> Iterator[tupl
     MAX_FRAMES. Nothing about the file is raised before the first frame is asked for.
     """
     places(1, n)
-    return _sample(Path(path), n, threads)
+    return _sample(Path(path), n, threads, known)
+
+
+def timeline(path: str | PathLike[str]) -> Timeline:
+    """How long a video truly is, and where its frames and key frames are: all packets read, none decoded.
+
+    Raises UserError as `sample` does.
+    """
+    path = Path(path)
+    _check(path)
+    return Timeline(1, 1, None, [], 0.0, 0.0) if _is_image(path) else _timeline(path)
 
 
 def probe(path: str | PathLike[str]) -> VideoInfo:
@@ -79,12 +92,12 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
     if _is_image(path):
         height, width = read_image(path).shape[:2]
         return VideoInfo(1, 1, height, width, 0.0, 0.0)
-    timeline = _timeline(path)
-    first = next(_pick(path, timeline, [0], threads=1, seek=False), None)
+    known = _timeline(path)
+    first = next(_pick(path, known, [0], threads=1, seek=False), None)
     if first is None:
-        raise UserError(f"{path}: none of its {timeline.count} frames can be decoded; get the file anew")
+        raise UserError(f"{path}: none of its {known.count} frames can be decoded; get the file anew")
     height, width = _rgb(first[1], path).shape[:2]
-    return VideoInfo(timeline.count, timeline.claimed, height, width, timeline.fps, timeline.seconds)
+    return VideoInfo(known.count, known.claimed, height, width, known.fps, known.seconds)
 
 
 def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
@@ -117,8 +130,11 @@ def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class _Timeline:
-    """times: presentation times of all frames, ascending, or None where unknown; keys: those of key frames."""
+class Timeline:
+    """count: frames by the packets; claimed: by the header, or None. fps, seconds: as in `VideoInfo`.
+
+    times: presentation times of all frames, ascending, or None where unknown; keys: those of key frames.
+    """
 
     count: int
     claimed: int | None
@@ -132,17 +148,17 @@ class _SeekMissedError(Exception):
     """A seek landed behind the frame that was wanted; decode from the start instead."""
 
 
-def _sample(path: Path, n: int, threads: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def _sample(path: Path, n: int, threads: int, known: Timeline | None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     _check(path)
     if _is_image(path):
         yield 0, read_image(path)
         return
-    timeline = _timeline(path)
-    wanted = places(timeline.count, n)
+    known = known or _timeline(path)
+    wanted = places(known.count, n)
     last = -1
     for seek in (True, False):
         try:
-            for index, frame in _pick(path, timeline, wanted, threads, seek):
+            for index, frame in _pick(path, known, wanted, threads, seek):
                 if index > last:  # after a missed seek those already given come again
                     last = index
                     yield index, _rgb(frame, path)
@@ -150,18 +166,18 @@ def _sample(path: Path, n: int, threads: int) -> Iterator[tuple[int, NDArray[np.
         except _SeekMissedError:
             continue
     if last < 0:
-        raise UserError(f"{path}: none of its {timeline.count} frames can be decoded; get the file anew")
+        raise UserError(f"{path}: none of its {known.count} frames can be decoded; get the file anew")
 
 
 def _pick(
-    path: Path, timeline: _Timeline, wanted: list[int], threads: int, seek: bool
+    path: Path, known: Timeline, wanted: list[int], threads: int, seek: bool
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """The decoded frames at the wanted places, or the next that can be decoded."""
     with _opened(path, threads) as (container, stream):
-        if timeline.times is None:
+        if known.times is None:
             yield from _pick_by_count(_decode(container, stream), wanted)
             return
-        times, place_of = timeline.times, {t: i for i, t in enumerate(timeline.times)}
+        times, place_of = known.times, {t: i for i, t in enumerate(known.times)}
         needed = {times[place] for place in wanted}
         decoder, reached = _decode(container, stream, needed), -1  # reached: place of the last frame decoded
         for place in wanted:
@@ -169,10 +185,10 @@ def _pick(
                 continue
             sought = False
             if seek:
-                at = bisect_right(timeline.keys, times[place]) - 1
-                if at >= 0 and place_of[timeline.keys[at]] - reached > _WORTH_A_SEEK:
+                at = bisect_right(known.keys, times[place]) - 1
+                if at >= 0 and place_of[known.keys[at]] - reached > _WORTH_A_SEEK:
                     try:
-                        container.seek(timeline.keys[at], stream=stream, backward=True)
+                        container.seek(known.keys[at], stream=stream, backward=True)
                     except av.FFmpegError:
                         raise _SeekMissedError from None
                     decoder, sought = _decode(container, stream, needed), True
@@ -198,7 +214,7 @@ def _pick_by_count(decoder: Iterator[av.VideoFrame], wanted: list[int]) -> Itera
             yield index, frame
 
 
-def _timeline(path: Path) -> _Timeline:
+def _timeline(path: Path) -> Timeline:
     """Read all packets of the video, and count."""
     times: list[int | None] = []
     keys = []
@@ -221,7 +237,7 @@ def _timeline(path: Path) -> _Timeline:
         rate = (len(known) - 1) / seconds if seconds > 0 else rate
         seconds += 1 / rate if rate else 0.0
         _check_length(path, seconds)
-        return _Timeline(len(known), claimed, known, sorted(keys), rate, seconds)
+        return Timeline(len(known), claimed, known, sorted(keys), rate, seconds)
     # no usable times: only decoding tells what will be shown
     with _opened(path) as (container, stream):
         count = 0
@@ -230,7 +246,7 @@ def _timeline(path: Path) -> _Timeline:
             _check_length(path, count / (rate or 1000.0))
     if not count:
         raise UserError(f"{path}: none of its {len(times)} frames can be decoded; get the file anew")
-    return _Timeline(count, claimed, None, [], rate, count / rate if rate else 0.0)
+    return Timeline(count, claimed, None, [], rate, count / rate if rate else 0.0)
 
 
 def _check_length(path: Path, seconds: float) -> None:

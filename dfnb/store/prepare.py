@@ -215,8 +215,9 @@ def _extract(path: Path, root: Path, key: str, settings: dict[str, Any], find: F
     looked, faces, offset = [], [], 0
     hashed = hashlib.sha256()
     file = shard_path(root, key)
+    known = video_frames.timeline(path)
     with replacing(file) as temporary, temporary.open("wb") as out:
-        for index, rgb in video_frames.sample(path, settings["frames"]):
+        for index, rgb in video_frames.sample(path, settings["frames"], known=known):
             found = find(rgb)
             looked.append({"frame": index, "faces": len(found)})
             for rank, face in enumerate(found[:1] if settings["keep"] == "largest" else found):
@@ -225,12 +226,11 @@ def _extract(path: Path, root: Path, key: str, settings: dict[str, Any], find: F
                 hashed.update(pixels)
                 out.write(pixels)
                 offset += len(pixels)
-    info = video_frames.probe(path)
     notes = []
-    if info.claimed and abs(info.claimed - info.frames) > 1:
-        notes.append(f"its header claims {info.claimed} frames and {info.frames} are there")
-    if len(looked) < min(settings["frames"], info.frames):
-        notes.append(f"only {len(looked)} of {min(settings['frames'], info.frames)} frames could be decoded")
+    if known.claimed and abs(known.claimed - known.count) > 1:
+        notes.append(f"its header claims {known.claimed} frames and {known.count} are there")
+    if len(looked) < min(settings["frames"], known.count):
+        notes.append(f"only {len(looked)} of {min(settings['frames'], known.count)} frames could be decoded")
     record = {"frames": looked, "faces": faces, "notes": notes, "shard_bytes": offset, "sha256": hashed.hexdigest()}
     write_text(shard_path(root, key, ".json"), json.dumps(record, separators=(",", ":")))
 
