@@ -148,6 +148,7 @@ class Data:
             "upsample": faces.upsample,
             "longest_side": faces.longest_side,
             "landmarks": self.landmark_model,
+            "follow": faces.follow,
         }
 
     def store(self, part: str) -> FaceStore:

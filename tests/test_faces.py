@@ -5,15 +5,17 @@ import shutil
 import sys
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_faces import plain_faces
 from rendered_heads import rendered_heads
 from scipy.spatial import ConvexHull
 
-from dfnb import faces
+from dfnb import faces, frames
 from dfnb.errors import UserError
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "../shared/real-faces"
@@ -104,6 +106,58 @@ def test_bounded_detection_places_landmarks_at_full_resolution(heads):
     assert faces.overlap(bounded.box, tuple(4 * v for v in small.box)) > 0.9
     assert faces.overlap(bounded.box, whole.box) > 0.85
     assert len(np.unique(bounded.landmarks[:, 0] % 4)) == 4  # placed in the large frame, not scaled up
+
+
+def test_a_hint_loses_no_face_that_counts(heads):
+    """Against looking without one: the same head again, turned people, two of them, a larger one, and nobody.
+
+    Only faces of at least half the largest one's area count; landmarks may move by a hundredth or two of the height.
+    """
+    finder = faces.FaceFinder()
+    large = [cv2.resize(frame.rgb, (960, 960), interpolation=cv2.INTER_CUBIC) for frame, _, _ in heads]
+    wide = [cv2.resize(np.hstack([large[k], large[k + 1]]), (1440, 720)) for k in (0, 4)]
+    film = [*large[:4], np.full((960, 960, 3), 99, np.uint8), *large[4:6], *wide, large[6]]
+    last, hits = None, 0
+    for rgb in film:
+        plain, followed = finder(rgb), finder(rgb, last)
+        assert bool(plain) == bool(followed)
+        for face in (face for face in plain if 2 * face.area > plain[0].area):
+            other = max(followed, key=lambda one: faces.overlap(one.box, face.box))
+            assert faces.overlap(other.box, face.box) > 0.8
+            moved = np.abs(other.landmarks - face.landmarks).mean() / (face.box[3] - face.box[1])
+            assert moved < 0.025
+            hits += moved > 0
+        last = followed[0] if followed else None
+    assert hits >= 5  # else the hints changed nothing, and this test tests nothing
+
+
+def test_a_hint_that_misleads_is_dropped(heads):
+    finder = faces.FaceFinder()
+    large = cv2.resize(heads[0][0].rgb, (960, 960), interpolation=cv2.INTER_CUBIC)
+    last = finder(large)[0]
+    distant = np.full((960, 960, 3), 128, np.uint8)
+    distant[400:720, 300:620] = heads[1][0].rgb
+    np.testing.assert_array_equal(finder(distant, last)[0].landmarks, finder(distant)[0].landmarks)
+
+
+def test_the_fast_way_finds_what_the_plain_one_does(heads, tmp_path):
+    """A film of turning heads, key frames far apart; the plain way looks at twice the resolution."""
+    file = tmp_path / "film.mp4"
+    with av.open(str(file), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "18"})
+        stream.height, stream.width, stream.pix_fmt = 320, 320, "yuv420p"
+        for k in range(40):
+            rgb = np.ascontiguousarray(np.roll(heads[k // 5][0].rgb, k % 5, 1))
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        out.mux(stream.encode())
+    plain, finder = plain_faces(file, 8), faces.FaceFinder()
+    fast = {index: finder(rgb) for index, rgb in frames.sample(file, 8)}
+    assert plain.keys() == fast.keys()
+    for index, found in plain.items():
+        assert len(fast[index]) >= len(found) == 1
+        assert faces.overlap(fast[index][0].box, found[0].box) > 0.85
+        height = found[0].box[3] - found[0].box[1]
+        assert np.abs(fast[index][0].landmarks - found[0].landmarks).mean() < 0.02 * height
 
 
 def test_no_face_and_wrong_pictures():

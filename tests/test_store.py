@@ -142,6 +142,30 @@ def test_frames_without_a_face_are_on_record(prepared):
     assert (table[table["path"].str.endswith("nobody.mp4")]["faces"] == 0).all()
 
 
+def test_following_a_face_covers_the_same_frames_in_a_store_of_its_own_kind(tmp_path, heads):
+    for k, head in enumerate(heads[:2]):
+        (tmp_path / "faces").mkdir(exist_ok=True)
+        film(tmp_path / "faces" / f"{k}.mp4", cv2.resize(head, (800, 800), interpolation=cv2.INTER_CUBIC), 6, blank=[3])
+    found = clips.faces_folder(tmp_path / "faces", "real")
+    for name, settings in (
+        ("plain", {}),
+        ("follow", {"follow": True}),
+        ("all", {"keep": "all"}),
+        ("all follow", {"keep": "all", "follow": True}),
+    ):
+        coverage = store.prepare(found, tmp_path / name, frames=6, jobs=1, progress=False, **settings)
+        assert coverage.counts["frames_with_face"].sum() == 10
+    assert tree(tmp_path / "all") == tree(tmp_path / "all follow")  # other faces could be missed
+    plain, follow = store.open(tmp_path / "plain"), store.open(tmp_path / "follow")
+    assert "follow" not in plain.settings
+    assert follow.settings["follow"]
+    assert not set(plain.manifest["shard"]) & set(follow.manifest["shard"])
+    assert (plain.manifest["x0"] != follow.manifest["x0"]).any()
+    height = plain.manifest["y1"] - plain.manifest["y0"]
+    moved = np.abs(plain.landmarks - follow.landmarks).mean((1, 2))
+    assert (moved < 0.025 * height).all()
+
+
 def test_largest_keeps_one_face_a_frame(tmp_path, catalogue, prepared):
     two = catalogue[catalogue["video"].str.contains("two")]
     store.prepare(two, tmp_path, frames=FRAMES, jobs=1, keep="largest", progress=False)

@@ -106,6 +106,7 @@ def settings_of(frames: int, keep: str, find: FaceFinder) -> dict[str, Any]:
         "upsample": find.upsample,
         "retry": find.retry,
         "landmarks": LANDMARKS_SHA256,
+        **({"follow": True} if find.follow and keep == "largest" else {}),  # else other faces could be missed
     }
 
 
@@ -215,10 +216,11 @@ def _extract(path: Path, root: Path, key: str, settings: dict[str, Any], find: F
     looked, faces, offset = [], [], 0
     hashed = hashlib.sha256()
     file = shard_path(root, key)
-    known = video_frames.timeline(path)
+    known, last = video_frames.timeline(path), None
     with replacing(file) as temporary, temporary.open("wb") as out:
         for index, rgb in video_frames.sample(path, settings["frames"], known=known):
-            found = find(rgb)
+            found = find(rgb, last)
+            last = found[0] if found and settings.get("follow") else None
             looked.append({"frame": index, "faces": len(found)})
             for rank, face in enumerate(found[:1] if settings["keep"] == "largest" else found):
                 row, pixels = _cut(rgb, face)
