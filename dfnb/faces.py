@@ -24,6 +24,9 @@ LANDMARKS_FILE = "shape_predictor_68_face_landmarks.dat"
 LANDMARKS_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
 _PACKAGE = "face_recognition_models"  # the import name shared by face-recognition-models and its fork -ng
 _SAME_FACE = 0.5  # boxes that overlap by more than this (intersection over union) are one face
+_MUCH = 1.5  # a side that shrinks by more than this takes the mean over areas
+_ARCH = np.linspace(0, np.pi, 13)[1:-1, None]  # radians along the hairline, from jaw end 0 to jaw end 16
+_ALONG, _UP, _FIRST_HALF = np.abs(np.cos(_ARCH)), np.sin(_ARCH), np.cos(_ARCH) > 0
 
 _SEEN = 110.0  # pixels: a box of this height the detector sees (its own window of 80 px lies within)
 _WORTH_SHRINKING = 0.8  # of the side: what shrinking must save
@@ -227,9 +230,7 @@ def forehead(landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
     along = end - start
     across = float(along @ along) or 1.0
     foot = start + np.clip((top - start) @ along / across, 0.05, 0.95) * along
-    angles = np.linspace(0, np.pi, 13)[1:-1]
-    side = np.where(np.cos(angles)[:, None] > 0, start - foot, end - foot)
-    arch = foot + np.abs(np.cos(angles))[:, None] * side + np.sin(angles)[:, None] * (top - foot)
+    arch = foot + _ALONG * np.where(_FIRST_HALF, start - foot, end - foot) + _UP * (top - foot)
     return arch.astype(np.float32)
 
 
@@ -285,10 +286,13 @@ def crop(rgb: NDArray[np.uint8], box: Box, margin: float | Sequence[float], size
     """The face as a square picture: the box grown by `margin`, clipped to the frame, resized, aspect not kept.
 
     rgb: (H, W, 3) uint8; box: (x0, y0, x1, y1) pixels; margin: a share of the box's width and height, one number or
-    left, top, right, bottom; size: pixels. Returns (size, size, 3) uint8, by area when shrinking, else bilinear.
+    left, top, right, bottom; size: pixels. Returns (size, size, 3) uint8.
     Raises ValueError where the box lies outside the frame.
+
+    Bilinear, unless both sides shrink and one of them by more than 1.5: then by area. Up to there the two differ by
+    half a level on photographs, and area takes OpenCV six times as long.
     """
     x0, y0, x1, y1 = window(box, margin, rgb.shape)
     part = rgb[y0:y1, x0:x1]
-    shrinks = part.shape[0] > size and part.shape[1] > size
-    return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    much = min(part.shape[:2]) > size and max(part.shape[:2]) > _MUCH * size
+    return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if much else cv2.INTER_LINEAR)

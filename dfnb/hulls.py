@@ -83,6 +83,11 @@ def width(hull: NDArray[np.floating]) -> float:
     return float(min(cv2.minAreaRect(np.asarray(hull, np.float32))[1]))
 
 
+def reach(hull: NDArray[np.floating], how: Deformation) -> float:
+    """How far beyond the hull its mask may go, pixels: nothing worth a level reaches further."""
+    return width(hull) / _UNIT * (3.0 * how.soften + 3.0 * how.amplitude) + 2.0
+
+
 def displacement(shape: tuple[int, int], smoothness: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """A smooth random field of displacements: (h, w, 2) float32, mean 0, standard deviation 1 along x and along y.
 
@@ -111,7 +116,7 @@ def soft_mask(
     """
     unit = width(hull) / _UNIT  # image pixels in one pixel of the settings
     low, high = hull.min(0), hull.max(0)
-    pad = unit * (3.0 * how.soften + 3.0 * how.amplitude) + 2.0  # nothing worth a level reaches further
+    pad = reach(hull, how)
     start = [max(0, math.floor(v)) for v in low - pad]
     end = [min(side, math.ceil(v) + 1) for v, side in zip(high + pad, shape[1::-1], strict=True)]
     spans = [b - a for a, b in zip(start, end, strict=True)]

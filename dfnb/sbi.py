@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dfnb import augment, faces, hulls
 from dfnb.augment import ColourRange, Photometric
-from dfnb.blend import Draw, Image, SelfBlend, Steps, blend, blend_within, explain, fix
+from dfnb.blend import Blended, Draw, Image, SelfBlend, Steps, blend, blend_within, canvas, explain, fix
 from dfnb.errors import UserError
 
 if TYPE_CHECKING:
@@ -217,8 +217,7 @@ class PairDataset:
         self.store, self.size, self.seed, self.train = store, size, seed, train
         self.blender = blender or SelfBlender()
         self.photometric = photometric or Photometric()
-        levels = np.arange(256, dtype=np.float64)[:, None] / 255.0
-        self._levels = ((levels - np.asarray(mean)) / np.asarray(std)).astype(np.float32)  # (256, 3): level -> input
+        self._mean, self._std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -226,18 +225,19 @@ class PairDataset:
     def __getitem__(self, index: int | tuple[int, int]) -> Pair:
         import torch
 
-        real, fake, _, landmarks = self._make(index)
-        mask = self._face_mask(landmarks, real.shape)[None]
-        return Pair(*(torch.from_numpy(a) for a in (self._input(real), self._input(fake), mask)))
+        made = self._make(index)
+        mask = self._face_mask(made)[None]
+        return Pair(*(torch.from_numpy(a) for a in (self._input(made.real), self._input(made.fake), mask)))
 
     def images(self, index: int | tuple[int, int]) -> Images:
         """The same pair as pictures, to look at."""
-        real, fake, blended, landmarks = self._make(index)
+        made = self._make(index)
+        blended = canvas(made.mask, made.window, made.real.shape)
         blended = cv2.resize(blended, (self.size, self.size), interpolation=cv2.INTER_AREA)
-        return Images(self._resize(real), self._resize(fake), self._face_mask(landmarks, real.shape), blended)
+        return Images(self._resize(made.real), self._resize(made.fake), self._face_mask(made), blended)
 
-    def _make(self, index: int | tuple[int, int]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """Steps 1-7 up to the resizing: real and fake (h, w, 3) uint8, the blending mask (h, w), landmarks (68, 2)."""
+    def _make(self, index: int | tuple[int, int]) -> Blended:
+        """Steps 1-7 up to the resizing."""
         epoch, i = index if isinstance(index, tuple) else (0, index)
         if not 0 <= i < len(self):
             raise IndexError(f"index {i} of {len(self)} pairs")
@@ -253,30 +253,34 @@ class PairDataset:
         if self.train and u[4] < 0.5:
             rgb, landmarks = augment.mirror(rgb, landmarks)
         try:
-            (real, fake, blended), window = blend_within(rgb, landmarks, draw)
+            made = blend_within(rgb, landmarks, draw)
         except UserError as error:
             row = self.store.manifest.iloc[i]
             raise UserError(f"{row['dataset']} {row['video']}, frame {row['frame']}: {error}") from error
         if self.train:
-            real, fake = augment.augment_pair(real, fake, window, colour, quality)
-        return real, fake, blended, landmarks
+            real, fake = augment.augment_pair(made.real, made.fake, made.window, colour, quality)
+            made = made._replace(real=real, fake=fake)
+        return made
 
     def _resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """By the rule of `faces.crop`, so that training sees what testing does."""
         height, width = rgb.shape[:2]
         return faces.crop(rgb, (0, 0, width - 1, height - 1), 0.0, self.size)
 
-    def _face_mask(self, landmarks: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def _face_mask(self, made: Blended) -> NDArray[np.float32]:
         # the hull before resizing: what is straight up from the eyes depends on the aspect
-        scale = np.array([self.size / shape[1], self.size / shape[0]], np.float32)
-        hull = faces.hull_with_forehead(landmarks)
-        return faces.fill((hull + np.float32(0.5)) * scale - np.float32(0.5), (self.size, self.size))
+        height, width = made.real.shape[:2]
+        scale = np.array([self.size / width, self.size / height], np.float32)
+        return faces.fill((made.face + np.float32(0.5)) * scale - np.float32(0.5), (self.size, self.size))
 
     def _input(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's input (3, S, S) of a native crop."""
         out = np.empty((3, self.size, self.size), np.float32)
-        for channel, (levels, table) in enumerate(zip(cv2.split(self._resize(rgb)), self._levels.T, strict=True)):
-            cv2.LUT(levels, table, dst=out[channel])
+        gain = 1.0 / (255.0 * self._std)
+        for plane, levels, a, mean in zip(out, cv2.split(self._resize(rgb)), gain, self._mean * 255.0, strict=True):
+            # levels * a - mean * a in one pass: OpenCV's running average is levels * a + plane * (1 - a)
+            plane.fill(-mean * a / (1.0 - a))
+            cv2.accumulateWeighted(levels, plane, a)
         return out
 
 

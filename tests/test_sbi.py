@@ -81,9 +81,10 @@ def test_blending_is_the_formula(face, seed):
     """fake = m source + (1 - m) target, in float64, from the steps worked out on the whole picture."""
     steps = SelfBlender().explain(*face, rng(seed))
     m = steps.mask[..., None].astype(np.float64)
-    assert np.allclose(steps.mask, steps.softened * steps.draw.ratio, atol=1e-6)
+    assert np.allclose(steps.mask, steps.softened * steps.draw.ratio, atol=1 / 512 + 1e-6)
+    assert np.array_equal(steps.mask * 256, np.rint(steps.mask * 256))
     exact = m * steps.warped + (1 - m) * steps.target
-    # OpenCV places pixels to 1/32, counted from the window there and from the whole picture here, and rounds both
+    # the steps' warp places pixels to 1/32, the call's resizes one rectangle to another, and both round
     kernel = np.ones((5, 5), np.uint8)
     near = cv2.dilate(steps.warped, kernel).astype(float) - cv2.erode(steps.warped, kernel)
     assert np.all(np.abs(exact - steps.fake) <= 0.51 + m * (1 + 2 / 32 * near))
@@ -267,10 +268,12 @@ def test_source_and_mask_move_together():
         def to(p, scale=scale, shift=shift):
             return centre + scale * (p - centre) + np.array(shift) * span
 
-        assert np.allclose(centroid(moved.warped[..., 0] - 40.0), to(spot), atol=0.1)
-        assert np.allclose(centroid(moved.mask), to(centroid(rest.mask)), atol=0.5)
+        # the way is rounded so that a corner falls on whole pixels, for both alike
+        rounded = centroid(moved.warped[..., 0] - 40.0) - to(spot)
+        assert np.abs(rounded).max() < 0.6
+        assert np.allclose(centroid(moved.mask) - to(centroid(rest.mask)), rounded, atol=0.3)
         assert moved.mask.sum() == pytest.approx(scale**2 * rest.mask.sum(), rel=0.02)
-        assert np.allclose(centroid(moved.fake[..., 0] - 40.0), to(spot), atol=0.1)
+        assert np.allclose(centroid(moved.fake[..., 0] - 40.0), to(spot) + rounded, atol=0.1)
 
 
 def test_a_part_outside_the_picture_gives_way_to_the_whole_face():
