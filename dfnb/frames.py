@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -85,6 +85,16 @@ def timeline(path: str | PathLike[str]) -> Timeline:
     return Timeline(1, 1, None, [], 0.0, 0.0) if _is_image(path) else _timeline(path)
 
 
+def at(path: str | PathLike[str], indices: Iterable[int], threads: int = 1) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The frames with these indices, ascending, each once; otherwise as `sample`."""
+    path, wanted = Path(path), sorted(set(indices))
+    _check(path)
+    if _is_image(path):
+        yield 0, read_image(path)
+    else:
+        yield from _at(path, _timeline(path), wanted, threads)
+
+
 def probe(path: str | PathLike[str]) -> VideoInfo:
     """Length, size and rate of a video or image, decoding one frame. Raises UserError as `sample` does."""
     path = Path(path)
@@ -154,7 +164,10 @@ def _sample(path: Path, n: int, threads: int, known: Timeline | None) -> Iterato
         yield 0, read_image(path)
         return
     known = known or _timeline(path)
-    wanted = places(known.count, n)
+    yield from _at(path, known, places(known.count, n), threads)
+
+
+def _at(path: Path, known: Timeline, wanted: list[int], threads: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     last = -1
     for seek in (True, False):
         try:

@@ -159,6 +159,34 @@ class Evaluate(Section):
     size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")
 
 
+class Robustness(Section):
+    """What notebook 7 does to the test videos. Strengths go from mild to strong."""
+
+    part: Literal["ff", "celeb-df", "ffiw"] = "celeb-df"
+    videos: int | None = Field(None, ge=4, description="videos of that part, half of them real; all unless given")
+    frames: int | None = Field(None, ge=1, description="frames of each, of those in the face store; all unless given")
+    networks: tuple[tuple[Variant, Head], ...] | None = Field(None, description="all of the run's unless given")
+    h264: tuple[int, ...] = Field((28, 33, 38, 43, 48), min_length=1, description="x264's constant rate factor, 0-51")
+    jpeg: tuple[int, ...] = Field((80, 60, 40, 20, 10), min_length=1, description="JPEG quality, 1-100")
+    blur: tuple[float, ...] = Field((0.5, 1.0, 1.5, 2.5, 4.0), min_length=1, description="standard deviation, pixels")
+    resize: tuple[float, ...] = Field((0.75, 0.5, 0.35, 0.25, 0.15), min_length=1, description="shrunk to, and back")
+    noise: tuple[float, ...] = Field((4, 8, 12, 20, 32), min_length=1, description="standard deviation, levels of 255")
+    dark: tuple[float, ...] = Field((0.5, 1, 2, 3, 4), min_length=1, description="stops of light less")
+    takes: int = Field(40, ge=4, description="scenes of the embedded benchmark that are blended and rendered anew")
+    take_frames: int = Field(2, ge=1, description="frames of each of these scenes")
+
+    @model_validator(mode="after")
+    def _strengths_make_sense(self) -> "Robustness":
+        bounds = {"h264": (0, 51), "jpeg": (1, 100), "blur": (0, 100), "resize": (0.01, 1), "noise": (0, 255)}
+        for name, (low, high) in (bounds | {"dark": (0, 16)}).items():
+            values = getattr(self, name)
+            if not all(low <= value <= high for value in values):
+                raise ValueError(f"robustness.{name} must lie between {low:g} and {high:g}")
+            if list(values) != sorted(set(values), reverse=name in ("jpeg", "resize")):
+                raise ValueError(f"robustness.{name} must go from mild to strong")
+        return self
+
+
 class Profile(Section):
     """Everything that decides a run's numbers. `dfnb.profile.load` reads one from YAML."""
 
@@ -175,6 +203,7 @@ class Profile(Section):
     arcface: ArcFace = ArcFace()
     train: Train
     evaluate: Evaluate = Evaluate()
+    robustness: Robustness = Robustness()
 
     @property
     def folder(self) -> Path:

@@ -39,9 +39,12 @@ def describe(store: Mapping[str, Any], size: int, pairs: Mapping[str, Any] | Non
     return words
 
 
-def is_current(path: Path, about: Mapping[str, str]) -> bool:
-    """Whether a whole table with these stamps lies at `path`, its embeddings beside it. Raises UserError as `load`."""
-    if not (path.exists() and path.with_suffix(".npy").exists()):
+def is_current(path: Path, about: Mapping[str, str], embeddings: bool = True) -> bool:
+    """Whether a whole table with these stamps lies at `path`, its embeddings beside it. Raises UserError as `load`.
+
+    embeddings: False for tables that are kept without.
+    """
+    if not (path.exists() and (path.with_suffix(".npy").exists() or not embeddings)):
         return False
     if not set(about) <= set(_parquet(path, []).column_names):
         return False

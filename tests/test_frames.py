@@ -365,3 +365,12 @@ def test_damaged_bytes_never_end_in_a_foreign_error(tmp_path_factory, video, dat
             assert rgb.ndim == 3
     except UserError:
         pass
+
+
+def test_frames_asked_for_by_index_are_those_of_decoding_everything(tmp_path):
+    file = write(tmp_path / "a.mp4", 40)
+    everything = [rgb for _, rgb in frames.sample(file, 40)]
+    for wanted in ([0], [39], [7, 3, 3, 21], range(18, 30)):
+        taken = list(frames.at(file, wanted))
+        assert [index for index, _ in taken] == sorted(set(wanted))
+        assert all(np.array_equal(rgb, everything[index]) for index, rgb in taken)

@@ -111,3 +111,9 @@ def test_a_written_profile_reads_back(tmp_path):
     path = tmp_path / "copy.yaml"
     path.write_text(yaml.safe_dump(demo.model_dump(mode="json", exclude_none=True)))
     assert profile.load(path) == demo
+
+
+@pytest.mark.parametrize("change", [{"robustness.jpeg": [10, 80]}, {"robustness.h264": [60]}, {"robustness.blur": []}])
+def test_strengths_out_of_order_or_range_are_named(change):
+    with pytest.raises(UserError, match="robustness"):
+        profile.load("smoke", change)
