@@ -1,5 +1,6 @@
 """papermill -> executed notebooks -> one HTML file, figures and results.json; publishing copies the chosen ones."""
 
+import html
 import json
 import logging
 import re
@@ -16,13 +17,18 @@ import pandas as pd
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from dfnb import environment, files, page
+from dfnb import environment, files, page, style, tables
 from dfnb.errors import UserError
 from dfnb.run import Run
 
 log = logging.getLogger(__name__)
 PACKAGE = Path(__file__).parent
 TITLE = "Deepfake detection from real faces alone"
+SUMMARY = (
+    "A detector that never sees a manipulated video in training: each real face becomes a pair, real and self-blended "
+    "fake, and an EfficientNet with an attention branch and an ArcFace head learns to tell the two. This report "
+    "reproduces and extends the paper that proposed it, and measures how far it recognises forgeries it has never met."
+)
 
 
 class NotebookError(Exception):
@@ -74,12 +80,32 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
         executed.append(source.name)
     made = f"{environment.describe()['hardware']}, torch {version('torch')}"
     about = f"Profile {run.profile.name}: {run.profile.description}. {made}."
-    html = folder / "report.html"
-    files.write_text(html, page.build([folder / "notebooks" / source.name for source in sources], TITLE, about))
+    path = folder / "report.html"
+    text = page.build(
+        [folder / "notebooks" / source.name for source in sources],
+        TITLE,
+        about,
+        lead=lead(run),
+        glossary=sources[0].parent / "GLOSSARY.md",
+        figures=folder / "figures",
+    )
+    files.write_text(path, text)
     record = {"profile": run.profile.model_dump(mode="json"), "embedded_benchmark": run.embedded}
     record["results"] = json.loads(results.to_json(orient="records", double_precision=15))
     _record(folder / "results.json", record, seconds=round(time.monotonic() - began, 1))
-    return Report(html, results, executed)
+    return Report(path, results, executed)
+
+
+def lead(run: Run) -> str:
+    """What stands above the first notebook in the HTML: what this is about, and the table of results."""
+    results = tables.video_results(run)
+    tested = results[results["part"] != "sbi"]
+    text = f"<p>{html.escape(SUMMARY)}</p>"
+    if tested.empty:
+        return text
+    caption = f"ROC AUC by video with its 95 % interval (DeLong). {tables.counts(tested)}."
+    caption += f" {style.NOTICE}" if run.embedded else ""
+    return text + style.html_table(tables.wide(tested), "summary", caption, [])
 
 
 def _record(path: Path, record: dict[str, Any], seconds: float) -> None:

@@ -186,21 +186,27 @@ def table(
         elif pd.api.types.is_integer_dtype(shown[column]) and shown[column].abs().max() >= 10_000:
             shown[column] = [f"{value:,}" for value in shown[column]]
     numeric = [i for i, kind in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(kind)]
-    display(HTML(_html_table(shown, name, caption, numeric)))
+    display(HTML(html_table(shown, name, caption, numeric)))
 
 
-def _html_table(shown: pd.DataFrame, name: str, caption: str, numeric: Sequence[int]) -> str:
+def html_table(shown: pd.DataFrame, name: str, caption: str, numeric: Sequence[int]) -> str:
     """Plain HTML: screen readers find the header of a cell, and a wide table scrolls by itself on a phone."""
     right = {i: ' style="text-align:right"' for i in numeric}
     head = "".join(f'<th scope="col"{right.get(i, "")}>{html.escape(str(c))}</th>' for i, c in enumerate(shown.columns))
+    names = 0 not in numeric and shown.shape[1] > 1  # the first column says what a row is about
     rows = "".join(
-        "<tr>" + "".join(f"<td{right.get(i, '')}>{html.escape(str(v))}</td>" for i, v in enumerate(row)) + "</tr>"
+        "<tr>" + "".join(_cell(str(v), right.get(i, ""), names and i == 0) for i, v in enumerate(row)) + "</tr>"
         for row in shown.itertuples(index=False)
     )
     return (
         f'<div id="{name}" style="overflow-x:auto"><table><caption style="caption-side:top;text-align:left">'
         f"{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _cell(text: str, style: str, header: bool) -> str:
+    tag, scope = ("th", ' scope="row"') if header else ("td", "")
+    return f"<{tag}{scope}{style}>{html.escape(text)}</{tag}>"
 
 
 def _number(value: float, digits: int) -> str:

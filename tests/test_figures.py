@@ -169,7 +169,7 @@ def test_only_the_embedded_benchmark_carries_the_notice(tmp_path, shown):
     figures.table(frame, "t", run=a_run(tmp_path), caption="Table.")
     figures.table(frame, "t", run=a_run(tmp_path), caption="Other data.", embedded=False)
     assert [style.NOTICE in html for html in shown] == [False, True, False]
-    cells = re.findall(r"<td[^>]*>(.*?)</td>", shown[0])
+    cells = re.findall(r"<t[dh](?: scope=\"row\")?(?: style[^>]*)?>(.*?)</t[dh]>", shown[0])
     assert cells == ["a &lt;b&gt;", "0.988", "1.0e−09", "–"]
     assert shown[0].count('scope="col"') == 4
     written = pd.read_csv(tmp_path / "report/figures/t.csv")

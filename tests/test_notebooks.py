@@ -114,8 +114,9 @@ def test_links_between_notebooks_lead_somewhere(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mathematics_can_be_typeset_without_a_script(name):
-    body, title, _ = page.section(read(name), name)
-    assert title
+    made = page.section(read(name), name)
+    body = made.body
+    assert made.title
     assert "$" not in re.sub(r"<div class=\"highlight.*?</div>", "", body, flags=re.DOTALL)
     assert body.count("<math") == len(re.findall(r"\$\$.+?\$\$|(?<!\$)\$[^$\n]+\$(?!\$)", prose(name), flags=re.DOTALL))
 

@@ -1,13 +1,14 @@
 """The page, the published notebooks and the README's table."""
 
 import json
+import re
 from html.parser import HTMLParser
 
 import nbformat
 import pandas as pd
 import pytest
 
-from dfnb import page, profile, report, run
+from dfnb import page, profile, report, run, style
 from dfnb.errors import UserError
 
 
@@ -66,6 +67,107 @@ def test_the_table_of_contents_names_every_heading(two_notebooks):
     text = page.build(two_notebooks, "t", "a")
     contents = text[text.index("<nav") : text.index("</nav>")]
     assert [contents.count(title) for title in ("What is a fake?", "And then?", ">Method<")] == [1, 1, 2]
+
+
+def test_headings_are_in_order_and_the_page_says_what_it_is(two_notebooks):
+    text = page.build(two_notebooks, "t", "a")
+    levels = [int(level) for level in re.findall(r"<h([1-6])", text)]
+    assert levels == [1, 2, 3, 2, 3]
+    assert '<html lang="en">' in text
+    assert 'name="viewport"' in text
+    assert "default-src 'none'" in text
+    assert Reader(text).tags.count("main") == 1
+
+
+def with_outputs(*outputs: nbformat.NotebookNode, text: str = "# A?") -> nbformat.NotebookNode:
+    one = notebook(("markdown", text), ("code", "show()"))
+    one.cells[1].outputs = list(outputs)
+    return one
+
+
+def test_data_brings_no_html_of_its_own_and_nothing_runs():
+    evil = "On **<img src=x onerror=alert(1)>**: better by $a < b$, `<b>`"
+    one = with_outputs(
+        nbformat.v4.new_output("execute_result", data={"text/markdown": evil}),
+        nbformat.v4.new_output(
+            "display_data",
+            data={
+                "text/html": '<p onclick="x()">kept</p><script src="https://x"></script><a href=" JavaScript:x()">y</a>'
+            },
+        ),
+        nbformat.v4.new_output(
+            "display_data",
+            data={"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "interactive(...)"},
+        ),
+    )
+    body = page.section(one, "x").body
+    read = Reader(body)
+    assert "img" not in read.tags
+    assert "&lt;img src=x onerror=alert(1)&gt;" in body
+    assert "<code>&lt;b&gt;</code>" in body
+    assert read.tags.count("math") == 1
+    assert "<p>kept</p>" in body
+    assert not read.links
+    assert not {"script", "iframe"} & set(read.tags)
+    assert "interactive" not in body
+
+
+def test_figures_take_their_vectors_and_tables_their_captions_along(tmp_path):
+    (tmp_path / "one.svg").write_text("<svg/>")
+    picture = '<figure id="{0}"><img src="data:image/png;base64,AA==" alt="what it shows" width="800"></figure>'
+    html = (
+        picture.format("one")
+        + picture.format("two")
+        + style.html_table(pd.DataFrame({"network": ["<a>"], "AUC": [0.5]}), "t", "A caption", [1])
+    )
+    body = page.section(
+        with_outputs(nbformat.v4.new_output("display_data", data={"text/html": html})), "x", tmp_path
+    ).body
+    read = Reader(body)
+    assert [source[:20] for source in read.sources] == ["data:image/svg+xml;b", "data:image/png;base6"]
+    assert {link.removeprefix("#") for link in read.links} <= set(read.ids)
+    assert '<th class="short" scope="row">&lt;a&gt;</th>' in body
+    assert body.count('scope="col"') == 2
+    caption = re.search(r'<figcaption id="([^"]+)">A caption</figcaption>', body)[1]
+    assert f'aria-labelledby="{caption}"' in body
+
+
+def test_links_stay_in_the_page_or_lead_to_the_web(tmp_path):
+    (tmp_path / "GLOSSARY.md").write_text("# Glossary\n\n## ROC curve\n\nA curve.\n", encoding="utf-8")
+    text = "# A?\n\n[b](02_b.ipynb#What-now?) [c](02_b.ipynb) [d](GLOSSARY.md#roc-curve) [e](README.md) [f](https://doi.org/1)"
+    first, second = tmp_path / "01_a.ipynb", tmp_path / "02_b.ipynb"
+    nbformat.write(notebook(("markdown", text)), first)
+    nbformat.write(notebook(("markdown", "# B\n\n## What now?")), second)
+    made = page.build([first, second], "t", "a", glossary=tmp_path / "GLOSSARY.md")
+    read = Reader(made)
+    assert {"#02_b-What-now?", "#02_b", "#glossary-roc-curve", "https://doi.org/1"} <= set(read.links)
+    assert {link[1:] for link in read.links if link.startswith("#")} <= set(read.ids)
+    assert "README.md" not in made
+
+
+def test_japanese_is_marked_as_such_and_words_in_formulas_are_words():
+    body = page.section(
+        notebook(("markdown", "# A?\n\nmaps (特徴マップ), $p(\\mathrm{fake})$, $s\\cos\\theta$")), "x"
+    ).body
+    assert '(<span lang="ja">特徴マップ</span>)' in body
+    assert "<mi>fake</mi>" in body
+    assert '<mi>s</mi><mspace width="0.167em"></mspace><mi>cos</mi>' in body
+
+
+def test_the_published_report_is_small_and_every_picture_has_words():
+    folder = report.PACKAGE.parent
+    notebooks = report.find_notebooks(folder / "notebooks")
+    made = page.build(
+        notebooks, report.TITLE, "", glossary=folder / "notebooks" / "GLOSSARY.md", figures=folder / "figures"
+    )
+    read = Reader(made)
+    assert len(made.encode()) < 15e6
+    words = re.findall(r'<img [^>]*?alt="([^"]*)"', made)
+    assert len(words) == read.tags.count("img") > 20
+    assert min(len(word) for word in words) > 40
+    assert {link[1:] for link in read.links if link.startswith("#")} <= set(read.ids)
+    assert all(link.startswith(("#", "https://")) for link in read.links)
+    assert len(read.ids) == len(set(read.ids))
 
 
 def test_published_notebooks_lose_what_papermill_added():
