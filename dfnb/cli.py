@@ -1,7 +1,9 @@
 """The `dfnb` command. Imports lazily: `dfnb --help` doesn't wait for torch."""
 
+import errno
 import json
 import logging
+import signal
 import sys
 from enum import IntEnum
 from pathlib import Path
@@ -11,7 +13,7 @@ import typer
 
 from dfnb import profile as profiles
 from dfnb import variations
-from dfnb.errors import UserError
+from dfnb.errors import Stopped, UserError
 
 app = typer.Typer(
     name="dfnb",
@@ -32,6 +34,9 @@ SetOption = Annotated[
 EMBEDDED = "not valid for real videos: this network has only ever seen rendered heads (the embedded benchmark)"
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE)
+
+
 class Exit(IntEnum):
     """Exit statuses of `dfnb score`; 2 is a user's error everywhere."""
 
@@ -43,14 +48,39 @@ class Exit(IntEnum):
 
 
 def main() -> None:
-    """Run the command; a user's error is one line on standard error and exit status 2."""
+    """Run the command.
+
+    A user's error is one line on standard error and exit status 2; so are a full disk, a file that can't be read or
+    written and memory that runs out. Ctrl-C and SIGTERM end it with one line and 130 or 143.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("dfnb").setLevel(logging.INFO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         app()
     except UserError as error:
-        typer.echo(f"dfnb: {error}", err=True)
-        sys.exit(Exit.ERROR)
+        _end(str(error), Exit.ERROR)
+    except Stopped as stop:
+        name = signal.Signals(stop.number).name
+        _end(f"stopped ({name}); what is finished is kept, and the same command goes on from there", 128 + stop.number)
+    except MemoryError:
+        _end("out of memory; what is finished is kept, run it again with fewer jobs or a smaller batch", Exit.ERROR)
+    except OSError as error:
+        if error.filename is None and error.errno not in _DISK:
+            raise
+        _end(f"{error.filename or 'a file'}: {error.strerror}; what was finished before is kept", Exit.ERROR)
+
+
+def _stop(number: int, _frame: Any) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # once is enough: clean-up is short, and not to be cut short
+    raise Stopped(number)
+
+
+def _end(message: str, status: int) -> None:
+    typer.echo(f"dfnb: {message}", err=True)
+    sys.exit(status)
 
 
 @app.command(rich_help_panel="Report")
@@ -102,10 +132,10 @@ def demo(
 
     Reads nothing. Writes videos, list files and ground-truth masks into OUT; what is there already is kept.
     """
-    from dfnb.demo import build
+    from dfnb import benchmark
 
     loaded = profiles.load(profile, profiles.parse_overrides(settings or []))
-    table = build.build(out, loaded.demo, jobs=loaded.jobs)
+    table = benchmark.build(out, loaded.demo, jobs=loaded.jobs)
     typer.echo(f"{len(table)} videos in {out}")
 
 

@@ -4,8 +4,6 @@ benchmark/        the embedded benchmark, where the profile uses it
 faces/<part>/     face stores
 """
 
-import logging
-import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,6 @@ from dfnb import store as stores
 from dfnb.errors import UserError
 from dfnb.profile import Profile
 from dfnb.store import FaceStore
-
-log = logging.getLogger(__name__)
 
 PARTS = {
     "train": "real faces to train on",
@@ -82,15 +78,11 @@ class Data:
         """
         if not self.embedded:
             raise UserError(f"profile {self.profile.name} reads videos from folders: it has no embedded benchmark")
-        from dfnb.demo import build
+        from dfnb import benchmark
 
         out = self.data_folder / "benchmark"
-        if not processes.is_main():
-            return out
-        if not build.is_current(out, self.profile.demo):
-            log.info("%s: of other settings or another version, built anew", out)
-            shutil.rmtree(out)
-        build.build(out, self.profile.demo, jobs=self.profile.jobs)
+        if processes.is_main():
+            benchmark.build(out, self.profile.demo, jobs=self.profile.jobs, renew=True)
         return out
 
     @cached_property
