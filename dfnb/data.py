@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dfnb import clips as catalogues
@@ -91,10 +90,17 @@ class Data:
         path = self.profile.faces.landmarks
         return face_finding.landmark_model(profiles.resolve(path) if path else None)
 
-    @property
+    @cached_property
     def tests(self) -> tuple[str, ...]:
-        """The test parts this profile has data for."""
-        return tuple(part for part in TESTS if part in self.roots)
+        """The test parts there are data for, real videos and fakes both; a part with one of the two tests nothing."""
+        parts = []
+        for part in (part for part in TESTS if part in self.roots):
+            clips = self.clips(part)
+            if clips["label"].nunique() == 2:
+                parts.append(part)
+            else:
+                log.info("%s: only %s videos are there, so it tests nothing", self.title(part), clips["label"].iloc[0])
+        return tuple(parts)
 
     def clips(self, part: str) -> pd.DataFrame:
         """The catalogue of a part (see PARTS): one row a video, labels from paths and lists."""
@@ -153,19 +159,18 @@ class Data:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts of the report: training, validation, and the tests there are data for."""
-        return ("train", "validation", *self.tests)
+        """The parts of the report: training, validation, the tests there are data for, and what gives SBI pairs."""
+        return ("train", "validation", *(part for part in TESTS if part in (*self.tests, self.pairs_from)))
 
     def coverage(self) -> pd.DataFrame:
         """What was listed, opened, decoded and found in every part, a row per part, dataset and method."""
-        tables = [self._covered(part).table().assign(part=part) for part in self.parts]
+        tables = [self._covered(part).marked().table().assign(part=part) for part in self.parts]
         table = pd.concat(tables, ignore_index=True)
-        table["dataset"] += np.where(table["subset"], " (subset)", "")
         return table[["part", *[column for column in table.columns if column != "part"]]]
 
     def problems(self) -> pd.DataFrame:
         """Videos that are missing from this copy, unreadable, damaged or without a face, and why: a row each."""
-        tables = [self._covered(part).problems.assign(part=part) for part in self.parts]
+        tables = [self._covered(part).marked().problems.assign(part=part) for part in self.parts]
         return pd.concat(tables, ignore_index=True)[["part", "dataset", "method", "video", "path", "lost", "reason"]]
 
     def title(self, part: str) -> str:

@@ -141,6 +141,13 @@ def channels_of(backbone: EfficientNet, block: int) -> int:
     return norms[-1].num_features
 
 
+def describe(network: Network) -> str:
+    """Such as "Blocks 5, 7 with 160, 448 channels, 19,012,345 parameters"."""
+    channels = ", ".join(str(channels_of(network.backbone, tap)) for tap in network.taps)
+    parameters = sum(p.numel() for p in network.parameters())
+    return f"Blocks {', '.join(map(str, network.taps))} with {channels} channels, {parameters:,} parameters"
+
+
 def build(
     variant: Variant = "proposed",
     head: Head = "arcface",

@@ -90,6 +90,7 @@ class Run(Data):
         """The checkpoint of a network, trained now if it isn't yet; a finished training is reused."""
         from dfnb import train
 
+        self.require_weights(one)
         with processes.main_first():
             faces, held_out = self.store("train"), self.store("validation")
         checkpoint = self.checkpoint(one)
@@ -97,6 +98,17 @@ class Run(Data):
         if not train.is_finished(checkpoint, train.training_key(*what)):
             processes.launch(train.fit, *what, checkpoint.parent, batch=self.profile.train.batch)
         return checkpoint
+
+    def require_weights(self, *networks: Network) -> None:
+        """Raises UserError where one of them isn't trained yet and the ImageNet weights can't be had.
+
+        Asked first, since finding the faces of a whole set takes hours.
+        """
+        from dfnb import weights
+
+        model, folder = self.profile.model, self.folder / "networks"
+        if model.pretrained and not all((folder / one.folder / "checkpoint.safetensors").exists() for one in networks):
+            weights.find(model.backbone, profiles.resolve(model.weights) if model.weights else None)
 
     def network(self, name: str, seed: int | None = None) -> "nn.Module":
         """A trained network in eval mode."""
@@ -223,6 +235,7 @@ class Run(Data):
 
     def everything(self) -> pd.DataFrame:
         """Build all that the notebooks show, in the order of the report; returns `results`."""
+        self.require_weights(*self.networks)
         for part in self.parts:
             self.store(part)
         for one in self.networks:

@@ -44,9 +44,13 @@ def paper(key: str) -> pd.DataFrame:
 def catalogue(run: "Run") -> pd.DataFrame:
     """Videos listed in every part of the run: a row per part, dataset and method."""
     rows = []
-    for part in ("train", "validation", *run.tests):
-        counts = run.clips(part).groupby(["dataset", "split", "label", "method"], sort=False).size()
-        rows.append(counts.rename("videos").reset_index().assign(part=part))
+    for part in run.parts:
+        clips = run.clips(part)
+        counts = clips.groupby(["dataset", "split", "label", "method"], sort=False).size()
+        table = counts.rename("videos").reset_index().assign(part=part)
+        partial = {one["method"] for one in clips.attrs.get("sets", []) if one["subset"]}
+        table["dataset"] += np.where(table["method"].isin(partial), " (subset)", "")
+        rows.append(table)
     table = pd.concat(rows, ignore_index=True)
     return table[["part", "dataset", "split", "label", "method", "videos"]]
 

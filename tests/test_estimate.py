@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from test_store import FRAMES, catalogue, heads, prepared, tree, videos  # noqa: F401 (fixtures)
+from test_store import FRAMES, SCRIPT, catalogue, heads, prepared, start, tree, videos  # noqa: F401 (fixtures)
 
 from dfnb import store
 from dfnb.errors import UserError
@@ -46,3 +46,26 @@ def test_a_store_that_does_not_fit_is_refused_in_one_line(tmp_path: Path):
     store.require_room([store.Estimate(720, 717, 1e3, 1.0)], tmp_path)
     with pytest.raises(UserError, match=r"the faces of 1434 videos take about 2400000000\.0 GB and .* is free"):
         store.require_room([store.Estimate(720, 717, 1e18, 1.0)] * 2, tmp_path)
+
+
+def test_records_of_other_settings_are_not_taken_for_work_that_is_done(tmp_path, catalogue):
+    sound = catalogue[~catalogue["video"].str.contains("empty|noise|truncated|lost|nobody")].reset_index(drop=True)
+    store.prepare(sound, tmp_path, progress=False, **HOW)
+    other = HOW | {"frames": FRAMES - 1}
+    said = store.estimate(sound, tmp_path, sample=1, **other)
+    assert said.left == len(sound) - 1
+    assert said.size > 0
+
+
+def test_a_disk_that_is_full_at_the_first_videos_is_named(tmp_path, catalogue):
+    """`dfnb prepare` estimates first, so that is where a full disk is met; a limit on file size stands in for it."""
+    process = start(
+        catalogue,
+        tmp_path,
+        "1000",
+        script=SCRIPT.replace("store.prepare", "store.estimate").replace(", progress=False", ""),
+    )
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 2, error
+    assert "the face store can't be written" in error
+    assert len(error.strip().splitlines()) == 1

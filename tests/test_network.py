@@ -362,8 +362,12 @@ def test_b4_at_380_pixels() -> None:
         assert out.embedding.shape == (2, {"network1": 1792, "proposed": 1952, "network2": 1848}[variant])
         F.cross_entropy(out.logits, target).backward()
         assert all(p.grad.isfinite().all() for p in net.parameters())
+        print(variant, network.describe(net))
     # B4 without its classifier (timm) + branch (448 -> 112 -> 112 -> 1) + batch norm and head of the vector
     backbone = sum(p.numel() for p in timm.create_model(B4, num_classes=0).parameters())
     branch = 448 * 112 * 9 + 112 * 112 * 9 + 4 * 112 + 113
-    for net in nets.values():
-        assert sum(p.numel() for p in net.parameters()) == backbone + branch + 4 * net.norm.num_features
+    channels = {"network1": "7 with 448", "proposed": "5, 7 with 160, 448", "network2": "3, 7 with 56, 448"}
+    for variant, net in nets.items():
+        parameters = backbone + branch + 4 * net.norm.num_features
+        assert sum(p.numel() for p in net.parameters()) == parameters
+        assert network.describe(net) == f"Blocks {channels[variant]} channels, {parameters:,} parameters"

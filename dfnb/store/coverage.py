@@ -42,6 +42,17 @@ class Coverage:
         faces, lost = int(self.counts["faces"].sum()), int(self.counts["lost"].sum())
         return f"{kept} of {listed} videos have faces ({faces} faces); {lost} lost"
 
+    def marked(self) -> Coverage:
+        """The same with " (subset)" after the name of each set whose copy isn't whole, as a report prints it."""
+        partial = {tuple(row[k] for k in BY) for row in self.counts[self.counts["subset"]].to_dict("records")}
+
+        def named(table: pd.DataFrame) -> pd.DataFrame:
+            places = table[BY].itertuples(index=False, name=None)
+            mark = [" (subset)" if place in partial else "" for place in places]
+            return table.assign(dataset=table["dataset"] + pd.Series(mark, table.index, dtype=object))
+
+        return Coverage(named(self.counts), named(self.problems))
+
     def save(self, root: str | os.PathLike[str]) -> None:
         """Write coverage.csv and problems.csv into the folder."""
         for name, table in (("coverage", self.counts), ("problems", self.problems)):
@@ -94,6 +105,11 @@ def tally(clips: pd.DataFrame, records: list[dict[str, Any]], sets: list[dict[st
                 "lost": int(not faces),
             }
         )
+    here = {tuple(row[k] for k in BY) for row in rows}
+    for one in sets:  # a method of which nothing is there is a row of zeros
+        place = {k: one.get(k) or "" for k in BY}
+        if not one.get("found", 1) and tuple(place.values()) not in here:
+            rows.append(place | dict.fromkeys(COUNTS, 0))
     counts = pd.DataFrame(rows, columns=[*BY, *COUNTS]).groupby(BY, sort=False, as_index=False).sum()
     expected, subset = [], []
     for row in counts.to_dict("records"):

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from dfnb.errors import UserError
 from dfnb.faces import FaceFinder
-from dfnb.store.prepare import _one, disk_fault, record_of, settings_of
+from dfnb.store.prepare import _one, disk_fault, key_of, record_of, settings_of
 
 SAMPLE = 3  # videos
 ROOM = 1.2  # times the estimate that must be free: three videos say only so much
@@ -27,7 +27,7 @@ ROOM = 1.2  # times the estimate that must be free: three videos say only so muc
 class Estimate:
     """What is still to be done for one store.
 
-    videos: in the catalogue. left: of them, not done yet (about: records of other settings may lie there, too).
+    videos: in the catalogue. left: of them, not done yet (about, where there are more than are looked at).
     size: bytes that these will take. seconds: that they will take, with all processes.
     """
 
@@ -66,19 +66,23 @@ def estimate(
         (root / "shards").mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock", timeout=0):
             before = _records(root)
-            if len(before) >= len(paths):
-                return Estimate(len(paths), 0, 0.0, 0.0)
-            seconds, sizes = [], []
-            for place in _spread(len(paths)):
+            seconds, sizes, looked = [], [], _spread(len(paths))
+            fresh = 0  # of those looked at; records of other settings may lie here, so their number alone says little
+            for place in looked:
                 began = time.monotonic()
-                _, outcome = _one(paths[place], Path(paths[place]).absolute(), root.absolute(), settings, find)
+                file = Path(paths[place]).absolute()
+                if len(seconds) < sample:
+                    _, outcome = _one(paths[place], file, root.absolute(), settings, find)
+                else:
+                    outcome = _known(file, settings)
                 if outcome.get("key") in before:
                     continue
-                seconds.append(time.monotonic() - began)
-                sizes.append(_size(root, outcome))
-                if len(seconds) == sample:
-                    break
-            left = max(0, len(paths) - len(_records(root)))
+                fresh += 1
+                if len(seconds) < sample:
+                    seconds.append(time.monotonic() - began)
+                    sizes.append(_size(root, outcome))
+            done = len(_records(root)) - len(before)
+            left = max(len(paths) - len(before), round(len(paths) * fresh / max(1, len(looked)))) - done
     except Timeout:
         raise UserError(f"{root}: another command is preparing this face store; wait for it, or give another") from None
     except OSError as error:
@@ -110,14 +114,23 @@ def gigabytes(size: float) -> str:
 def duration(seconds: float) -> str:
     """Seconds in words: "25 minutes", "3.5 hours"."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} seconds"
+        whole = max(1, round(seconds))
+        return f"{whole} second{'s' if whole > 1 else ''}"
     return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _spread(count: int) -> list[int]:
-    """Up to 64 of 0..count-1, such that any first few are spread over the whole."""
-    some = np.unique(np.linspace(0, count - 1, min(count, 64)).round().astype(int))
+    """Up to 32 of 0..count-1, such that any first few are spread over the whole."""
+    some = np.unique(np.linspace(0, count - 1, min(count, 32)).round().astype(int))
     return [int(i) for i in np.random.default_rng(0).permutation(some)]
+
+
+def _known(file: Path, settings: dict[str, Any]) -> dict[str, str]:
+    """What `_one` would say of a video that is done, without doing it."""
+    try:
+        return {"key": key_of(file, settings)}
+    except OSError:
+        return {}
 
 
 def _records(root: Path) -> set[str]:

@@ -163,7 +163,7 @@ def _process(
 def _one(path: str, file: Path, root: Path, settings: dict[str, Any], find: FaceFinder) -> tuple[str, dict[str, str]]:
     """Process one video, or find it done. Returns `path` and its key, or the problem that stood in the way."""
     try:
-        key = digest([settings, _identity(file)])
+        key = key_of(file, settings)
     except OSError as error:
         return path, {"problem": f"can't be read ({error.strerror or error})"}
     try:
@@ -176,6 +176,11 @@ def _one(path: str, file: Path, root: Path, settings: dict[str, Any], find: Face
         return path, {"problem": "out of memory"}
     except (RuntimeError, cv2.error) as error:  # what dlib and OpenCV raise
         return path, {"problem": f"the face finder failed ({str(error).strip().splitlines()[0]})"}
+
+
+def key_of(file: Path, settings: dict[str, Any]) -> str:
+    """The name of a video's record: its bytes and what else decides it. Raises OSError where it can't be read."""
+    return digest([settings, _identity(file)])
 
 
 def _identity(path: Path) -> list[Any]:
