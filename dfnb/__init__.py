@@ -13,7 +13,7 @@ _MODULES = (
     "errors", "files", "environment", "parameters", "processes", "profile", "variations", "clips", "frames", "faces",
     "store", "augment", "hulls", "blend", "sbi", "attention", "arcface", "weights", "network", "recipe", "resume",
     "train", "metrics", "protocol", "score", "explain", "style", "figures", "pictures", "diagrams", "tables",
-    "verdicts", "timeline", "demo", "benchmark", "data", "run", "sweep", "page", "report", "cli",
+    "verdicts", "timeline", "demo", "benchmark", "data", "run", "sweep", "page", "report", "ending", "cli",
 )  # fmt: skip
 
 __all__ = ["__version__", "open_run", *_MODULES]

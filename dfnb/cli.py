@@ -1,19 +1,16 @@
 """The `dfnb` command. Imports lazily: `dfnb --help` doesn't wait for torch."""
 
-import errno
 import json
 import logging
-import signal
-import sys
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from dfnb import ending, variations
 from dfnb import profile as profiles
-from dfnb import variations
-from dfnb.errors import Stopped, UserError
+from dfnb.errors import UserError
 
 app = typer.Typer(
     name="dfnb",
@@ -34,9 +31,6 @@ SetOption = Annotated[
 EMBEDDED = "not valid for real videos: this network has only ever seen rendered heads (the embedded benchmark)"
 
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE)
-
-
 class Exit(IntEnum):
     """Exit statuses of `dfnb score`; 2 is a user's error everywhere."""
 
@@ -48,39 +42,11 @@ class Exit(IntEnum):
 
 
 def main() -> None:
-    """Run the command.
-
-    A user's error is one line on standard error and exit status 2; so are a full disk, a file that can't be read or
-    written and memory that runs out. Ctrl-C and SIGTERM end it with one line and 130 or 143.
-    """
+    """Run the command; how it ends is `dfnb.ending`'s business."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("dfnb").setLevel(logging.INFO)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
-    try:
+    with ending.in_one_line():
         app()
-    except UserError as error:
-        _end(str(error), Exit.ERROR)
-    except Stopped as stop:
-        name = signal.Signals(stop.number).name
-        _end(f"stopped ({name}); what is finished is kept, and the same command goes on from there", 128 + stop.number)
-    except MemoryError:
-        _end("out of memory; what is finished is kept, run it again with fewer jobs or a smaller batch", Exit.ERROR)
-    except OSError as error:
-        if error.filename is None and error.errno not in _DISK:
-            raise
-        _end(f"{error.filename or 'a file'}: {error.strerror}; what was finished before is kept", Exit.ERROR)
-
-
-def _stop(number: int, _frame: Any) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)  # once is enough: clean-up is short, and not to be cut short
-    raise Stopped(number)
-
-
-def _end(message: str, status: int) -> None:
-    typer.echo(f"dfnb: {message}", err=True)
-    sys.exit(status)
 
 
 @app.command(rich_help_panel="Report")
@@ -107,7 +73,8 @@ def report(
     if not run.embedded and run.profile.data.face_forensics is None:
         raise UserError(f"profile {profile}: the report needs data.face_forensics; use train, evaluate and score")
     try:
-        done = reports.build(run, profile, overrides, notebooks)
+        with processes.exclusive(run.folder / "report", "writing a report", ("report", "results")):
+            done = reports.build(run, profile, overrides, notebooks)
     except reports.NotebookError as error:
         typer.echo(f"dfnb: {error}", err=True)
         raise typer.Exit(Exit.NOTEBOOK) from error
@@ -147,17 +114,23 @@ def prepare(
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="of the Dask cluster, such as tcp://10.0.0.1:8786")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="compare every stored byte with its hash, and find no faces")
+    ] = False,
 ) -> None:
     """Find the faces: videos -> face stores, with a coverage report of what was lost and why.
 
     Says first how much disk and time it will take, and stops where the disk is too small. Reads the profile's videos.
     Writes runs/PROFILE/faces/; videos done already are kept. The workers of a Dask cluster need this package and the
-    same folders.
+    same folders. With --verify it reads and compares only, and ends with 2 where a byte has changed.
     """
     from dfnb import processes, store
 
     processes.alone("prepare")
     run = _open(profile, profiles.parse_overrides(settings or []))
+    if verify:
+        _verify(run.data_folder / "faces")
+        return
     with processes.cluster(backend, scheduler) as far:
         if far:
             run.jobs = None
@@ -172,6 +145,28 @@ def prepare(
     if len(problems) > 20:
         typer.echo(f"... and {len(problems) - 20} more, see problems.csv of each store", err=True)
     typer.echo(f"stores: {run.folder / 'faces'}")
+
+
+def _verify(folder: Path) -> None:
+    """Raises UserError where a byte of the face stores in `folder` changed; each fault is a line on standard error."""
+    from dfnb import store
+
+    roots = sorted(at for at in folder.glob("*") if (at / "shards").is_dir())
+    if not roots:
+        raise UserError(f"{folder}: no face store here; run `dfnb prepare` first")
+    faults = 0
+    for root in roots:
+        try:
+            opened = store.FaceStore(root)
+            found = list(opened.faults())
+        except UserError as error:
+            found = [str(error)]
+        faults += len(found)
+        for fault in found:
+            typer.echo(fault, err=True)
+        typer.echo(f"{root.name}: {'damaged' if found else f'{len(opened)} faces, as they were written'}")
+    if faults:
+        raise UserError(f"{folder}: {faults} damaged files, named above; delete them and run `dfnb prepare` again")
 
 
 @app.command(rich_help_panel="Steps of the report")

@@ -335,10 +335,14 @@ def _check(path: Path) -> None:
         raise UserError(f"{path}: is a folder, not a video")
     try:
         size = path.stat().st_size
+        if not path.is_file():  # a pipe or a device would never end
+            raise UserError(f"{path}: is not an ordinary file")
         with path.open("rb"):
             pass
     except OSError as error:
         raise UserError(f"{path}: can't be opened ({error.strerror})") from None
+    except ValueError as error:  # a name with a null character
+        raise UserError(f"{str(path)!r}: not a file name ({error})") from None
     if not size:
         raise UserError(f"{path}: is empty (0 bytes); get the file anew")
 

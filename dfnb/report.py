@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from dfnb import environment, files, page, style, tables
@@ -72,8 +73,8 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     for source in sources:
         target = folder / "notebooks" / source.name
         stamp = target.with_suffix(".stamp")
-        current = files.digest([source_hash_of(nbformat.read(source, as_version=4)), state])
-        if target.exists() and stamp.exists() and stamp.read_text() == current:
+        current = files.digest([source_hash_of(read_notebook(source)), state])
+        if target.exists() and stamp.exists() and stamp.read_bytes() == current.encode():
             continue
         execute(source, target, {"profile": profile, "overrides": dict(overrides or {})})
         files.write_text(stamp, current)
@@ -110,8 +111,12 @@ def lead(run: Run) -> str:
 
 def _record(path: Path, record: dict[str, Any], seconds: float) -> None:
     """Write results.json; hardware and time are those of the report that made the results, not of a later look."""
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if before.get("results") == record["results"]:
+    try:
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        same = before.get("results") == record["results"] and before.keys() >= {"environment", "seconds"}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({error}); delete it and run the report again") from None
+    if same:
         record |= {key: before[key] for key in ("environment", "seconds")}
     else:
         record |= {"environment": environment.describe(), "seconds": seconds}
@@ -121,7 +126,7 @@ def _record(path: Path, record: dict[str, Any], seconds: float) -> None:
 def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     """Run one notebook through papermill into `target`, whole or not at all.
 
-    Raises NotebookError naming notebook and cell, with the traceback.
+    Raises NotebookError naming notebook and cell, with the traceback; UserError where that is what a cell raised.
     """
     log.info("notebook %s", source.name)
     with files.replacing(target) as temporary:
@@ -134,13 +139,30 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
                 language="python",
                 cwd=Path.cwd(),
             )
+        except DeadKernelError:
+            raise NotebookError(
+                f"{source.name}: its kernel died, killed or out of memory; the notebooks before it are kept"
+            ) from None
         except PapermillExecutionError as error:
+            if error.ename == "UserError":  # one clear line already
+                raise UserError(f"{source.name}, cell {error.cell_index + 1}: {error.evalue}") from None
             failed = target.with_suffix(".failed.ipynb")
             shutil.copyfile(temporary, failed)
             trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
             raise NotebookError(
                 f"{source.name}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}\n{trace}\nkept as {failed}"
             ) from error
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """A notebook in format 4. Raises UserError where it is no notebook."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, nbformat.ValidationError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: not a notebook ({reason}); put a sound one there") from None
+    return notebook
 
 
 def source_hash_of(notebook: nbformat.NotebookNode) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from dfnb import faces, files, frames, metrics
+from dfnb import faces, files, frames, metrics, processes
 from dfnb.clips import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from dfnb.errors import UserError
 from dfnb.protocol import MARGIN, PLACE
@@ -55,7 +55,8 @@ def predict(
     device = next(net.parameters()).device
     net.to(memory_format=torch.channels_last)  # not in inference mode: no gradient could pass through it afterwards
     scores, embeddings, attention = [], [], []
-    with torch.inference_mode(), tqdm(total=total, desc=what, unit="face", leave=False, mininterval=1.0) as bar:
+    bar = tqdm(total=total, desc=what, unit="face", leave=False, mininterval=1.0)
+    with processes.named_faults(what), torch.inference_mode(), bar:
         for images in batches:
             output = net(images.to(device, memory_format=torch.channels_last))
             scores.append(output.logits.float().softmax(1)[:, 1].cpu())

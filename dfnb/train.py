@@ -83,7 +83,8 @@ def fit(
     if is_finished(checkpoint, key):
         return checkpoint
     accelerator = accelerator or processes.accelerator(profile.train.mixed_precision)
-    with processes.exclusive(folder, "training", ("checkpoint", "history", "state")):
+    doing = f"training {variant} {head}, seed {seed}"
+    with processes.exclusive(folder, "training", ("checkpoint", "history", "state")), processes.named_faults(doing):
         _fit(profile, variant, head, seed, faces, held_out, checkpoint, key, accelerator)
     return checkpoint
 

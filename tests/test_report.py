@@ -205,7 +205,7 @@ def test_an_unknown_parameter_stops_a_notebook(tmp_path):
     cells.cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(cells, source)
     report.execute(source, tmp_path / "good.ipynb", {"profile": "smoke"})
-    with pytest.raises(report.NotebookError, match="unknown parameter profil"):
+    with pytest.raises(UserError, match=r"01_x\.ipynb, cell 3: unknown parameter profil"):
         report.execute(source, tmp_path / "bad.ipynb", {"profil": "paper"})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,7 @@ VIDEO_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"])
 MARKER = "EMBEDDED_BENCHMARK.json"
 _MAX_LIST = 256 << 20  # bytes
+_MAX_NAME = 255  # bytes of a file's name, as file systems have it
 
 
 def folder(root: str | Path, *nested: str) -> Path:
@@ -37,6 +39,8 @@ def is_embedded(root: Path) -> bool:
 def text(file: Path) -> str:
     """A list file's text, any byte-order mark removed and line ends made plain. Raises UserError."""
     try:
+        if not file.is_file():
+            raise UserError(f"{file}: not an ordinary file, so not a list of videos")
         if file.stat().st_size > _MAX_LIST:
             raise UserError(f"{file}: larger than {_MAX_LIST >> 20} MiB, so not a list of videos")
         return file.read_text("utf-8-sig")
@@ -77,11 +81,21 @@ def inside(name: Any, where: str) -> PurePosixPath:
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UserError(f"{where}: {name!r} is not a file name")
     path = PurePosixPath(name.strip().replace("\\", "/"))
-    if not path.parts:
-        raise UserError(f"{where}: {name!r} is not a file name")
+    if not path.parts or any(len(os.fsencode(part)) > _MAX_NAME for part in path.parts):
+        raise UserError(f"{where}: {name[:80]!r} is not a file name")
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise UserError(f"{where}: {name!r} leads out of the set's folder")
     return path
+
+
+def contained(file: Path, root: Path) -> Path:
+    """A file that is there, known to lie below `root` even where it is a symbolic link, as archives can hold.
+
+    `root` itself may be a link, so a set's folders can lie on another disk. Raises UserError.
+    """
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{file}: a link that leads out of {root}; put the file itself there, or remove the link")
+    return file
 
 
 def media(at: Path) -> dict[str, Path]:
@@ -93,7 +107,7 @@ def media(at: Path) -> dict[str, Path]:
         if file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith("."):
             if file.stem in found:
                 raise UserError(f"{file}: {found[file.stem].name} is there too; keep one of the two")
-            found[file.stem] = file
+            found[file.stem] = contained(file, at)
     return found
 
 

@@ -38,11 +38,12 @@ def dfdc(root: str | Path, split: str = "test") -> pd.DataFrame:
                 raise UserError(f"{where}: {name} is listed twice (also in {seen[path.stem]})")
             seen[path.stem] = file
             method = "original" if label == "real" else "DFDC"
-            places = [file.parent / sub / path for sub in ("", "videos", "test", "test_videos")]
-            video = next((place for place in places if place.is_file()), None)
-            if video is None:
-                counts[method][1].append(str(places[0].relative_to(root)))
+            folders = [file.parent / sub for sub in ("", "videos", "test", "test_videos")]
+            found = next((at for at in folders if (at / path).is_file()), None)
+            if found is None:
+                counts[method][1].append(str((file.parent / path).relative_to(root)))
                 continue
+            video = lists.contained(found / path, found)
             counts[method][0].append(video)
             rows.append(lists.row(video, "DFDC", method, label, Path(original or name).stem, split))
     sets = [_counted("DFDC", split, method, _kind(method), *each) for method, each in counts.items()]
@@ -149,7 +150,7 @@ def dfdc_preview(root: str | Path, split: str = "test") -> pd.DataFrame:
         if not (root / path).is_file():
             missing.append(name)
             continue
-        found.append(root / path)
+        found.append(lists.contained(root / path, root))
         group = str(entry.get("target_id") or path.parent.name)
         row = lists.row(root / path, "DFDC-preview", path.parts[0], label, group, split)
         rows.append({**row, "video": str(path.with_suffix(""))})
@@ -192,7 +193,7 @@ def faces_folder(
     for kind, at in (inner or {label: root}).items():
         files = [f for f in sorted(at.rglob("*")) if f.suffix.lower() in suffixes and not f.name.startswith(".")]
         method = "original" if kind == "real" else "unknown"
-        for file in (f for f in files if f.is_file()):
+        for file in (lists.contained(f, at) for f in files if f.is_file()):
             name = file.relative_to(root).as_posix()  # with its suffix: a.jpg and a.png may lie side by side
             found = pattern.search(file.name) if pattern else None
             person = found.group(1) if found and found.group(1) else name

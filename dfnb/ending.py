@@ -1,0 +1,50 @@
+"""How the `dfnb` command ends: in one line and with a status that says why, never in a traceback from the depths."""
+
+import errno
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from dfnb.errors import Stopped, UserError
+
+USER_ERROR = 2
+KEPT = "what is finished is kept"
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """What ends the block ends the process.
+
+    A user's error is one line on standard error and status 2; so are a full disk, a file that can't be read or written,
+    and memory that runs out. Ctrl-C and SIGTERM are one line and, as shells have it, 130 and 143.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        yield
+    except UserError as error:
+        _end(str(error), USER_ERROR)
+    except Stopped as stop:
+        name = signal.Signals(stop.number).name
+        _end(f"stopped ({name}); {KEPT}, and the same command goes on from there", 128 + stop.number)
+    except MemoryError:
+        _end(f"out of memory; {KEPT}, run it again with fewer jobs or a smaller batch", USER_ERROR)
+    except OSError as error:
+        if error.filename is None and error.errno not in _DISK:
+            raise
+        _end(f"{error.filename or 'a file'}: {error.strerror}; {KEPT}", USER_ERROR)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # once is enough: clean-up is short, and not to be cut short
+    raise Stopped(number)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    print(f"dfnb: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
