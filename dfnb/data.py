@@ -4,6 +4,7 @@ benchmark/        the embedded benchmark, where the profile uses it
 faces/<part>/     face stores
 """
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from dfnb import store as stores
 from dfnb.errors import UserError
 from dfnb.profile import Profile
 from dfnb.store import FaceStore
+
+log = logging.getLogger(__name__)
 
 PARTS = {
     "train": "real faces to train on",

@@ -265,6 +265,7 @@ def scenes(run: "Run", part: str, count: int | None = None) -> Plot:
 
     manifest = run.store(part).manifest
     clips = run.clips(part)
+    clips = clips[clips["path"].isin(run.store(part).frames["path"])]  # without those that can't be read
     if count is None:
         wide = (manifest["frame_width"] / manifest["frame_height"]).median() > 1.4
         count = 2 if wide else 4
@@ -285,7 +286,7 @@ def scenes(run: "Run", part: str, count: int | None = None) -> Plot:
             )
         shown.append(line)
         captions.append([f"{u['video'].split('/')[-1]}: {u['faces']} found" for u in used[-len(line) :]])
-    alt = f"Frames of {clips['dataset'].iloc[0]}: real above, fake below, a box around each face found."
+    alt = f"Frames of {run.title(part)}: real above, fake below, a box around each face found."
     return grid(shown, rows=["real", "fake"], captions=captions, numbers=pd.DataFrame(used), alt=alt)
 
 
