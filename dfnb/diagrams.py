@@ -9,6 +9,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from numpy.typing import NDArray
 
 from dfnb.style import FAINT, INK, WIDTH, Plot, look, new_figure, styled
+from dfnb.variants import VARIANTS
 
 if TYPE_CHECKING:
     from dfnb.blend import Steps
@@ -76,7 +77,7 @@ def network(net: "Network") -> Plot:
         y = 0.62
         for tap in taps:
             axes.plot([right[tap]] * 2, [weighing - 1.2, y], color=_TAP, lw=1.6)
-        plain = net.settings["variant"] == "plain"
+        plain = VARIANTS[net.settings["variant"]].plain
         start = right[taps[0]]
         _arrow(axes, (start, y), (joined, y), colour=_TAP)
         vector = f"{width} numbers" + ("" if plain else "\nbatch norm")

@@ -26,9 +26,9 @@ from dfnb import files, weights
 from dfnb.arcface import ArcFace
 from dfnb.attention import AttentionBranch, attention_map
 from dfnb.errors import UserError
+from dfnb.variants import VARIANTS, Head
+from dfnb.variants import Name as Variant
 
-Variant = Literal["plain", "network1", "network2", "proposed"]
-Head = Literal["linear", "arcface"]
 TapReading = Literal["resolution", "block"]
 
 CLASSES = ("real", "fake")  # class 1 is fake
@@ -53,10 +53,8 @@ class Network(nn.Module):
         self.origin = "random"  # of the weights before training
         self.mean: tuple[float, ...] = tuple(backbone.pretrained_cfg["mean"])
         self.std: tuple[float, ...] = tuple(backbone.pretrained_cfg["std"])
-        plain = settings["variant"] == "plain"
-        self.taps = (
-            (len(backbone.blocks),) if plain else taps_of(backbone, settings["variant"], settings["tap_reading"])
-        )
+        plain = VARIANTS[settings["variant"]].plain
+        self.taps = taps_of(backbone, settings["variant"], settings["tap_reading"])
         channels = [channels_of(backbone, tap) for tap in self.taps]
         self.smallest = max(stage["reduction"] for stage in backbone.feature_info)  # pixels of one cell of Block 7
         self.backbone = backbone
@@ -120,13 +118,16 @@ def taps_of(backbone: EfficientNet, variant: str, reading: str) -> tuple[int, ..
     """The tapped Blocks, in order; the last Block always.
 
     "resolution": the steps go over the last Blocks of each resolution, from the model's strides (EfficientNet-B4:
-    7, 5, 3, 2, 1). "block": over all Blocks (7, 6, 5, ...). network1 stops at the last, "proposed" adds the one
-    before it, network2 the one two before it (paper, section 4).
+    7, 5, 3, 2, 1). "block": over all Blocks (7, 6, 5, ...). How many steps back a variant goes is in
+    `dfnb.variants`: network1 stops at the last, "proposed" adds the one before it, network2 the one two before it
+    (paper, section 4). Raises ValueError where the backbone has fewer.
     """
     last = len(backbone.blocks)
     steps = range(1, last + 1) if reading == "block" else [stage["stage"] for stage in backbone.feature_info]
-    back = {"network1": 0, "proposed": 1, "network2": 2}[variant]
-    return tuple(sorted({steps[-1 - back], last}))
+    back = VARIANTS[variant].back
+    if max(back, default=0) >= len(steps):
+        raise ValueError(f"{variant} goes {max(back)} steps back, and this backbone has {len(steps)} by {reading}")
+    return tuple(sorted({last, *(steps[-1 - step] for step in back)}))
 
 
 @lru_cache
@@ -164,7 +165,8 @@ def build(
 ) -> Network:
     """Build a network.
 
-    variant: "plain" (attention is left out whatever `attention` says), "network1", "network2" or "proposed".
+    variant: of `dfnb.variants`: "network1", "network2", "proposed", or "plain" (which leaves attention out whatever
+        `attention` says).
     head: "arcface" (scale, margin in radians, monotone: see `dfnb.arcface.ArcFace`) or "linear".
     backbone: any of timm's EfficientNets by its name.
     pretrained: start from ImageNet weights: the file `weights`, or what `dfnb.weights.find` finds. weights_sha256: what
@@ -173,9 +175,10 @@ def build(
         branch at the start. None draws from torch's global generator.
     Raises UserError where a setting is unknown or the weights can't be had: nothing starts from random weights unasked.
     """
+    plain = variant in VARIANTS and VARIANTS[variant].plain
     settings = {
         "variant": variant, "head": head, "backbone": backbone, "tap_reading": tap_reading,
-        "attention": bool(attention) and variant != "plain", "scale": scale, "margin": margin, "monotone": monotone,
+        "attention": bool(attention) and not plain, "scale": scale, "margin": margin, "monotone": monotone,
     }  # fmt: skip
     if weights is not None and not pretrained:
         raise UserError(f"weights {os.fspath(weights)!r} are given but pretrained is off; set pretrained to true")

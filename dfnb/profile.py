@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dfnb import files
 from dfnb.errors import UserError
+from dfnb.variants import Head
+from dfnb.variants import Name as Variant
 
 MAX_BYTES = 1 << 20  # of a profile
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Side = Annotated[int, Field(ge=160, le=4096, multiple_of=2, description="pixels; H.264 wants even sides")]
-Variant = Literal["plain", "network1", "network2", "proposed"]
-Head = Literal["linear", "arcface"]
 Kind = TypeVar("Kind", bound=BaseModel)
 
 

@@ -18,9 +18,10 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from dfnb import environment, files, page, style, tables
+from dfnb import environment, files, index, page, style, tables
 from dfnb.errors import UserError
 from dfnb.run import Run
+from dfnb.variants import VARIANTS
 
 log = logging.getLogger(__name__)
 PACKAGE = Path(__file__).parent
@@ -198,9 +199,24 @@ def publish(run: Run, report: Report, root: Path) -> list[Path]:
         shutil.copyfile(folder / "results.json", temporary)
     with files.replacing(root / "figures" / "results.csv") as temporary:
         report.results.to_csv(temporary, index=False)
+    written += [root / "figures" / "results.json", root / "figures" / "results.csv"]
+    written += publish_index(folder / "notebooks", root)
     readme = root / "README.md"
     files.write_text(readme, with_results(readme.read_text(encoding="utf-8"), root / "figures"))
-    return [*written, root / "figures" / "results.json", root / "figures" / "results.csv", readme]
+    return [*written, readme]
+
+
+def publish_index(executed: Path, root: Path) -> list[Path]:
+    """Renew the thumbnails, the run times and the index in notebooks/README.md. Returns the files written."""
+    figures, notebooks = root / "figures", sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    seconds = index.run_times([executed / path.name for path in notebooks if (executed / path.name).is_file()])
+    profile = json.loads((figures / "results.json").read_text(encoding="utf-8"))["profile"]["name"]
+    hardware = environment.describe()["hardware"]
+    files.write_json(figures / "run-times.json", {"profile": profile, "hardware": hardware, "seconds": seconds})
+    thumbnails = [index.draw(index.read(path), figures) for path in notebooks]
+    readme = root / "notebooks" / "README.md"
+    files.write_text(readme, index.renewed(readme.read_text(encoding="utf-8"), root / "notebooks", figures))
+    return [figures / "run-times.json", readme, *(path for path in thumbnails if path)]
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -218,22 +234,15 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-NAMES = {
-    "plain": "plain backbone (SBI's baseline)",
-    "network1": "network1",
-    "network2": "network2",
-    "proposed": "proposed",
-}
-
-
 def result_table(results: pd.DataFrame) -> str:
     """The README's table in Markdown: video AUC with its interval, a row a network, a column a set."""
     video = results[(results["level"] == "video") & results["size_rule"]]
     columns = list(dict.fromkeys(video["dataset"]))
     lines = ["| network | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for (network, seed), rows in video.groupby(["network", "seed"], sort=False):
-        variant, head = network.rsplit("-", 1)
-        name = NAMES[variant] + (" + ArcFace" if head == "arcface" else "")
+        variant = network.rsplit("-", 1)[0]
+        note = VARIANTS[variant].note
+        name = style.look(network).label + (f" ({note})" if note else "")
         name += f", seed {seed}" if results["seed"].nunique() > 1 else ""
         cells = {r.dataset: f"{r.auc:.3f} ({r.low:.3f} to {r.high:.3f})" for r in rows.itertuples()}
         lines.append(f"| {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")

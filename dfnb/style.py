@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfnb import files
+from dfnb.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
     from dfnb.run import Run
@@ -75,21 +76,15 @@ class Look:
     width: float = 1.9
 
 
-_VARIANTS = {  # Okabe and Ito's colours, safe for the colour-blind
-    "plain": ("plain backbone", "#7A7A7A", (0, (1, 1.3)), "X"),
-    "network1": ("network1", "#E69F00", (0, (5, 1.5)), "o"),
-    "network2": ("network2", "#009E73", (0, (6, 1.5, 1, 1.5)), "s"),
-    "proposed": ("proposed", "#0072B2", (0, (9, 1.5)), "^"),
-}
-
-
 def look(network: str) -> Look:
     """The look of a network by its name, such as "proposed-arcface"; also of names this report doesn't know."""
     if network == "proposed-arcface":
         return Look("proposed + ArcFace", "#C1440E", "-", "D", 2.6)
     variant, _, head = network.partition("-")
-    label, colour, dashes, marker = _VARIANTS.get(variant, (variant, INK, (0, (3, 3)), "v"))
-    return Look(f"{label} + ArcFace", colour, "-", marker) if head == "arcface" else Look(label, colour, dashes, marker)
+    of = VARIANTS.get(variant, Variant((), variant, INK, (0, (3, 3)), "v"))
+    if head == "arcface":
+        return Look(f"{of.label} + ArcFace", of.colour, "-", of.marker)
+    return Look(of.label, of.colour, of.dashes, of.marker)
 
 
 @dataclass

@@ -35,6 +35,7 @@ from dfnb.profile import Profile, Train, resolve
 from dfnb.recipe import learning_rate, make_optimizer, plan
 from dfnb.sbi import PairDataset, PairSampler, SelfBlender, init_worker
 from dfnb.store import FaceStore
+from dfnb.variants import VARIANTS
 
 log = logging.getLogger(__name__)
 
@@ -230,8 +231,9 @@ def same_training(profile: Profile, variant: str, head: str, seed: int) -> str:
     Two readings of the taps may name the same Blocks (network2 by Block and proposed by resolution, say).
     """
     model, recipe, sbi, arcface, *_ = deciding(profile, variant, head, seed)
-    attention = model["attention"] and variant != "plain"
-    taps = "plain" if variant == "plain" else network.taps(model["backbone"], variant, model["tap_reading"])
+    plain = VARIANTS[variant].plain
+    attention = model["attention"] and not plain
+    taps = "plain" if plain else network.taps(model["backbone"], variant, model["tap_reading"])
     model = {key: value for key, value in model.items() if key not in {"tap_reading", "attention"}}
     if not attention:
         recipe.pop("attention_weight")
