@@ -111,6 +111,10 @@ def _fit(
     net = initial_network(profile, variant, head, seed)
     if accelerator.is_main_process:
         log.info("%s %s: %s", variant, head, network.describe(net))
+        if accelerator.num_processes > 1:
+            log.info(
+                "%d processes on %s, each a share of every batch", accelerator.num_processes, accelerator.device.type
+            )
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         net = convert_sync_batchnorm(net)  # timm's: torch's own drops the activation inside timm's batch norms
     net = net.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs

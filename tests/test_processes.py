@@ -164,23 +164,46 @@ def test_a_dask_cluster_of_two_workers_fills_the_same_store(tmp_path, heads):
     assert coverage.counts["videos_with_face"].sum() == 3
 
 
+LAUNCHERS = {  # accelerate's own `--cpu` would start one process: several without a GPU need MPI there
+    "torchrun": TORCHRUN,
+    "accelerate": [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """A folder for runs, shared by the launchers: the first builds the videos and finds the faces."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
-def test_a_launcher_runs_the_train_command_unchanged(tmp_path, launcher):
-    """The smoke profile on an empty folder: the main process builds everything, both train, one line is printed."""
-    command = {
-        "torchrun": TORCHRUN,
-        "accelerate": [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"],
-    }[launcher]
-    arguments = ["train", "--profile", "smoke", "--set", f"runs={tmp_path}", "--variant", "network1"]
-    done = subprocess.run(
-        [*command, "-m", "dfnb", *arguments], cwd=HERE.parent, capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize(("launcher", "variant"), [("torchrun", "network1"), ("accelerate", "network2")])
+def test_a_launcher_runs_the_train_command_unchanged(runs, launcher, variant):
+    """The smoke profile: the main process builds what is missing, both train, one line is printed, and one writes."""
+    arguments = ["train", "--profile", "smoke", "--set", f"runs={runs}", "--variant", variant]
+    command = [*LAUNCHERS[launcher], "-m", "dfnb", *arguments]
+    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("2 processes on cpu") == 1, done.stderr
     (printed,) = done.stdout.split()
+    folder = Path(printed).parent
+    assert sorted(file.name for file in folder.iterdir()) == [".lock", "checkpoint.safetensors", "history.csv"]
     assert network.metadata(Path(printed))["domain"] == "embedded benchmark"
-    assert len(pd.read_csv(Path(printed).parent / "history.csv")) == 2
-    assert network.load(Path(printed)).taps == (7,)
+    assert len(pd.read_csv(folder / "history.csv")) == 2
+    assert network.load(Path(printed)).settings["variant"] == variant
+    again = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stdout) == (0, done.stdout), again.stderr  # finished: reused by both
+
+
+@pytest.mark.slow
+def test_commands_that_share_nothing_say_so_once_each_under_a_launcher(runs):
+    done = subprocess.run(
+        [*TORCHRUN, "-m", "dfnb", "prepare", "--profile", "smoke", "--set", f"runs={runs}"],
+        cwd=HERE.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "dfnb prepare runs as one process, and 2 were started" in done.stderr
+    assert "Traceback" not in done.stderr.split("torch.distributed")[0]
 
 
 def fit_on_a_full_disk(folder: Path) -> None:
