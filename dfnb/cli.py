@@ -72,6 +72,8 @@ def report(
     run = _open(profile, overrides)
     if not run.embedded and run.profile.data.face_forensics is None:
         raise UserError(f"profile {profile}: the report needs data.face_forensics; use train, evaluate and score")
+    if not run.embedded and not run.tests:
+        raise UserError(f"profile {profile}: the report needs a set with real videos and fakes to test on; see data")
     try:
         with processes.exclusive(run.folder / "report", "writing a report", ("report", "results")):
             done = reports.build(run, profile, overrides, notebooks)

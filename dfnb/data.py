@@ -105,6 +105,11 @@ class Data:
                 log.info("%s: only %s videos are there, so it tests nothing", self.title(part), clips["label"].iloc[0])
         return tuple(parts)
 
+    @property
+    def cross_tests(self) -> tuple[str, ...]:
+        """The tests on other sets than the training's, which decide; FF++'s own where there is no other."""
+        return tuple(part for part in self.tests if part != "ff") or self.tests
+
     def clips(self, part: str) -> pd.DataFrame:
         """The catalogue of a part (see PARTS): one row a video, labels from paths and lists."""
         data = self.profile.data
