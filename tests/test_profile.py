@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfnb import profile
@@ -87,6 +87,7 @@ def test_the_hash_follows_the_settings():
     assert plain.hash("model") == profile.load("demo", {"seed": 1}).hash("model")
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1).filter(lambda k: "=" not in k and k.strip() == k), st.integers()))
 def test_parsed_overrides_are_what_was_written(values):
     assert profile.parse_overrides([f"{key}={value}" for key, value in values.items()]) == values
