@@ -28,9 +28,6 @@ SetOption = Annotated[
 ]
 
 
-EMBEDDED = "not valid for real videos: this network has only ever seen rendered heads (the embedded benchmark)"
-
-
 class Exit(IntEnum):
     """Exit statuses of `dfnb score`; 2 is a user's error everywhere."""
 
@@ -268,48 +265,57 @@ def score(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FOLDER", help="draw each file's score over time into this folder")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE|FOLDER", help="write one page of all files (.html), or a page a file"),
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="evenly spaced frames looked at in a video")] = 32,
     upsample: Annotated[int, typer.Option(min=0, max=2, help="look for smaller faces: doublings of the frame")] = 0,
 ) -> None:
     """Score videos, images or folders: a row per file with the probability of being fake.
 
     Reads the checkpoint and the files. With --plot, writes a PNG for each file that has a score: the score over time,
-    the strongest frames, and where the network looked there. Exit status: 0 every file has a score, 3 some have,
-    4 none has, 2 wrong usage.
+    the strongest frames, and where the network looked there. With --html, writes pages that open offline: that, the
+    faces found, what the network was trained on, and why the number may be wrong. Exit status: 0 every file has a
+    score, 3 some have, 4 none has, 2 wrong usage.
     """
     from tqdm import tqdm
 
-    from dfnb import network
+    from dfnb import answer, files, network, timeline
     from dfnb import score as scoring
-    from dfnb.faces import FaceFinder
 
-    if output is not None and output.suffix not in {".csv", ".json"}:
-        raise UserError(f"{output}: write to a .csv or a .json file")
-    if plot is not None and plot.exists() and not plot.is_dir():
-        raise UserError(f"{plot}: --plot needs a folder")
-    about = network.metadata(checkpoint)
-    net = network.load(checkpoint)
-    warning = EMBEDDED if about.get("domain") == "embedded benchmark" else None
-    size = about["profile"]["model"]["size"]
-    finder = FaceFinder(upsample=upsample)
-    rows = []
-    bar = tqdm(scoring.find_files(paths), unit="file", disable=None, mininterval=0.5)
-    for path in bar:
-        scored = scoring.score_file(net, finder, path, size, frames, pictures=plot is not None)
-        rows.append(scored.row)
-        if plot is not None and scored.row["score"] is not None:
-            _draw(scored, plot, path, warning)
-    _write_scores(rows, warning, output, as_json)
+    _check_outputs(output, plot, page)
+    network.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
+    found_files = scoring.find_files(paths)
+    detector = answer.detector(checkpoint, frames, upsample)
+    pictures = plot is not None or page is not None
+    rows, sections = [], []
+    bar = tqdm(found_files, unit="file", disable=None, mininterval=0.5)
+    for path, name in zip(bar, answer.names(found_files), strict=True):
+        found = detector.look_at(path, pictures)
+        rows.append(found.scored.row)
+        if plot is not None and found.has_score:
+            timeline.save(timeline.timeline(found.scored, found.fps, detector.warning), plot, path)
+        if page is not None and page.suffix == ".html":
+            sections.append(answer.section(found, name))
+        elif page is not None:
+            answer.export([found], page / timeline.named_after(path, ".html"))
+    if sections:
+        files.write_text(page, answer.document(sections, rows, detector))
+    _write_scores(rows, detector.warning, output, as_json)
     count = sum(row["score"] is not None for row in rows)
     raise typer.Exit(Exit.ALL if count == len(rows) else Exit.SOME if count else Exit.NONE)
 
 
-def _draw(scored: Any, folder: Path, path: Path, warning: str | None) -> None:
-    from dfnb import frames as videos
-    from dfnb import timeline
-
-    fps = videos.probe(path).fps
-    timeline.save(timeline.timeline(scored, fps, warning), folder, path)
+def _check_outputs(output: Path | None, plot: Path | None, page: Path | None) -> None:
+    """Before the work: whether what `dfnb score` is to write can be written there."""
+    if output is not None and output.suffix not in {".csv", ".json"}:
+        raise UserError(f"{output}: write to a .csv or a .json file")
+    for option, folder in (("--plot", plot), ("--html", page if page and page.suffix != ".html" else None)):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder}: {option} needs a folder" + (" or a .html file" if option == "--html" else ""))
+    if page is not None and page.suffix == ".html" and page.is_dir():
+        raise UserError(f"{page}: is a folder; give --html the name of a page, or a folder without .html in its name")
 
 
 def _write_scores(rows: list[dict[str, Any]], warning: str | None, output: Path | None, as_json: bool) -> None:

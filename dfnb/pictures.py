@@ -104,6 +104,11 @@ def heat(rgb: Image, values: NDArray[np.floating], strength: float = 0.55) -> Im
     return np.rint(plain * (1 - strength) + colours * strength).astype(np.uint8)
 
 
+def enlarged(rgb: Image, side: int) -> Image:
+    """A square picture (S, S, 3) as (side, side, 3), so that a small crop isn't blurred by whoever shows it."""
+    return cv2.resize(rgb, (side, side), interpolation=cv2.INTER_CUBIC)
+
+
 def marked(face: "StoredFace", size: int = 220) -> Image:
     """A stored face, enlarged or shrunk to `size` px wide, with its mask, landmarks and box drawn."""
     scale = size / face.rgb.shape[1]
@@ -302,7 +307,7 @@ def attention(
     to be seen side by side; the masks are then left out.
     """
     side = max(200, looks.crops.shape[1])
-    crops = [cv2.resize(looks.crops[i], (side, side), interpolation=cv2.INTER_CUBIC) for i in chosen]
+    crops = [enlarged(looks.crops[i], side) for i in chosen]
     every = {"attention\nmap": looks.maps, **(others or {})}
     rows = [crops] + [[heat(rgb, maps[i]) for rgb, i in zip(crops, chosen, strict=True)] for maps in every.values()]
     labels = ["face", *every]

@@ -9,7 +9,7 @@ Everything lies in `runs/<profile>/`:
     report/                        executed notebooks, HTML, figures, results.json
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dfnb import files, metrics, parameters, processes, protocol
+from dfnb import faces, files, metrics, parameters, processes, protocol
 from dfnb import profile as profiles
 from dfnb.data import Data
 from dfnb.errors import UserError
@@ -126,6 +126,36 @@ class Run(Data):
         if lacking := {"step", "class_loss", "validation_auc"} - set(table):
             raise UserError(f"{file}: lacks the column {min(lacking)}; remove its folder to train again")
         return table
+
+    def checkpoints(self) -> pd.DataFrame:
+        """A row a network: network, seed, variant, head, steps, validation_auc (held-out SBI pairs), checkpoint, path.
+
+        checkpoint: its SHA-256, as in score tables. path: of the checkpoint.
+        """
+        rows = []
+        for one in self.networks:
+            path = self.train(one)
+            last = self.history(one.name, one.seed).iloc[-1]
+            about = {"network": one.name, "seed": one.seed, "variant": one.variant, "head": one.head}
+            learned = {"steps": int(last["step"]), "validation_auc": float(last["validation_auc"])}
+            rows.append(about | learned | {"checkpoint": files.sha256(path), "path": str(path)})
+        return pd.DataFrame(rows)
+
+    # ---- faces ----
+
+    def crops(self, part: str, rows: Sequence[int] | pd.Index | None = None) -> np.ndarray:
+        """Faces of a part as the networks are tested on them: (N, S, S, 3) uint8 RGB.
+
+        rows: positions in `scores` of that part, such as the index of some of its rows; all of them unless told.
+        Raises UserError for held-out SBI pairs, which are made anew each time and aren't stored.
+        """
+        if part == "sbi":
+            raise UserError("part 'sbi' holds pairs that are made when asked for: dfnb.sbi.PairDataset gives them")
+        store, size = self.store(part), self.profile.model.size
+        chosen = range(len(store)) if rows is None else rows
+        found = [store[int(i)] for i in chosen]
+        crops = [faces.crop(face.rgb, face.box, protocol.MARGIN, size) for face in found]
+        return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
 
     # ---- scores ----
 

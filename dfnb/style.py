@@ -118,32 +118,29 @@ def evenly(count: int, most: int) -> NDArray[np.int64]:
 
 
 def show(
-    plot: Plot, name: str, *, run: "Run", caption: str, alt: str | None = None, networks: Sequence[str] = ()
+    plot: Plot,
+    name: str,
+    *,
+    run: "Run",
+    caption: str,
+    alt: str | None = None,
+    networks: Sequence[str] = (),
+    private: bool = False,
 ) -> None:
     """Display a figure with its caption and alt text, and write it with its numbers (see the module).
 
     caption: what is drawn, as HTML-free text; on the embedded benchmark the notice is added.
     alt: for those who can't see it; the plot's own words unless given. networks: whose checkpoints it rests on.
+    private: of a reader's own video: shown and nothing else, since what the report keeps may be published.
     Raises ValueError without words: a figure nobody can read out is not finished.
     """
     alt = " ".join((alt or plot.alt).split())
-    caption = _caption(caption, run)
+    caption = _caption(caption, run, embedded=not private)
     if not alt:
         raise ValueError(f"figure {name} has no alt text")
-    folder = run.folder / "report" / "figures"
-    image = _encode(plot.figure, "png")
-    written = [f"{name}.png"]
-    _write(folder / f"{name}.png", image)
-    if plot.vector:
-        _write(folder / f"{name}.svg", _encode(plot.figure, "svg"))
-        written.append(f"{name}.svg")
-    about = {"kind": "figure", "alt": alt, "caption": caption}
-    if isinstance(plot.numbers, pd.DataFrame):
-        _write(folder / f"{name}.csv", plot.numbers.to_csv(index=False, float_format="%.6g").encode())
-        written.append(f"{name}.csv")
-    else:
-        about["numbers"] = dict(plot.numbers)
-    _describe(folder, name, about, written, run, networks)
+    image = encode(plot.figure, "png")
+    if not private:
+        _keep(plot, image, name, run, caption, alt, networks)
     width = round(plot.figure.get_figwidth() * 110)
     source = base64.b64encode(image).decode()
     display(
@@ -155,6 +152,23 @@ def show(
     )
 
 
+def _keep(plot: Plot, image: bytes, name: str, run: "Run", caption: str, alt: str, networks: Sequence[str]) -> None:
+    """Write a figure into the report with its numbers and what it is."""
+    folder = run.folder / "report" / "figures"
+    written = [f"{name}.png"]
+    _write(folder / f"{name}.png", image)
+    if plot.vector:
+        _write(folder / f"{name}.svg", encode(plot.figure, "svg"))
+        written.append(f"{name}.svg")
+    about = {"kind": "figure", "alt": alt, "caption": caption}
+    if isinstance(plot.numbers, pd.DataFrame):
+        _write(folder / f"{name}.csv", plot.numbers.to_csv(index=False, float_format="%.6g").encode())
+        written.append(f"{name}.csv")
+    else:
+        about["numbers"] = dict(plot.numbers)
+    _describe(folder, name, about, written, run, networks)
+
+
 def table(
     frame: pd.DataFrame,
     name: str,
@@ -164,16 +178,18 @@ def table(
     digits: int = 3,
     networks: Sequence[str] = (),
     embedded: bool = True,
+    private: bool = False,
 ) -> None:
     """Display a table with its caption, and write it as CSV with its description beside it.
 
     Floats are shown with `digits` decimals and written in full. The index isn't shown.
-    embedded: False where the numbers aren't the embedded benchmark's, such as the paper's.
+    embedded: False where the numbers aren't the embedded benchmark's, such as the paper's. private: see `show`.
     """
-    caption = _caption(caption, run, embedded)
+    caption = _caption(caption, run, embedded and not private)
     folder = run.folder / "report" / "figures"
-    _write(folder / f"{name}.csv", frame.to_csv(index=False).encode())
-    _describe(folder, name, {"kind": "table", "caption": caption}, [f"{name}.csv"], run, networks)
+    if not private:
+        _write(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+        _describe(folder, name, {"kind": "table", "caption": caption}, [f"{name}.csv"], run, networks)
     shown = frame.copy()
     for column in shown.columns:
         if pd.api.types.is_float_dtype(shown[column]):
@@ -247,7 +263,8 @@ def _hash(path: Path, modified: int) -> str:
     return files.sha256(path)
 
 
-def _encode(figure: Figure, kind: str) -> bytes:
+def encode(figure: Figure, kind: str) -> bytes:
+    """A figure as "png" or "svg", in the report's style; the same figure gives the same bytes."""
     data = io.BytesIO()
     with styled():
         if kind == "png":
