@@ -20,8 +20,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _profiles(incomplete: str) -> list[str]:
+    """What a shell offers to complete a profile: those of the package, and the working folder's files."""
+    known = [*profiles.names(), *sorted(path.name for path in Path.cwd().glob("*.yaml"))]
+    return [name for name in known if name.startswith(incomplete)]
+
+
 ProfileOption = Annotated[
-    str, typer.Option("--profile", "-p", help=f"{', '.join(profiles.names())}, or the path of a .yaml file")
+    str,
+    typer.Option(
+        "--profile",
+        "-p",
+        help=f"{', '.join(profiles.names())}, or the path of a .yaml file",
+        autocompletion=_profiles,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a setting, such as train.steps=10")

@@ -27,10 +27,9 @@ PARTS = {
     "validation": "real faces for held-out SBI pairs",
     "validation-fakes": "manipulated validation videos, for diagnosis only",
     "ff": "FF++ test videos, originals and manipulations",
-    "celeb-df": "Celeb-DF test videos",
-    "ffiw": "FFIW validation videos, the part that is evaluated",
+    **{name: f"the test set {name}" for name in catalogues.TEST_SETS},
 }
-TESTS = ("ff", "celeb-df", "ffiw")
+TESTS = ("ff", *catalogues.TEST_SETS)
 DECIDE_FACES = ("demo", "data", "faces")  # sections of a profile
 
 
@@ -64,6 +63,10 @@ class Data:
             return self._shared.roots
         if not self.embedded:
             named = {"faces": data.faces, "ff": data.face_forensics, "celeb-df": data.celeb_df, "ffiw": data.ffiw}
+            if unknown := set(data.more) - (set(TESTS) - set(named)):
+                known = ", ".join(name for name in TESTS if name not in named)
+                raise UserError(f"profile {self.profile.name}: data.more: no set {min(unknown)!r}; use one of {known}")
+            named |= data.more
             return {name: profiles.resolve(root) for name, root in named.items() if root is not None}
         out = self.benchmark
         return {
@@ -115,10 +118,8 @@ class Data:
         data = self.profile.data
         if part not in PARTS:
             raise UserError(f"no part {part!r} in a run: use one of {', '.join(PARTS)}")
-        if part == "celeb-df":
-            return catalogues.celeb_df(self._root(part))
-        if part == "ffiw":
-            return catalogues.ffiw(self._root(part))
+        if part in catalogues.TEST_SETS:
+            return catalogues.TEST_SETS[part](self._root(part))
         if part in ("train", "validation") and data.faces is not None:
             return catalogues.real_faces(self._root("faces"), data.person, data.held_out)[part]
         split = {"train": "train", "ff": "test"}.get(part, "val")
@@ -127,7 +128,7 @@ class Data:
 
     def _root(self, name: str) -> Path:
         if name not in self.roots:
-            setting = {"ff": "face_forensics", "celeb-df": "celeb_df", "ffiw": "ffiw"}[name]
+            setting = {"ff": "face_forensics", "celeb-df": "celeb_df", "ffiw": "ffiw"}.get(name, f"more.{name}")
             raise UserError(f"profile {self.profile.name}: data.{setting} isn't set; give the set's root folder")
         return self.roots[name]
 

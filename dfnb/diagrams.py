@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dfnb.network import Network
 
 _BLOCK, _TAP, _MAP, _HEAD = "#D9E4EE", "#0072B2", "#E8C9DA", "#F3D9C8"
+_LINE = "#A03B77"  # of the attention map, and of the mask
 
 
 def network(net: "Network") -> Plot:
@@ -57,20 +58,22 @@ def network(net: "Network") -> Plot:
             _box(axes, 8.6, middle - 0.66, 2.2, 1.32, "attention branch\n3×3 conv, BN, ReLU\n(twice), 1×1, σ", _MAP)
             _arrow(axes, (x, middle), (8.6, middle))
             _text(axes, 11.62, middle + 0.16, "map\n0..1", size=9)
-            _arrow(axes, (10.8, middle), (11.3, middle), colour="#A03B77")
-            axes.plot([11.62, 11.62], [middle - 0.35, weighing + 0.75], color="#A03B77", lw=1.4)
-            axes.plot([right[taps[0]] + 0.32, 11.62], [weighing + 0.75] * 2, color="#A03B77", lw=1.4)
+            _arrow(axes, (10.8, middle), (11.3, middle), colour=_LINE)
+            axes.plot([11.62, 11.62], [middle - 0.35, weighing + 0.75], color=_LINE, lw=1.4)
+            axes.plot([right[taps[0]] + 0.55, 11.62], [weighing + 0.75] * 2, color=_LINE, lw=1.4)
         for tap in taps:
             bottom = middle - half[tap]
             end = weighing + 0.18 if branch else weighing - 0.55
             _arrow(axes, (right[tap], bottom), (right[tap], end), colour=_TAP)
             if branch:
-                axes.plot(right[tap], weighing, "o", ms=15, mfc="white", mec="#A03B77", mew=1.5)
+                axes.plot(right[tap], weighing, "o", ms=15, mfc="white", mec=_LINE, mew=1.5)
                 _text(axes, right[tap], weighing - 0.01, "×", size=12)
-                axes.plot(right[tap] + 0.32, weighing + 0.75, "o", ms=3.5, color="#A03B77")
-                _arrow(
-                    axes, (right[tap] + 0.32, weighing + 0.75), (right[tap] + 0.13, weighing + 0.12), colour="#A03B77"
-                )
+                aside = right[tap] + 0.55
+                axes.plot([aside, aside], [weighing + 0.75, weighing], color=_LINE, lw=1.4)
+                axes.plot(aside, weighing + 0.75, "o", ms=3.5, color=_LINE)
+                _arrow(axes, (aside, weighing), (right[tap] + 0.17, weighing), colour=_LINE)
+                if reduction[tap] != reduction[last]:
+                    _text(axes, aside + 0.12, weighing + 0.35, "resized", ha="left", size=8, color=FAINT)
                 _arrow(axes, (right[tap], weighing - 0.18), (right[tap], weighing - 0.55), colour=_TAP)
             text = "1×1 conv\naverage" if tap == last else "average"
             _box(axes, right[tap] - 0.52, weighing - 1.2, 1.04, 0.65, text, "white", size=8.5)
@@ -132,13 +135,17 @@ def sbi(steps: "Steps") -> Plot:
         _text(axes, 2.2, 1.3, "unchanged" if source_changed else change, size=9)
         _arrow(axes, (6.15, 3.2), (6.95, 3.2))
         _text(axes, 6.55, 3.55, "deform,\nblur", size=9)
-        _arrow(axes, (6.15, 5.4), (9.4, 3.65))
-        _arrow(axes, (8.75, 3.2), (9.15, 3.2))
-        _arrow(axes, (6.15, 1.0), (9.4, 2.75))
+        for y, start, share in ((5.45, 4.4, "m"), (0.95, 2.3, "1 − m")):  # each copy weighted by its share, then added
+            up = 1 if y > start else -1
+            _arrow(axes, (6.15, y), (7.62, y))
+            axes.plot(7.85, y, "o", ms=19, mfc="white", mec=_LINE, mew=1.5, zorder=3)
+            _text(axes, 7.85, y - 0.01, "×", size=13)
+            _arrow(axes, (7.85, start), (7.85, y - 0.25 * up), colour=_LINE)
+            _text(axes, 8.0, (start + y) / 2, share, ha="left", size=11, weight="bold", color=_LINE)
+            axes.plot([8.09, 9.4], [y, y], color=FAINT, lw=1.6, zorder=2)
+            _arrow(axes, (9.4, y), (9.4, 3.2 + 0.42 * up))
         _box(axes, 9.15, 2.8, 0.5, 0.8, "+", _HEAD, weight="bold", size=14)
         _arrow(axes, (9.65, 3.2), (10.05, 3.2))
-        _text(axes, 8.2, 4.85, "× m", size=11, weight="bold")
-        _text(axes, 8.3, 1.5, "× (1 − m)", size=11, weight="bold")
     draw = steps.draw
     numbers = {
         "hull": draw.hull,

@@ -305,3 +305,6 @@ def _labels_scores(frame: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.f
 
 def _with_interval(value: metrics.AUC) -> str:
     return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+# Further figures go here, as CONTRIBUTING.md shows.

@@ -49,6 +49,7 @@ class Data(Section):
     face_forensics: Path | None = Field(None, description="root of FaceForensics++")
     celeb_df: Path | None = Field(None, description="root of Celeb-DF-v2")
     ffiw: Path | None = Field(None, description="root of FFIW-10K")
+    more: dict[str, Path] = Field({}, description="further test sets: a name of dfnb.clips.TEST_SETS, and its root")
     faces: Path | None = Field(None, description="any folder of real faces to train on, instead of FaceForensics++")
     person: str | None = Field(None, description="regular expression: its group in a file's name is the person")
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the people in `faces` kept for validation")
@@ -60,8 +61,10 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _folders_are_named(self) -> "Data":
-        if self.source == "embedded" and (self.face_forensics or self.celeb_df or self.ffiw or self.faces):
-            raise ValueError("data.source is 'embedded', so face_forensics, celeb_df, ffiw and faces must be left out")
+        if self.source == "embedded" and (self.face_forensics or self.celeb_df or self.ffiw or self.faces or self.more):
+            raise ValueError(
+                "data.source is 'embedded', so face_forensics, celeb_df, ffiw, more and faces must be left out"
+            )
         if self.source == "folders" and self.face_forensics is None and self.faces is None:
             raise ValueError(
                 "data.face_forensics is missing: give the root folder of FaceForensics++, or any folder of real faces "
@@ -213,6 +216,8 @@ class Profile(Section):
     def hash(self, *sections: str) -> str:
         """A short hash of the named sections (all of them by default): equal settings, equal hash."""
         everything = self.model_dump(mode="json")
+        if not self.data.more:  # a run without further sets is the run it was before there could be any
+            everything["data"].pop("more")
         return files.digest({key: everything[key] for key in sections} if sections else everything)
 
 

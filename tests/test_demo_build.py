@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dfnb.demo import build as demo
+from dfnb.demo import marker as marker_of
 from dfnb.demo import video
 from dfnb.demo.layout import CELEB, FF, FF_METHODS, FFIW, lists, plan
 from dfnb.errors import UserError
@@ -185,7 +186,7 @@ def test_what_is_missing_is_made_again_and_only_that(root):
     assert contents(root) == before
 
 
-def test_a_folder_of_something_else_is_refused(root, tmp_path):
+def test_a_folder_of_something_else_is_refused(root, tmp_path, monkeypatch):
     before = contents(root)
     with pytest.raises(UserError, match="seed 5 -> 6"):
         demo.build(root, TINY.model_copy(update={"seed": 6}), jobs=1, progress=False)
@@ -201,6 +202,10 @@ def test_a_folder_of_something_else_is_refused(root, tmp_path):
     (old / demo.MARKER).write_text(json.dumps({**marker, "code": "0" * 16}))
     with pytest.raises(UserError, match="another version of the code"):
         demo.build(old, TINY, jobs=1, progress=False)
+    monkeypatch.setattr(marker_of, "SAME", {marker["code"]: ("0" * 16,)})  # older code that drew the same bytes
+    assert demo.is_current(old, TINY)
+    monkeypatch.setattr(marker_of, "SAME", {"1" * 16: ("0" * 16,)})  # the code has changed since
+    assert not demo.is_current(old, TINY)
     (old / demo.MARKER).write_text("{")
     with pytest.raises(UserError, match=demo.MARKER):
         demo.build(old, TINY, jobs=1, progress=False)

@@ -19,10 +19,12 @@ for each method). A partial copy is a catalogue of what is there; `title` says "
 from dfnb.clips.lists import COLUMNS, IMAGE_SUFFIXES, VIDEO_SUFFIXES, join, title
 from dfnb.clips.others import dfdc, dfdc_preview, faces_folder, real_faces
 from dfnb.clips.paper import celeb_df, face_forensics, ffiw
+from dfnb.clips.sets import TEST_SETS
 
 __all__ = [
     "COLUMNS",
     "IMAGE_SUFFIXES",
+    "TEST_SETS",
     "VIDEO_SUFFIXES",
     "celeb_df",
     "dfdc",

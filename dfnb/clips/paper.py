@@ -40,14 +40,15 @@ def face_forensics(
     """
     root = lists.folder(root, "FaceForensics++")
     methods = (methods,) if isinstance(methods, str) else tuple(dict.fromkeys(methods))
+    embedded = lists.is_embedded(root)
+    made = {at.name for at in (root / "manipulated_sequences").glob("*")} if embedded else set()
     for what, value, known in [("split", split, FF_SPLITS), ("compression", compression, COMPRESSIONS)] + [
-        ("method", method, FF_METHODS) for method in methods
+        ("method", method, FF_METHODS) for method in methods if method not in made
     ]:
         if value not in known:
             raise UserError(f"{what} {value!r} of FaceForensics++ is unknown; use one of {', '.join(known)}")
     if split != "test" and (unsplit := [m for m in methods if m in FF_UNSPLIT]):
         raise UserError(f"{unsplit[0]} has no official split of FaceForensics++; use it with split 'test'")
-    embedded = lists.is_embedded(root)
     dataset = f"FF++{'-like' if embedded else ''} {compression}"
     pairs = _pairs(root, split) if set(methods) - set(FF_UNSPLIT) else []
     rows: list[dict[str, str]] = []

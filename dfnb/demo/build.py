@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dfnb import files
-from dfnb.demo import anatomy, heads, manipulate, scene, video
+from dfnb.demo import heads, manipulate, methods, scene, video
 from dfnb.demo.layout import Fake, Job, Take, Video, lists, plan, resembles
 from dfnb.demo.marker import BUILDING, MARKER, NOTICE, check_folder, is_current, stamp_of, versions
 from dfnb.demo.video import load_mask
@@ -30,7 +30,6 @@ __all__ = ["MARKER", "build", "is_current", "load_mask", "plan"]
 WIDE_FRAMES = 8  # at most, in videos of several people: they are nine times as dear
 PARTS = {"ff": 1, "celeb": 2, "ffiw": 3}
 PERSON, SCENE, MOTION, FILM, NOISE, RECIPE, FORGE, EXPRESSION = range(8)
-DRIVEN = {"Face2Face": lambda: heads.INNER_FACE_VERTICES, "NeuralTextures": lambda: heads.MOUTH_VERTICES}
 FACE = ("skin", "lip", "mouth", "eye", "brow")
 
 
@@ -275,29 +274,16 @@ def forge(settings: Demo, studio: list[Studio], fake: Fake) -> tuple[np.ndarray,
     stage = studio[fake.take]
     rng = _rng(settings, stage.take.part, fake.number, RECIPE)
     recipe, drift = manipulate.draw_recipe(fake.method, rng), manipulate.draw_drift(rng)
+    way = methods.WAYS.get(fake.method, methods.swapped)
+    alone = way is methods.swapped  # needs nobody's video, but a person
+    driver = None if alone else studio[fake.source]
+    stranger = draw_person(settings, stage.take.part, fake.source) if alone else None
     out = []
     for index, poses in enumerate(stage.poses):
         noise = _rng(settings, stage.take.part, fake.number, FORGE, index)
-        target = stage.view(index, fake.victim)
-        if fake.method == "FaceSwap":
-            source = studio[fake.source].view(_nearest(poses[0], studio[fake.source].poses), 0)
-            outline, marks = heads.FACE_VERTICES, _mesh_vertices()
-            out.append(manipulate.mesh_swap(target, source, outline, marks, recipe, noise, drift))
-            continue
-        if fake.method in DRIVEN:
-            source, outline = stage.driven(index, studio[fake.source]), DRIVEN[fake.method]()
-            anchors = _rigid_vertices()
-        else:
-            person = _without_hair(draw_person(settings, stage.take.part, fake.source))
-            source = stage.generate(person, poses[fake.victim], recipe.detail)
-            outline, anchors = heads.FACE_VERTICES, heads.INNER_FACE_VERTICES
-        out.append(manipulate.swap(target, source, outline, anchors, recipe, noise, drift))
+        target, pose = stage.view(index, fake.victim), poses[fake.victim]
+        out.append(way(methods.Shot(target, index, pose, stage, driver, stranger, recipe, drift, noise)))
     return np.stack([item.rgb for item in out]), np.stack([item.mask for item in out])
-
-
-def _without_hair(person: heads.Person) -> heads.Person:
-    """The person as a generator knows them: a face, no fringe. Another key, since the renderer keeps heads by it."""
-    return replace(person, hair="bald", key=person.key ^ 1)
 
 
 def _transfer(own: dict[str, float], other: dict[str, float]) -> dict[str, float]:
@@ -308,27 +294,3 @@ def _transfer(own: dict[str, float], other: dict[str, float]) -> dict[str, float
     jaw = own.get("jawOpen", 0.0)
     follows = float(np.clip(other.get("jawOpen", 0.0), jaw - 0.15, jaw + 0.15))
     return {name: other.get(name, 0.0) for name in sorted(own.keys() | other.keys())} | {"jawOpen": follows}
-
-
-def _nearest(pose: heads.Pose, candidates: list[list[heads.Pose]]) -> int:
-    """The frame of a source video whose head is turned most like the target's."""
-    turns = np.array([[p[0].yaw, p[0].pitch, 0.5 * p[0].actions.get("jawOpen", 0.0)] for p in candidates])
-    return int(np.argmin(((turns - [pose.yaw, pose.pitch, 0.5 * pose.actions.get("jawOpen", 0.0)]) ** 2).sum(axis=1)))
-
-
-@functools.cache
-def _rigid_vertices() -> np.ndarray:
-    """Vertices of the head that no facial action moves: by them the same head is laid on itself."""
-    shared = anatomy.load()
-    actions = [name.startswith("action:") for name in shared.names]
-    moved = np.abs(shared.shapes[actions][:, : shared.skin_count]).max(axis=(0, 2))
-    return np.nonzero((moved < 1e-4) & (shared.turn[: shared.skin_count] > 0.99))[0]
-
-
-@functools.cache
-def _mesh_vertices() -> np.ndarray:
-    """Landmarks for FaceSwap: iBUG's without the inner lips (which meet), and vertices of cheeks and forehead."""
-    marks = heads.LANDMARK_VERTICES[:60]
-    place = anatomy.load().template
-    far = np.linalg.norm(place[heads.FACE_VERTICES, None] - place[marks], axis=-1).min(axis=1) > 0.25  # decimetres
-    return np.unique(np.concatenate([marks, heads.FACE_VERTICES[far][::4]]))

@@ -8,13 +8,15 @@ import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from dfnb.demo.methods import WAYS
 from dfnb.errors import UserError
 from dfnb.profile import Demo
 
 FF = "FaceForensics++"
 CELEB = "Celeb-DF-v2"
 FFIW = "FFIW10K-v1-release"
-FF_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+FF_METHODS = tuple(WAYS)
+_FIRST = 4  # manipulations whose draws were numbered together; later ones leave them as they are
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,14 @@ def _face_forensics(settings: Demo) -> list[Job]:
                     path = f"{FF}/manipulated_sequences/{method}/c23/videos/{name}.mp4"
                     video = Video(path, name, "fake", method, target.video.video, split)
                     key = source.people[0] if method == "Deepfakes" else 1 - here
-                    fakes.append(Fake(here, method, key, 0, target.number * len(FF_METHODS) + kind, video))
+                    fakes.append(Fake(here, method, key, 0, _ff_number(target.number, kind), video))
             jobs.append(Job((a, b), tuple(fakes)))
     return sorted(jobs, key=lambda job: -len(job.videos))
+
+
+def _ff_number(target: int, kind: int) -> int:
+    """The number that keys a forgery's draws: one that stays when another manipulation is added."""
+    return target * _FIRST + kind if kind < _FIRST else (kind - _FIRST + 1) * 1_000_000 + target
 
 
 def _celeb_cast(settings: Demo) -> tuple[int, int, int]:

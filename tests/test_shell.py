@@ -1,0 +1,56 @@
+"""The command in a shell: its help is in groups, and commands, options, profiles and networks can be completed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def complete(line: str, tmp_path, shell: str = "bash") -> list[str]:
+    """What the shell would offer for a line that ends where the cursor is."""
+    words = line.split(" ")
+    asked = {"_DFNB_COMPLETE": f"complete_{shell}", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    if shell == "fish":
+        asked |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; sys.argv[0] = 'dfnb'; from dfnb.cli import app; app(prog_name='dfnb')",
+    ]
+    path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, env={**os.environ, **asked, "PYTHONPATH": path}, capture_output=True, text=True, cwd=tmp_path
+    )
+    return [offered.split("\t")[0] for offered in done.stdout.split("\n") if offered]
+
+
+def test_commands_options_profiles_and_networks_are_completed(tmp_path):
+    (tmp_path / "mine.yaml").touch()
+    assert complete("dfnb eva", tmp_path) == ["evaluate"]
+    assert complete("dfnb report --pub", tmp_path) == ["--publish"]
+    assert complete("dfnb train --profile ", tmp_path) == ["demo", "faces", "paper", "smoke", "mine.yaml"]
+    assert complete("dfnb train --variant net", tmp_path) == ["network1", "network2"]
+
+
+def test_fish_is_told_what_a_command_is_for(tmp_path):
+    assert complete("dfnb rep", tmp_path, "fish") == ["report"]
+
+
+def test_help_groups_the_commands():
+    done = subprocess.run(
+        [sys.executable, "-m", "dfnb", "--help"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}
+    )
+    assert done.returncode == 0
+    places = [done.stdout.index(f" {group} ") for group in ("Report", "Steps of the report", "Your own videos")]
+    assert places == sorted(places)
+    for command in ("report", "prepare", "train", "evaluate", "score"):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize("command", ["report", "demo", "prepare", "train", "evaluate", "score"])
+def test_every_command_says_what_it_reads_and_writes(command):
+    done = subprocess.run([sys.executable, "-m", "dfnb", command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Reads" in done.stdout
+    assert "rites" in done.stdout
