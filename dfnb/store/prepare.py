@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -143,13 +144,15 @@ def _process(
 ) -> list[dict[str, str]]:
     """For every clip, in order, the key of its record or the problem that stood in the way."""
     paths = list(dict.fromkeys(clips["path"]))
-    outcomes: dict[str, dict[str, str]] = {}
+    outcomes = _done_before(paths, root, settings)
+    left = [path for path in paths if path not in outcomes]
     # absolute, since the processes of a cluster may work in other folders
-    tasks = (joblib.delayed(_one)(path, Path(path).absolute(), root.absolute(), settings, find) for path in paths)
-    bar = tqdm(total=len(paths), desc=f"faces {root.name}", unit="video", disable=not progress)
+    tasks = (joblib.delayed(_one)(path, Path(path).absolute(), root.absolute(), settings, find) for path in left)
+    workers = jobs if jobs is None or jobs < 0 else max(1, min(jobs, len(left)))
+    bar = tqdm(total=len(paths), initial=len(outcomes), desc=f"faces {root.name}", unit="video", disable=not progress)
     try:
         with bar:
-            for path, outcome in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+            for path, outcome in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(tasks):
                 outcomes[path] = outcome
                 bar.update()
     except TerminatedWorkerError:
@@ -160,12 +163,32 @@ def _process(
     return [outcomes[path] for path in clips["path"]]
 
 
+def _done_before(paths: list[str], root: Path, settings: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """What an earlier run finished, by path; asked here, since starting processes to ask takes seconds."""
+    if next(root.glob("shards/*/*.json"), None) is None:
+        return {}  # files needn't be read twice
+
+    def ask(path: str) -> dict[str, str] | None:
+        try:
+            key = key_of(Path(path).absolute(), settings)
+        except OSError as error:
+            return {"problem": _unread(error)}
+        return {"key": key} if _done(root, key) else None
+
+    with ThreadPoolExecutor() as pool:  # hashing lets go of Python's lock
+        return {path: outcome for path, outcome in zip(paths, pool.map(ask, paths), strict=True) if outcome}
+
+
+def _unread(error: OSError) -> str:
+    return f"can't be read ({error.strerror or error})"
+
+
 def _one(path: str, file: Path, root: Path, settings: dict[str, Any], find: FaceFinder) -> tuple[str, dict[str, str]]:
     """Process one video, or find it done. Returns `path` and its key, or the problem that stood in the way."""
     try:
         key = key_of(file, settings)
     except OSError as error:
-        return path, {"problem": f"can't be read ({error.strerror or error})"}
+        return path, {"problem": _unread(error)}
     try:
         if not _done(root, key):
             _extract(file, root, key, settings, find)
