@@ -11,10 +11,10 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "errors", "files", "environment", "parameters", "processes", "variants", "profile", "variations", "clips",
-    "frames", "faces", "store", "augment", "hulls", "blend", "sbi", "attention", "arcface", "weights", "network",
-    "recipe", "resume", "train", "metrics", "protocol", "score", "explain", "style", "figures", "pictures",
-    "diagrams", "exploring", "tables", "verdicts", "timeline", "demo", "benchmark", "data", "run", "sweep", "index",
-    "page", "answer", "widgets", "report", "ending", "cli",
+    "frames", "faces", "ahead", "store", "augment", "hulls", "blend", "sbi", "attention", "arcface", "weights",
+    "network", "recipe", "resume", "train", "inference", "metrics", "protocol", "score", "explain", "style", "figures",
+    "pictures", "diagrams", "exploring", "tables", "verdicts", "timeline", "demo", "benchmark", "data", "run", "sweep",
+    "index", "page", "answer", "widgets", "report", "ending", "cli",
 )  # fmt: skip
 
 __all__ = ["__version__", "open_run", *_MODULES]

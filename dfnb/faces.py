@@ -8,6 +8,7 @@ added, never from the detector, so that crops are alike whichever detector found
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,7 @@ _ALONG, _UP, _FIRST_HALF = np.abs(np.cos(_ARCH)), np.sin(_ARCH), np.cos(_ARCH) >
 
 _SEEN = 110.0  # pixels: a box of this height the detector sees (its own window of 80 px lies within)
 _WORTH_SHRINKING = 0.8  # of the side: what shrinking must save
+_thread = threading.local()
 
 Box = tuple[float, float, float, float]
 
@@ -146,11 +148,13 @@ class FaceFinder:
         return []
 
 
-@lru_cache(maxsize=1)
 def _detector():
-    import dlib
+    """A thread's own detector, since it keeps notes while it looks."""
+    if not hasattr(_thread, "detector"):
+        import dlib
 
-    return dlib.get_frontal_face_detector()
+        _thread.detector = dlib.get_frontal_face_detector()
+    return _thread.detector
 
 
 @lru_cache(maxsize=2)

@@ -7,7 +7,6 @@ scores 2 to 3 times as many images a second as eager float32, at 128 px as well;
 """
 
 import copy
-from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -38,18 +37,31 @@ def has_bfloat16() -> bool:
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def ready(net: Network, size: int, precision: Precision = "float32") -> Callable[[Tensor], Output]:
-    """What scores images (B, 3, S, S) with `net`: call it without gradients. `net` itself can still be trained."""
-    device = next(net.parameters()).device
-    how = choose(precision, size, device)
-    scorer = (folded(net) if "folded" in how else net).to(memory_format=torch.channels_last)
+def device() -> torch.device:
+    """Where to score: on the GPU. Of several only where this process uses one already, since `processes.launch` can
+    train on all of them only from a process that doesn't."""
+    usable = torch.cuda.device_count() == 1 or torch.cuda.is_initialized()
+    return torch.device("cuda" if torch.cuda.is_available() and usable else "cpu")
 
-    def score(images: Tensor) -> Output:
-        images = images.to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled="bfloat16" in how):
-            return scorer(images)
 
-    return score
+class Scorer:
+    """A network ready to score: `Scorer(net, size)(images)`, called without gradients.
+
+    net: in eval mode; it can still be trained afterwards. size: side of its input, pixels.
+    Attributes: size, mean, std, and how, in words: see `choose`.
+    """
+
+    def __init__(self, net: Network, size: int, precision: Precision = "float32") -> None:
+        self.size, self.mean, self.std = size, net.mean, net.std
+        self.device = next(net.parameters()).device
+        self.how = choose(precision, size, self.device)
+        self.net = (folded(net) if "folded" in self.how else net).to(memory_format=torch.channels_last)
+
+    def __call__(self, images: Tensor) -> Output:
+        """images: (B, 3, S, S) float32, in the backbone's normalisation."""
+        images = images.to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled="bfloat16" in self.how):
+            return self.net(images)
 
 
 def folded(net: Network) -> Network:

@@ -159,6 +159,11 @@ class Evaluate(Section):
     """Scoring the test sets."""
 
     batch: int = Field(32, ge=1, le=65_536)
+    precision: Literal["auto", "float32", "fast"] = Field(
+        "auto",
+        description="float32: exact; fast: batch norms folded, bfloat16 where the processor has it; auto: fast on a "
+        "processor from 256 px on, else float32",
+    )
     size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")
 
 

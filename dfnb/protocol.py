@@ -25,14 +25,19 @@ MAX_ROWS = 50_000_000
 _NUMBERS = ("frame", "face", "x0", "y0", "x1", "y1", "score")
 
 
-def describe(store: Mapping[str, Any], size: int, pairs: Mapping[str, Any] | None = None) -> str:
+def describe(
+    store: Mapping[str, Any], size: int, pairs: Mapping[str, Any] | None = None, precision: str = "float32"
+) -> str:
     """How a table's scores come about, in words: equal protocols, equal words.
 
     store: settings of the face store (frames, keep, detector, longest_side, upsample, retry). size: side of the
-    network's input, pixels. pairs: settings of self-blending where the table is of held-out SBI pairs.
+    network's input, pixels. pairs: settings of self-blending where the table is of held-out SBI pairs. precision: as
+    `inference.choose` words it.
     """
     finder = f"{store['detector']} at {store['longest_side']} px, upsample {store['upsample']}, retry {store['retry']}"
     words = f"{store['frames']} frames a video, {store['keep']} faces ({finder}), crops of {size} px, margin {MARGIN:g}"
+    if precision != "float32":
+        words += f", {precision}"
     if pairs is not None:
         switches = ", ".join(f"{name} {value}" for name, value in sorted(pairs.items()))
         words += f"; held-out SBI pairs, seed 0 ({switches})"

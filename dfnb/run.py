@@ -239,26 +239,30 @@ class Run(Data):
         return None if part == "sbi" else self.clips(part)
 
     def _score_path(self, part: str, one: Network) -> tuple[Path, dict[str, str]]:
+        from dfnb import inference
+
         store = self.store(self.pairs_from if part == "sbi" else part)
-        pairs = self.profile.sbi.model_dump() if part == "sbi" else None
+        pairs, size = self.profile.sbi.model_dump() if part == "sbi" else None, self.profile.model.size
+        how = inference.choose(self.profile.evaluate.precision, size, inference.device())
         about = {"network": one.name, "checkpoint": files.sha256(self.train(one)), "store": store.digest}
-        about["protocol"] = protocol.describe(store.settings, self.profile.model.size, pairs)
+        about["protocol"] = protocol.describe(store.settings, size, pairs, how)
         return self.folder / "scores" / part / f"{one.folder}.parquet", about
 
     def _score(self, part: str, one: Network, path: Path, about: dict[str, str]) -> None:
-        from dfnb import network, score
+        from dfnb import inference, network, score
         from dfnb.sbi import PairDataset, SelfBlender
 
-        net, size = network.load(self.train(one)), self.profile.model.size
+        evaluate, size = self.profile.evaluate, self.profile.model.size
+        net = network.load(self.train(one)).to(inference.device())
         what = f"score {one.folder} on {part}"
         if part == "sbi":
             store = self.store(self.pairs_from)
             real = store.subset((store.manifest["label"] == "real").to_numpy())
             blender = SelfBlender(**self.profile.sbi.model_dump())
             pairs = PairDataset(real, size=size, seed=0, train=False, mean=net.mean, std=net.std, blender=blender)
-            scored = score.score_pairs(net, pairs, what=what)
+            scored = score.score_pairs(net, pairs, what=what, precision=evaluate.precision)
         else:
-            scored = score.score_store(net, self.store(part), size, self.profile.evaluate.batch, what)
+            scored = score.score_store(net, self.store(part), size, evaluate.batch, what, evaluate.precision)
         score.save(scored, path, about)
 
     # ---- everything ----

@@ -4,17 +4,19 @@
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_store import heads, videos  # noqa: F401 (fixtures)
+from test_store import film, heads, videos  # noqa: F401 (fixtures)
 
-from dfnb import cli, faces, frames, metrics, network, score, timeline
+from dfnb import ahead, cli, faces, frames, inference, metrics, network, score, timeline
 from dfnb.errors import UserError
 
 SIZE = 64
@@ -87,6 +89,87 @@ def test_the_score_is_the_networks_probability_by_the_reports_own_rules(checkpoi
     assert scored.row["score"] == pytest.approx(np.mean(values), abs=1e-4)
     assert len(scored.crops) == len(scored.maps) == len(scored.faces) == scored.row["faces"]
     assert metrics.video_scores(scored.faces)["score"].iloc[0] == pytest.approx(scored.row["score"])
+
+
+def test_batches_across_files_give_each_file_its_own_scores(monkeypatch, checkpoints, videos):
+    """A folder at once against file by file: short and broken ones between others, batches that end anywhere."""
+    scorer, finder = inference.Scorer(network.load(checkpoints["real"]), SIZE), faces.FaceFinder()
+    paths = score.find_files([videos])
+    alone = [score.score_file(scorer, finder, path, SIZE, 4, batch=100) for path in paths]
+    runs = []
+    forward = inference.Scorer.__call__
+    monkeypatch.setattr(inference.Scorer, "__call__", lambda self, x: runs.append(len(x)) or forward(self, x))
+    together = list(score.score_files(scorer, finder, paths, SIZE, 4, batch=5, pictures=True))
+    assert sum(runs) == sum(one.row["faces"] for one in alone)
+    assert set(runs[:-1]) == {5}  # full batches, whatever the files' lengths
+    assert [one.row["file"] for one in together] == [str(path) for path in paths]
+    for one, other in zip(alone, together, strict=True):
+        assert one.row == other.row | {"score": pytest.approx(other.row["score"], abs=1e-5)}
+        pd.testing.assert_frame_equal(one.faces, other.faces, check_exact=False, rtol=1e-4)
+        assert len(other.crops) == len(other.faces)
+        assert other.maps is None if other.faces.empty else len(other.maps) == len(other.faces)
+
+
+def test_what_waits_for_the_network_is_bounded(monkeypatch):
+    """10,000 frames that nobody asks for aren't decoded; the rest is stopped when nobody wants it any more."""
+    decoded = []
+
+    def endless(path, count):
+        for k in range(10_000):
+            decoded.append(k)
+            yield k, np.zeros((200, 200, 3), np.uint8)
+
+    monkeypatch.setattr(frames, "sample", endless)
+    seen = ahead.look(faces.FaceFinder(), [Path("a.mp4")], 10_000, 0.1, 32, threads=2)
+    assert [next(seen).frame for _ in range(3)] == [0, 1, 2]
+    assert len(decoded) <= 40
+    seen.close()
+    monkeypatch.setattr(ahead, "WAITING", 5 * 200 * 200 * 3)  # large frames: fewer of them
+    decoded.clear()
+    assert next(ahead.look(faces.FaceFinder(), [Path("a.mp4")], 10_000, 0.1, 32)).frame == 0
+    assert len(decoded) == 6
+
+
+def test_what_is_found_ahead_is_what_is_found(videos):
+    """With three threads against none: order, boxes and pixels."""
+    finder, paths = faces.FaceFinder(), score.find_files([videos])
+    plain = []
+    for path in paths:
+        try:
+            for index, rgb in frames.sample(path, 4):
+                found = finder(rgb)
+                plain.append((path, index, [f.box for f in found], [faces.crop(rgb, f.box, 0.1, 32) for f in found]))
+        except UserError:
+            pass
+    seen = list(ahead.look(finder, paths, 4, 0.1, 32, threads=3))
+    assert [one.path for one in seen if one.frame is None] == paths
+    looks = [one for one in seen if one.frame is not None]
+    for (path, index, boxes, crops), one in zip(plain, looks, strict=True):
+        assert (path, index, boxes) == (one.path, one.frame, one.boxes)
+        assert all(np.array_equal(a, b) for a, b in zip(crops, one.crops, strict=True))
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from dfnb import faces, network, score
+net = network.load(sys.argv[1])
+for count in map(int, sys.argv[3:]):
+    row = score.score_file(net, faces.FaceFinder(retry=0), Path(sys.argv[2]), 64, count).row
+    print(row["frames"], row["faces"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_whatever_the_length_of_a_video(checkpoints, heads, tmp_path):
+    film(tmp_path / "long.mp4", cv2.resize(heads[0], (240, 240)), count=2000)
+    command = [sys.executable, "-c", PEAK, checkpoints["real"], tmp_path / "long.mp4", "50", "2000"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    (short, some, before), (long, many, after) = (map(int, line.split()) for line in said)
+    assert (short, long) == (50, 2000)
+    assert many > 30 * some > 0
+    # 1,950 crops of 64 px as the network takes them would be 94 MB; frames 330 MB
+    assert after - before < 30_000  # KiB
 
 
 def test_pictures_and_json_carry_the_warning_of_a_network_that_knows_rendered_heads(

@@ -1,0 +1,122 @@
+"""Networks made ready to score: the fast way against the plain one."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from dfnb import inference, network
+
+# MBConv, fused MBConv with an activation after the second convolution, and mixed kernels, whose outputs are joined
+BACKBONES = {"tf_efficientnet_lite0": 0, "test_efficientnet": 0, "efficientnet_es": 0, "mixnet_s": 34}
+
+
+def lively(backbone: str, variant: str = "proposed", head: str = "arcface") -> network.Network:
+    """An untrained network whose batch norms all do something."""
+    net = network.build(variant, head, backbone, pretrained=False, seed=0).eval()
+    draw = torch.Generator().manual_seed(1)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values, low, high in (
+                (layer.weight, 0.5, 1.5),
+                (layer.bias, -0.3, 0.3),
+                (layer.running_mean, -0.3, 0.3),
+                (layer.running_var, 0.5, 2.0),
+            ):
+                values.data.uniform_(low, high, generator=draw)
+    return net
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_folding_changes_no_output(backbone):
+    net = lively(backbone)
+    folded = inference.folded(net)
+    images = torch.randn(3, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for plain, fast in zip(net(images), folded(images), strict=True):
+            torch.testing.assert_close(fast, plain, rtol=1e-3, atol=2e-4 * float(plain.abs().max()))
+    left = sum(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+    assert left == BACKBONES[backbone] < sum(isinstance(layer, nn.BatchNorm2d) for layer in net.modules())
+
+
+def test_a_norm_without_its_own_convolution_stays():
+    """As in a network where another norm, or an addition, stands between."""
+
+    class Between(nn.Module):
+        smallest = 8
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.first, self.second = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(self.convolution(x)) + 1)
+
+    net = Between().eval()
+    net.second.running_mean.fill_(0.7)
+    folded, image = inference.folded(net), torch.randn(1, 3, 8, 8)
+    assert isinstance(folded.first, nn.Identity)
+    assert isinstance(folded.second, nn.BatchNorm2d)
+    torch.testing.assert_close(folded(image), net(image))
+
+
+def test_a_network_made_ready_can_still_be_trained():
+    net = lively("test_efficientnet", head="linear")
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with torch.inference_mode():
+        inference.Scorer(net, 64, "fast")(torch.zeros(2, 3, 64, 64))
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    net.train()(torch.randn(2, 3, 64, 64)).logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in net.backbone.conv_stem.parameters())
+
+
+def test_float32_is_the_network_itself():
+    net, images = lively("test_efficientnet"), torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        scorer = inference.Scorer(net, 64)
+        assert scorer.how == "float32"
+        torch.testing.assert_close(scorer(images).logits, net(images).logits, rtol=0, atol=1e-6)
+
+
+def test_the_rule(monkeypatch):
+    for able, words in ((True, "bfloat16, folded"), (False, "float32, folded")):
+        monkeypatch.setattr(inference, "has_bfloat16", lambda able=able: able)
+        assert inference.choose("auto", 128) == inference.choose("auto", 380, "cuda") == "float32"
+        assert inference.choose("auto", 380) == inference.choose("auto", 256) == inference.choose("fast", 64) == words
+        assert inference.choose("float32", 380) == "float32"
+
+
+def test_bfloat16_moves_scores_by_less_than_a_hundredth(monkeypatch):
+    """A network that knows something: ImageNet's weights, and a head fitted to tell sharp pictures from soft ones.
+
+    Half of the pictures are alike enough for scores all over 0..1.
+    """
+    monkeypatch.setattr(inference, "has_bfloat16", lambda: True)  # slow where it is emulated, but the same
+    net = network.build("proposed", "linear", "tf_efficientnet_lite0", seed=0).eval()
+    draw = np.random.default_rng(0)
+    label = np.arange(240) % 2
+    pictures = draw.normal(0, 1, (240, 3, 64, 64))
+    for k in range(240):
+        strength = draw.uniform(0.1, 0.3) + 0.18 * label[k]
+        pictures[k] += strength * (np.roll(pictures[k], 1, 2) + np.roll(pictures[k], 1, 1))
+    images = torch.from_numpy(pictures.astype(np.float32))
+    with torch.inference_mode():
+        embedding = torch.cat([net(part).embedding for part in images.split(32)]).numpy()
+    fit = LogisticRegression(C=0.02, max_iter=2000).fit(embedding[:120], label[:120])
+    with torch.no_grad():
+        net.head.weight.copy_(torch.from_numpy(np.stack([-fit.coef_[0], fit.coef_[0]]) / 2))
+        net.head.bias.copy_(torch.tensor([-float(fit.intercept_[0]), float(fit.intercept_[0])]) / 2)
+    scores = []
+    for precision in ("float32", "fast"):
+        scorer = inference.Scorer(net, 64, precision)
+        with torch.inference_mode():
+            logits = torch.cat([scorer(part).logits.float() for part in images[120:].split(40)])
+        scores.append(logits.softmax(1)[:, 1].numpy())
+    plain, fast = scores
+    assert plain.min() < 0.2 and plain.max() > 0.8  # noqa: PT018 (one statement about the spread)
+    assert 0.7 < roc_auc_score(label[120:], plain) < 0.999
+    assert 0 < np.abs(plain - fast).max() < 0.02  # of single pictures; a video's score is the mean of several
+    assert np.abs(plain.reshape(-1, 2, 6).mean(2) - fast.reshape(-1, 2, 6).mean(2)).max() < 0.01
+    assert abs(roc_auc_score(label[120:], plain) - roc_auc_score(label[120:], fast)) <= 0.001
