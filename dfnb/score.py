@@ -188,8 +188,7 @@ def score_files(
     scorer = net if isinstance(net, Scorer) else Scorer(net, size, precision)
     opened: deque[_File] = deque()
     waiting: list[tuple[_File, NDArray[np.uint8]]] = []
-    bar = tqdm(unit="frame", leave=False, mininterval=1.0, disable=None)
-    with bar:
+    with tqdm(unit="frame", leave=False, mininterval=1.0) as bar:
         for seen in look(finder, paths, count, MARGIN, scorer.size):
             if not opened or opened[-1].done:
                 opened.append(_File(seen.path, pictures))

@@ -116,7 +116,8 @@ def test_bfloat16_moves_scores_by_less_than_a_hundredth(monkeypatch):
         scores.append(logits.softmax(1)[:, 1].numpy())
     plain, fast = scores
     assert plain.min() < 0.2 and plain.max() > 0.8  # noqa: PT018 (one statement about the spread)
-    assert 0.7 < roc_auc_score(label[120:], plain) < 0.999
+    assert 0.8 < roc_auc_score(label[120:], plain) < 0.999
+    assert abs(roc_auc_score(label[120:], plain) - roc_auc_score(label[120:], fast)) < 0.002
     assert 0 < np.abs(plain - fast).max() < 0.02  # of single pictures; a video's score is the mean of several
-    assert np.abs(plain.reshape(-1, 2, 6).mean(2) - fast.reshape(-1, 2, 6).mean(2)).max() < 0.01
-    assert abs(roc_auc_score(label[120:], plain) - roc_auc_score(label[120:], fast)) <= 0.001
+    videos = [np.concatenate([p[label[120:] == k].reshape(-1, 6).mean(1) for k in (0, 1)]) for p in (plain, fast)]
+    assert np.abs(videos[0] - videos[1]).max() < 0.01
