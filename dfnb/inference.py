@@ -7,15 +7,14 @@ scores 2 to 3 times as many images a second as eager float32, at 128 px as well;
 """
 
 import copy
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dfnb.network import Network, Output
+from dfnb.profile import Precision
 
-Precision = Literal["auto", "float32", "fast"]
 WORTH_IT = 256  # pixels: from here on "auto" is fast; smaller networks score quickly enough to keep exact numbers
 
 

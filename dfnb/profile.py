@@ -18,6 +18,7 @@ MAX_BYTES = 1 << 20  # of a profile
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Side = Annotated[int, Field(ge=160, le=4096, multiple_of=2, description="pixels; H.264 wants even sides")]
 Kind = TypeVar("Kind", bound=BaseModel)
+Precision = Literal["auto", "float32", "fast"]  # of scoring, see `dfnb.inference`
 
 
 class Section(BaseModel):
@@ -159,7 +160,7 @@ class Evaluate(Section):
     """Scoring the test sets."""
 
     batch: int = Field(32, ge=1, le=65_536)
-    precision: Literal["auto", "float32", "fast"] = Field(
+    precision: Precision = Field(
         "auto",
         description="float32: exact; fast: batch norms folded, bfloat16 where the processor has it; auto: fast on a "
         "processor from 256 px on, else float32",
