@@ -439,14 +439,14 @@ def test_a_shard_lost_while_reading(tmp_path, prepared):
 
 
 def test_what_is_done_already_is_asked_of_no_worker(tmp_path, catalogue, prepared, monkeypatch):
-    """Only broken videos are tried again; the store stays the same bytes."""
+    """Only broken and missing videos are tried again; the store stays the same bytes."""
     root = tmp_path / "again"
     shutil.copytree(prepared[0], root)
     module = sys.modules["dfnb.store.prepare"]  # the function has the same name in the package
     before, tried, one = tree(root), [], module._one
     monkeypatch.setattr(module, "_one", lambda path, *rest: tried.append(Path(path).name) or one(path, *rest))
     coverage = store.prepare(catalogue, root, frames=FRAMES, jobs=1, keep="all", progress=False)
-    assert sorted(tried) == ["empty.mp4", "noise.mp4", "truncated.mp4"]
+    assert sorted(tried) == ["empty.mp4", "lost.mp4", "noise.mp4", "truncated.mp4"]
     assert tree(root) == before
     pd.testing.assert_frame_equal(coverage.problems, prepared[1].problems, check_dtype=False)
 
