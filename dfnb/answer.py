@@ -6,8 +6,9 @@ else.
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 
 from dfnb import faces, files, frames, metrics, network, page, pictures, score, style, timeline
 from dfnb.errors import UserError
+from dfnb.inference import Precision, Scorer
 from dfnb.style import Plot
 
 if TYPE_CHECKING:
@@ -41,6 +43,12 @@ class Detector:
     sha256: str
     finder: faces.FaceFinder
     frames: int = 32
+    precision: Precision = "auto"
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The network ready to score, made once."""
+        return Scorer(self.net, self.size, self.precision)
 
     @property
     def size(self) -> int:
@@ -57,19 +65,24 @@ class Detector:
 
         pictures: keep what the answer's figures need.
         """
-        scored = score.score_file(self.net, self.finder, path, self.size, self.frames, pictures=pictures)
-        fps = frames.probe(path).fps if pictures and scored.row["score"] is not None else 0.0
-        return Answer(self, path, scored, fps)
+        return next(self.look_at_all([path], pictures))
+
+    def look_at_all(self, paths: Sequence[Path], pictures: bool = True) -> Iterator["Answer"]:
+        """`look_at` for several files, in order and in one stream: see `score.score_files`."""
+        every = score.score_files(self.scorer, self.finder, paths, self.size, self.frames, pictures=pictures)
+        for path, scored in zip(paths, every, strict=True):
+            fps = frames.probe(path).fps if pictures and scored.row["score"] is not None else 0.0
+            yield Answer(self, path, scored, fps)
 
 
-def detector(checkpoint: Path, count: int = 32, upsample: int = 0) -> Detector:
-    """Load a checkpoint. count: frames looked at; upsample: see `FaceFinder`.
+def detector(checkpoint: Path, count: int = 32, upsample: int = 0, precision: Precision = "auto") -> Detector:
+    """Load a checkpoint. count: frames looked at; upsample: see `FaceFinder`; precision: see `dfnb.inference`.
 
     Raises UserError, naming the file, where it is no checkpoint of ours.
     """
     about = network.metadata(checkpoint)
     finder = faces.FaceFinder(upsample=upsample)
-    return Detector(network.load(checkpoint), about, files.sha256(checkpoint), finder, count)
+    return Detector(network.load(checkpoint), about, files.sha256(checkpoint), finder, count, precision)
 
 
 @dataclass(frozen=True)

@@ -284,6 +284,10 @@ def score(
     ] = None,
     frames: Annotated[int, typer.Option(min=1, help="evenly spaced frames looked at in a video")] = 32,
     upsample: Annotated[int, typer.Option(min=0, max=2, help="look for smaller faces: doublings of the frame")] = 0,
+    precision: Annotated[
+        profiles.Precision,
+        typer.Option(help="float32: exact; fast: scores move by less than 0.01; auto: fast from 256 px on"),
+    ] = "auto",
 ) -> None:
     """Score videos, images or folders: a row per file with the probability of being fake.
 
@@ -300,12 +304,12 @@ def score(
     _check_outputs(output, plot, page)
     network.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
     found_files = scoring.find_files(paths)
-    detector = answer.detector(checkpoint, frames, upsample)
+    detector = answer.detector(checkpoint, frames, upsample, precision)
     pictures = plot is not None or page is not None
     rows, sections = [], []
-    bar = tqdm(found_files, unit="file", disable=None, mininterval=0.5)
-    for path, name in zip(bar, answer.names(found_files), strict=True):
-        found = detector.look_at(path, pictures)
+    answers = detector.look_at_all(found_files, pictures)
+    bar = tqdm(answers, total=len(found_files), unit="file", disable=None, mininterval=0.5)
+    for found, path, name in zip(bar, found_files, answer.names(found_files), strict=True):
         rows.append(found.scored.row)
         if plot is not None and found.has_score:
             timeline.save(timeline.timeline(found.scored, found.fps, detector.warning), plot, path)
