@@ -134,7 +134,8 @@ def _course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequence[int
     axes.set(ylim=(-0.03, 1.03), ylabel="probability of fake", xlabel="seconds" if fps else "frame")
     for column, face in enumerate(best):
         at = (scored.faces.loc[face, "frame"] / (fps or 1), scored.faces.loc[face, "score"])
-        axes.annotate(str(column + 1), at, xytext=(0, 5), textcoords="offset points", ha="center")
+        away = (0, -15) if at[1] > 0.8 else (0, 5)  # the legend is above
+        axes.annotate(str(column + 1), at, xytext=away, textcoords="offset points", ha="center")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8.5, borderaxespad=0.2)
 
 
