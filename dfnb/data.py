@@ -28,6 +28,7 @@ PARTS = {
     "validation-fakes": "manipulated validation videos, for diagnosis only",
     "ff": "FF++ test videos, originals and manipulations",
     **{name: f"the test set {name}" for name in catalogues.TEST_SETS},
+    "blending": "rendered videos with a blending edge and without one, made by `composites`",
 }
 TESTS = ("ff", *catalogues.TEST_SETS)
 DECIDE_FACES = ("demo", "data", "faces")  # sections of a profile
@@ -118,6 +119,10 @@ class Data:
         data = self.profile.data
         if part not in PARTS:
             raise UserError(f"no part {part!r} in a run: use one of {', '.join(PARTS)}")
+        if part == "blending":
+            from dfnb import composites
+
+            return composites.clips(self)
         if part in catalogues.TEST_SETS:
             return catalogues.TEST_SETS[part](self._root(part))
         if part in ("train", "validation") and data.faces is not None:

@@ -86,13 +86,18 @@ def timeline(path: str | PathLike[str]) -> Timeline:
 
 
 def at(path: str | PathLike[str], indices: Iterable[int], threads: int = 1) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The frames with these indices, ascending, each once; otherwise as `sample`."""
-    path, wanted = Path(path), sorted(set(indices))
+    """The frames with these indices, ascending, each once; those beyond the video's end are left out.
+
+    Otherwise as `sample`.
+    """
+    path = Path(path)
     _check(path)
     if _is_image(path):
-        yield 0, read_image(path)
-    else:
-        yield from _at(path, _timeline(path), wanted, threads)
+        yield from [(0, read_image(path))] if 0 in indices else []
+        return
+    known = _timeline(path)
+    if wanted := sorted({index for index in indices if 0 <= index < known.count}):
+        yield from _at(path, known, wanted, threads)
 
 
 def probe(path: str | PathLike[str]) -> VideoInfo:

@@ -18,7 +18,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from dfnb import environment, files, index, page, style, tables
+from dfnb import cards, environment, files, index, page, style, tables
 from dfnb.errors import UserError
 from dfnb.run import Run
 from dfnb.variants import VARIANTS
@@ -203,7 +203,7 @@ def publish(run: Run, report: Report, root: Path) -> list[Path]:
     written += publish_index(folder / "notebooks", root)
     readme = root / "README.md"
     files.write_text(readme, with_results(readme.read_text(encoding="utf-8"), root / "figures"))
-    return [*written, readme]
+    return [*written, readme, *cards.write(root)]
 
 
 def publish_index(executed: Path, root: Path) -> list[Path]:

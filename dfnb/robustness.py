@@ -48,6 +48,17 @@ def part(run: "Run") -> str:
     return wanted
 
 
+def ladder(run: "Run") -> pd.DataFrame:
+    """What is done to the videos, and how strongly: a row a corruption."""
+    settings = run.profile.robustness
+    rows = [
+        {"corruption": about.title, "strength is": about.axis}
+        | {str(k): f"{value:g}" for k, value in enumerate(corrupt.strengths(settings, kind), 1)}
+        for kind, about in CORRUPTIONS.items()
+    ]
+    return pd.DataFrame(rows)
+
+
 def chosen(manifest: pd.DataFrame, videos: int | None, frames_: int | None) -> NDArray[np.int64]:
     """Which rows of a face store's manifest are corrupted: positions, ascending.
 
@@ -92,7 +103,7 @@ class Corrupted(Dataset):
 
     def _frame(self, path: Path, frame: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         kind = CORRUPTIONS[self.kind]
-        stretch = _read(path, frame, kind.stretch)
+        stretch = read(path, frame, kind.stretch)
         key = [self.seed, zlib.crc32(path.name.encode()), frame]
         boxes = self.store.manifest.iloc[rows][["x0", "y0", "x1", "y1"]].to_numpy(float)
         out = np.empty((len(rows), len(self.strengths), self.size, self.size, 3), np.uint8)
@@ -103,7 +114,7 @@ class Corrupted(Dataset):
         return out
 
 
-def _read(path: Path, frame: int, count: int) -> NDArray[np.uint8]:
+def read(path: str | Path, frame: int, count: int) -> NDArray[np.uint8]:
     """The frame and up to count - 1 before it, (N, H, W, 3). Raises UserError where the frame can't be decoded."""
     read = list(frames.at(path, range(max(0, frame - count + 1), frame + 1)))
     if not read or read[-1][0] != frame:

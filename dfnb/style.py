@@ -117,6 +117,20 @@ def evenly(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(np.int64))
 
 
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """The places moved as little as needed so that no two are nearer than `gap`: where labels of lines can stand.
+
+    Their order stays. By pooling neighbours (isotonic regression of the places minus their rank times the gap).
+    """
+    from sklearn.isotonic import isotonic_regression
+
+    order = np.argsort(places, kind="stable")
+    shifted = np.asarray(places, float)[order] - gap * np.arange(len(places))
+    out = np.empty(len(places))
+    out[order] = isotonic_regression(shifted) + gap * np.arange(len(places))
+    return out.tolist()
+
+
 def show(
     plot: Plot,
     name: str,

@@ -20,6 +20,7 @@ NAMES = [
     "04_arcface_ablation",
     "05_evaluation_roc",
     "06_attention_maps",
+    "07_robustness",
     "08_your_own_video",
 ]
 PARAMETERS = {"08_your_own_video": '\nvideo = ""\ncheckpoint = ""'}  # beside the two that all have

@@ -1,0 +1,63 @@
+"""Errors by size and pose: bins against doing it by hand, and the choice of the face that decides a frame."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn_faces import landmarks
+from sklearn.metrics import roc_auc_score
+
+from dfnb import failures, metrics
+
+
+def made_up(n: int = 90) -> pd.DataFrame:
+    """Videos whose fakes are found the better, the larger the face."""
+    rng = np.random.default_rng(0)
+    size, fake = rng.uniform(80, 260, n), np.arange(n) % 2 == 1
+    score = np.clip(0.5 + fake * (size - 80) / 300 + rng.normal(0, 0.12, n), 0, 1)
+    table = pd.DataFrame({"dataset": "d", "video": [str(k) for k in range(n)], "score": score, "size": size})
+    return table.assign(label=np.where(fake, "fake", "real"), aside=rng.uniform(0, 25, n), nod=rng.uniform(0, 9, n))
+
+
+def test_bins_hold_a_third_each_and_their_own_auc():
+    table = made_up()
+    found = failures.by_bins(table)
+    assert found.groupby("by")[["real", "fake"]].sum().to_numpy().tolist() == [[45, 45]] * 3
+    edges = np.sort(table["size"].to_numpy())[[0, 29, 30, 59, 60, 89]]
+    own = found[found["by"] == "size"]
+    np.testing.assert_array_equal(own[["start", "end"]].to_numpy().ravel(), edges)
+    for row in own.itertuples():
+        some = table[table["size"].between(row.start, row.end)]
+        assert row.auc == pytest.approx(roc_auc_score(some["label"] == "fake", some["score"]))
+    said = failures.verdict(found)
+    assert "clearly changes by: d, face size: +" in said
+    assert "could show: d, turned aside" in said
+
+
+def test_a_bin_without_a_class_has_no_auc():
+    table = made_up(12).assign(label=["real"] * 6 + ["fake"] * 6, size=np.arange(12.0))
+    own = failures.by_bins(table)
+    own = own[own["by"] == "size"]
+    assert own["auc"].isna().tolist() == [True, False, True]
+    assert failures.figure(failures.by_bins(table), "proposed-arcface").numbers.shape == (9, 10)
+
+
+def test_the_face_that_decides_a_frame_is_described():
+    marks = np.stack([landmarks(100, (200, 200)), landmarks(150, (400, 200))] * 2)
+    rows = pd.DataFrame(
+        {
+            "dataset": "d", "video": "v", "frame": [0, 0, 5, 5], "face": [0, 1, 0, 1], "score": [0.9, 0.2, 0.8, 0.1],
+            "x0": 0.0, "y0": 0.0, "x1": [100.0, 160.0, 110.0, 160.0], "y1": [100.0, 160.0, 110.0, 160.0],
+            "frame_height": 480, "frame_width": 640, "label": "real", "method": "m", "group": "g",
+        }
+    )  # fmt: skip
+    run = SimpleNamespace(
+        store=lambda part: SimpleNamespace(manifest=rows, landmarks=marks),
+        scores=lambda part, name: rows,
+        video_scores=lambda part, name: metrics.video_scores(rows, rule=False),
+    )
+    found = failures.videos(run, "ffiw", "x")
+    assert found["size"].tolist() == [105.0]  # the median of 100 and 110, not of the larger face
+    assert found["score"].iloc[0] == pytest.approx(0.85)
+    assert 0 <= found["aside"].iloc[0] < 5
