@@ -15,7 +15,7 @@ def made_up(n: int = 90) -> pd.DataFrame:
     """Videos whose fakes are found the better, the larger the face."""
     rng = np.random.default_rng(0)
     size, fake = rng.uniform(80, 260, n), np.arange(n) % 2 == 1
-    score = np.clip(0.5 + fake * (size - 80) / 300 + rng.normal(0, 0.12, n), 0, 1)
+    score = 0.3 + fake * (size - 80) / 250 + rng.normal(0, 0.15, n)
     table = pd.DataFrame({"dataset": "d", "video": [str(k) for k in range(n)], "score": score, "size": size})
     return table.assign(label=np.where(fake, "fake", "real"), aside=rng.uniform(0, 25, n), nod=rng.uniform(0, 9, n))
 
@@ -60,4 +60,4 @@ def test_the_face_that_decides_a_frame_is_described():
     found = failures.videos(run, "ffiw", "x")
     assert found["size"].tolist() == [105.0]  # the median of 100 and 110, not of the larger face
     assert found["score"].iloc[0] == pytest.approx(0.85)
-    assert 0 <= found["aside"].iloc[0] < 5
+    assert 0 <= found["aside"].iloc[0] < 10
