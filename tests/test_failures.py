@@ -11,11 +11,11 @@ from sklearn.metrics import roc_auc_score
 from dfnb import failures, metrics
 
 
-def made_up(n: int = 90) -> pd.DataFrame:
+def made_up(n: int = 300) -> pd.DataFrame:
     """Videos whose fakes are found the better, the larger the face."""
     rng = np.random.default_rng(0)
     size, fake = rng.uniform(80, 260, n), np.arange(n) % 2 == 1
-    score = 0.3 + fake * (size - 80) / 250 + rng.normal(0, 0.15, n)
+    score = 0.3 + fake * (size - 80) / 200 + rng.normal(0, 0.2, n)
     table = pd.DataFrame({"dataset": "d", "video": [str(k) for k in range(n)], "score": score, "size": size})
     return table.assign(label=np.where(fake, "fake", "real"), aside=rng.uniform(0, 25, n), nod=rng.uniform(0, 9, n))
 
@@ -23,8 +23,8 @@ def made_up(n: int = 90) -> pd.DataFrame:
 def test_bins_hold_a_third_each_and_their_own_auc():
     table = made_up()
     found = failures.by_bins(table)
-    assert found.groupby("by")[["real", "fake"]].sum().to_numpy().tolist() == [[45, 45]] * 3
-    edges = np.sort(table["size"].to_numpy())[[0, 29, 30, 59, 60, 89]]
+    assert found.groupby("by")[["real", "fake"]].sum().to_numpy().tolist() == [[150, 150]] * 3
+    edges = np.sort(table["size"].to_numpy())[[0, 99, 100, 199, 200, 299]]
     own = found[found["by"] == "size"]
     np.testing.assert_array_equal(own[["start", "end"]].to_numpy().ravel(), edges)
     for row in own.itertuples():
