@@ -230,9 +230,10 @@ def _whole(stage: "Studio", index: int, person: "Person", recipe: "Recipe") -> N
 
 def _generated(stage: "Studio", index: int, person: "Person", recipe: "Recipe") -> "View":
     """The face alone as the benchmark's forger has it drawn, ready to be pasted."""
-    from dfnb.demo import build
-
-    return stage.generate(build._without_hair(person), stage.poses[index][0], recipe.detail)
+    known = replace(
+        person, hair="bald", key=person.key ^ 1
+    )  # a generator knows no fringe; the renderer keeps heads by key
+    return stage.generate(known, stage.poses[index][0], recipe.detail)
 
 
 def _paste(

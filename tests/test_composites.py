@@ -73,20 +73,18 @@ def test_what_is_redrawn_has_less_fine_detail_than_what_is_filmed(scene):
 
 
 def test_the_swap_is_the_benchmarks_own(scene):
-    """The pasted swap is what `manipulate.swap` makes of the other person at the same recipe."""
+    """The pasted swap is what the benchmark's forger makes of the other person at the same recipe."""
     from dataclasses import replace
 
-    from dfnb.demo import build, heads, manipulate
+    from dfnb.demo import build, manipulate, methods
 
     stage, fake, made = scene
     recipe = replace(manipulate.draw_recipe("Celeb-synthesis", stage.rng(composites.FORGE)), poisson=0.0)
     drift = manipulate.draw_drift(stage.rng(composites.FORGE, 1))
-    person = build._without_hair(build.draw_person(stage.settings, "celeb", fake.source))
-    source = stage.generate(person, stage.poses[0][0], recipe.detail)
-    expected = manipulate.swap(
-        stage.view(0, 0), source, heads.FACE_VERTICES, heads.INNER_FACE_VERTICES, recipe,
-        stage.rng(composites.FORGE, 2, 0), drift,
-    )  # fmt: skip
+    stranger = build.draw_person(stage.settings, "celeb", fake.source)
+    noise = stage.rng(composites.FORGE, 2, 0)
+    shot = methods.Shot(stage.view(0, 0), 0, stage.poses[0][0], stage, None, stranger, recipe, drift, noise)
+    expected = methods.swapped(shot)
     assert np.array_equal(made["swap, pasted"][0], expected.rgb)
 
 
