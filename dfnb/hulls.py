@@ -128,7 +128,7 @@ def soft_mask(
     flat = faces.fill((hull - start + 0.5) * steps - 0.5, (h, w))
     field = _elastic((h, w), steps, low - start, high - start, how, unit, rng)
     if how.amplitude > 0:
-        flat = cv2.remap(flat, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        flat = cv2.remap(flat, *field, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if flat.max() < 0.5:
         return None
     scale = float(np.sqrt(steps.prod()))
@@ -152,8 +152,8 @@ def _elastic(
     how: Deformation,
     unit: float,
     rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    """What each work pixel shows: (h, w, 2) float32. The lattice is tied to the hull's box (low, high)."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What each work pixel shows, its x and its y: (h, w) float32 each. The lattice is tied to the hull's box."""
     spacing = how.smoothness * unit / _NODES  # of the lattice's nodes, in image pixels
     first = low - _REACH * unit * _UNIT
     nodes = np.ceil((high - low + 2.0 * _REACH * unit * _UNIT) / spacing).astype(int) + 1
@@ -163,10 +163,13 @@ def _elastic(
     matrix = np.array([[step[0], 0.0, offset[0]], [0.0, step[1], offset[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     field = cv2.warpAffine(lattice, matrix, shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    field *= (how.amplitude * unit * steps).astype(np.float32)
-    field[..., 0] += np.arange(shape[1], dtype=np.float32)
-    field[..., 1] += np.arange(shape[0], dtype=np.float32)[:, None]
-    return field
+    x, y = cv2.split(field)
+    across, down = (how.amplitude * unit * steps).astype(np.float32)
+    x *= across
+    y *= down
+    x += np.arange(shape[1], dtype=np.float32)
+    y += np.arange(shape[0], dtype=np.float32)[:, None]
+    return x, y
 
 
 def _blur(mask: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
