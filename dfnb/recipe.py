@@ -1,7 +1,7 @@
 """The recipe in formulas: how long, at which rate, with which optimizer."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -29,6 +29,20 @@ def plan(recipe: Train, faces: int) -> Plan:
         return Plan(recipe.steps, min(recipe.report_every, recipe.steps))
     assert recipe.epochs is not None  # a profile sets one of the two
     return Plan(recipe.epochs * per_pass, per_pass)
+
+
+def precision(recipe: Train, size: int) -> Literal["no", "bf16"]:
+    """What `mixed_precision` means on this machine, for inputs of `size` pixels.
+
+    auto is a rule and no measurement, so that the same profile gives the same numbers on the same machine: bf16 on a
+    GPU that has it, and on a CPU that has it (AVX-512 BF16) for inputs of 256 px and more. Smaller ones lose more there
+    by the conversions than they gain; `dfnb bench` shows both for one size.
+    """
+    if recipe.mixed_precision != "auto":
+        return recipe.mixed_precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    return "bf16" if size >= 256 and torch.cpu.get_capabilities().get("avx512_bf16", False) else "no"
 
 
 def learning_rate(step: int, steps: int, recipe: Train) -> float:

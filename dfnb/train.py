@@ -32,7 +32,7 @@ from tqdm.auto import tqdm
 from dfnb import attention, files, metrics, network, processes, resume
 from dfnb.errors import UserError
 from dfnb.profile import Profile, Train, resolve
-from dfnb.recipe import learning_rate, make_optimizer, plan
+from dfnb.recipe import learning_rate, make_optimizer, plan, precision
 from dfnb.sbi import PairDataset, PairSampler, SelfBlender, init_worker
 from dfnb.store import FaceStore
 from dfnb.variants import VARIANTS
@@ -83,7 +83,7 @@ def fit(
     key = training_key(profile, variant, head, seed, faces, held_out)
     if is_finished(checkpoint, key):
         return checkpoint
-    accelerator = accelerator or processes.accelerator(profile.train.mixed_precision)
+    accelerator = accelerator or processes.accelerator(precision(profile.train, profile.model.size))
     doing = f"training {variant} {head}, seed {seed}"
     with processes.exclusive(folder, "training", ("checkpoint", "history", "state")), processes.named_faults(doing):
         _fit(profile, variant, head, seed, faces, held_out, checkpoint, key, accelerator)
@@ -203,7 +203,7 @@ def make_loader(pairs: PairDataset, recipe: Train, start: int, steps: int, accel
     """This process's share of every batch from step `start` on, as (real, fake, mask)."""
     return DataLoader(
         pairs,
-        batch_sampler=list(batches(len(pairs), recipe.batch, pairs.seed, start, steps, accelerator)),
+        batch_sampler=Batches(len(pairs), recipe.batch, pairs.seed, start, steps, accelerator),
         num_workers=recipe.workers,
         worker_init_fn=init_worker,
         pin_memory=accelerator.device.type == "cuda",
@@ -225,6 +225,7 @@ def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
     settings = profile.model_dump(mode="json")
     settings["model"].pop("weights_sha256")  # it only guards what is read
     recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
+    recipe["mixed_precision"] = precision(profile.train, profile.model.size)
     arcface = settings["arcface"] if head == "arcface" else None
     return [settings["model"], recipe, settings["sbi"], arcface, variant, head, seed]
 
@@ -261,19 +262,28 @@ def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.
     )
 
 
-def batches(
-    faces: int, batch: int, seed: int, start: int, steps: int, accelerator: Accelerator
-) -> Iterator[list[tuple[int, int]]]:
-    """This process's share of every batch from step `start` on: lists of (epoch, index).
+class Batches:
+    """This process's share of every batch from step `start` on: lists of (epoch, index), made as they are asked for.
 
     Raises UserError where the batch can't be shared evenly among the processes.
     """
-    world, rank = accelerator.num_processes, accelerator.process_index
-    if batch % world:
-        raise UserError(f"train.batch = {batch} can't be shared evenly by {world} processes: make it a multiple")
-    stream = iter(PairSampler(faces, seed=seed, samples=(steps - start) * batch, start=start * batch))
-    while places := list(itertools.islice(stream, batch)):
-        yield places[rank::world]
+
+    def __init__(self, faces: int, batch: int, seed: int, start: int, steps: int, accelerator: Accelerator) -> None:
+        self.world, self.rank = accelerator.num_processes, accelerator.process_index
+        self.batch, self.steps = batch, steps - start
+        if batch % self.world:
+            raise UserError(
+                f"train.batch = {batch} can't be shared evenly by {self.world} processes: make it a multiple"
+            )
+        self.pairs = PairSampler(faces, seed=seed, samples=self.steps * batch, start=start * batch)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        stream = iter(self.pairs)
+        while places := list(itertools.islice(stream, self.batch)):
+            yield places[self.rank :: self.world]
 
 
 def as_batch(real: Tensor, fake: Tensor, mask: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -367,6 +377,6 @@ def describe(profile: Profile) -> dict[str, Any]:
         "schedule": recipe.schedule,
         "learning rate": recipe.lr,
         "attention weight": recipe.attention_weight,
-        "precision": recipe.mixed_precision,
+        "precision": precision(recipe, profile.model.size),
         "seeds": ", ".join(map(str, recipe.seeds)),
     }

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dfnb import network, profile, resume, train
+from dfnb import network, profile, recipe, resume, train
 from dfnb.errors import UserError
 from dfnb.profile import Train
 
@@ -134,24 +134,45 @@ def test_sams_second_pass_leaves_the_running_statistics_alone():
     assert (norm.running_mean > 0.1).all()
 
 
+@pytest.mark.parametrize(
+    ("asked", "size", "gpu", "instructions", "gives"),
+    [
+        ("no", 380, True, True, "no"), ("bf16", 64, False, False, "bf16"), ("auto", 64, True, False, "bf16"),
+        ("auto", 380, False, True, "bf16"), ("auto", 380, False, False, "no"), ("auto", 128, False, True, "no"),
+    ],
+)  # fmt: skip
+def test_precision_follows_a_rule(monkeypatch, asked, size, gpu, instructions, gives):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: gpu)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": instructions})
+    assert recipe.precision(Train(steps=1, mixed_precision=asked), size) == gives
+
+
+def test_the_rule_decides_the_weights_and_not_its_name(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    demo, auto = profile.load("demo"), profile.load("demo", {"train.mixed_precision": "auto"})
+    assert train.deciding(demo, "plain", "linear", 0) == train.deciding(auto, "plain", "linear", 0)
+    assert train.describe(auto)["precision"] == "no"
+
+
 def test_processes_share_every_batch_and_together_see_the_same_pairs():
-    alone = list(train.batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=1, process_index=0)))
+    alone = list(train.Batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=1, process_index=0)))
     for world in (2, 4):
         shares = [
-            list(train.batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=world, process_index=rank)))
+            list(train.Batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=world, process_index=rank)))
             for rank in range(world)
         ]
         for step, batch in enumerate(alone):
             assert sorted(pair for share in shares for pair in share[step]) == sorted(batch)
             assert {len(share[step]) for share in shares} == {4 // world}
     with pytest.raises(UserError, match=r"train\.batch = 4"):
-        next(train.batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=3, process_index=0)))
+        train.Batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=3, process_index=0))
 
 
 def test_a_resumed_stream_of_batches_is_the_rest_of_the_whole():
     one = SimpleNamespace(num_processes=1, process_index=0)
-    whole = list(train.batches(10, 4, 0, 0, 9, one))
-    assert list(train.batches(10, 4, 0, 5, 9, one)) == whole[5:]
+    whole = list(train.Batches(10, 4, 0, 0, 9, one))
+    assert list(train.Batches(10, 4, 0, 5, 9, one)) == whole[5:]
 
 
 def test_an_interrupted_training_ends_in_the_very_same_weights(tiny, tmp_path):
