@@ -14,8 +14,8 @@ _MODULES = (
     "faces", "ahead", "store", "augment", "hulls", "blend", "sbi", "attention", "arcface", "weights", "network",
     "recipe", "resume", "train", "inference", "metrics", "protocol", "score", "explain", "gradcam", "pose", "style",
     "failures", "figures", "pictures", "diagrams", "exploring", "tables", "verdicts", "timeline", "demo", "corrupt",
-    "composites", "benchmark", "data", "robustness", "blending", "robustness_figures", "run", "sweep", "index", "page",
-    "cards", "answer", "widgets", "report", "ending", "cli",
+    "composites", "benchmark", "bench", "data", "robustness", "blending", "robustness_figures", "run", "sweep", "index",
+    "page", "cards", "answer", "widgets", "report", "ending", "cli",
 )  # fmt: skip
 
 __all__ = ["__version__", "open_run", *_MODULES]

@@ -46,6 +46,7 @@ class Exit(IntEnum):
 
     ALL = 0
     NOTEBOOK = 1
+    SLOWER = 1  # of `dfnb bench --against`
     ERROR = 2
     SOME = 3
     NONE = 4
@@ -265,6 +266,26 @@ def sweep(
         typer.echo(f"dfnb: {name}: {reason}", err=True)
     typer.echo(f"sweep: {one.folder / 'sweep.csv'}")
     raise typer.Exit(Exit.SOME if failed else Exit.ALL)
+
+
+@app.command(rich_help_panel="This machine")
+def bench(
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder to write into")] = Path("figures"),
+    long: Annotated[bool, typer.Option("--long", help="tighter figures, and what more videos cost")] = False,
+    against: Annotated[Path | None, typer.Option(metavar="FILE", help="an earlier table, compared by ratio")] = None,
+    tolerance: Annotated[float, typer.Option(min=1.01, help="times a ratio may grow before it is slower")] = 1.25,
+) -> None:
+    """How fast every stage is here, against yardsticks measured in the same run.
+
+    Reads nothing. Writes bench-CPU-DATE.csv, with versions, and .png; with --long also bench-CPU-DATE-growth. Takes
+    about two minutes on two free cores. Exit status: 0, or 1 where --against finds a stage that is slower than it was.
+    """
+    from dfnb import bench as benches
+    from dfnb import processes
+
+    processes.alone("bench")
+    slower = benches.report(output, long, against, tolerance)
+    raise typer.Exit(Exit.SLOWER if slower else Exit.ALL)
 
 
 @app.command(rich_help_panel="Your own videos")

@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dfnb.network import Network, Output
 from dfnb.profile import Precision
+from dfnb.recipe import has_bfloat16
 
 WORTH_IT = 256  # pixels: from here on "auto" is fast; smaller networks score quickly enough to keep exact numbers
 
@@ -28,12 +29,6 @@ def choose(precision: Precision, size: int, device: torch.device | str = "cpu") 
     if precision == "float32":
         return "float32"
     return "bfloat16, folded" if has_bfloat16() else "float32, folded"
-
-
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16, AMX, or Arm's BF16); emulation gains nothing."""
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def device() -> torch.device:

@@ -35,14 +35,20 @@ def precision(recipe: Train, size: int) -> Literal["no", "bf16"]:
     """What `mixed_precision` means on this machine, for inputs of `size` pixels.
 
     auto is a rule and no measurement, so that the same profile gives the same numbers on the same machine: bf16 on a
-    GPU that has it, and on a CPU that has it (AVX-512 BF16) for inputs of 256 px and more. Smaller ones lose more there
+    GPU that has it, and on a CPU that has it for inputs of 256 px and more. Smaller ones lose more there
     by the conversions than they gain; `dfnb bench` shows both for one size.
     """
     if recipe.mixed_precision != "auto":
         return recipe.mixed_precision
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    return "bf16" if size >= 256 and torch.cpu.get_capabilities().get("avx512_bf16", False) else "no"
+    return "bf16" if size >= 256 and has_bfloat16() else "no"
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16, AMX, or Arm's BF16); emulation gains nothing."""
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def learning_rate(step: int, steps: int, recipe: Train) -> float:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,10 +23,22 @@ from dfnb.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
 
     from dfnb.store import FaceStore
 
-__all__ = ["Draw", "Images", "Pair", "PairDataset", "PairSampler", "SelfBlend", "SelfBlender", "Steps", "init_worker"]
+__all__ = [
+    "Batches",
+    "Draw",
+    "Images",
+    "Pair",
+    "PairDataset",
+    "PairSampler",
+    "SelfBlend",
+    "SelfBlender",
+    "Steps",
+    "init_worker",
+]
 
 _CLOSEST, _WIDEST, _TESTED = 0.05, 0.2, 0.125  # margins of crops, as shares of the box's width and height
 
@@ -325,6 +338,30 @@ class PairSampler:
         if not self.shuffle:
             return np.arange(self.length)
         return np.random.default_rng([self.seed, epoch]).permutation(self.length)
+
+
+class Batches:
+    """This process's share of every batch from step `start` on: lists of (epoch, index), made as they are asked for.
+
+    Raises UserError where the batch can't be shared evenly among the processes.
+    """
+
+    def __init__(self, faces: int, batch: int, seed: int, start: int, steps: int, accelerator: Accelerator) -> None:
+        self.world, self.rank = accelerator.num_processes, accelerator.process_index
+        self.batch, self.steps = batch, steps - start
+        if batch % self.world:
+            raise UserError(
+                f"train.batch = {batch} can't be shared evenly by {self.world} processes: make it a multiple"
+            )
+        self.pairs = PairSampler(faces, seed=seed, samples=self.steps * batch, start=start * batch)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        stream = iter(self.pairs)
+        while places := list(itertools.islice(stream, self.batch)):
+            yield places[self.rank :: self.world]
 
 
 def init_worker(worker: int) -> None:

@@ -10,7 +10,6 @@ are averaged over the processes, so its step is that of one process with the who
 from one epoch into the next, so no batch is uneven. Only the main process writes, and all must see what it wrote.
 """
 
-import itertools
 import logging
 import math
 import time
@@ -33,7 +32,7 @@ from dfnb import attention, files, metrics, network, processes, resume
 from dfnb.errors import UserError
 from dfnb.profile import Profile, Train, resolve
 from dfnb.recipe import learning_rate, make_optimizer, plan, precision
-from dfnb.sbi import PairDataset, PairSampler, SelfBlender, init_worker
+from dfnb.sbi import Batches, PairDataset, SelfBlender, init_worker
 from dfnb.store import FaceStore
 from dfnb.variants import VARIANTS
 
@@ -260,30 +259,6 @@ def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.
         seed=seed,
         **profile.arcface.model_dump(),
     )
-
-
-class Batches:
-    """This process's share of every batch from step `start` on: lists of (epoch, index), made as they are asked for.
-
-    Raises UserError where the batch can't be shared evenly among the processes.
-    """
-
-    def __init__(self, faces: int, batch: int, seed: int, start: int, steps: int, accelerator: Accelerator) -> None:
-        self.world, self.rank = accelerator.num_processes, accelerator.process_index
-        self.batch, self.steps = batch, steps - start
-        if batch % self.world:
-            raise UserError(
-                f"train.batch = {batch} can't be shared evenly by {self.world} processes: make it a multiple"
-            )
-        self.pairs = PairSampler(faces, seed=seed, samples=self.steps * batch, start=start * batch)
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        stream = iter(self.pairs)
-        while places := list(itertools.islice(stream, self.batch)):
-            yield places[self.rank :: self.world]
 
 
 def as_batch(real: Tensor, fake: Tensor, mask: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,10 @@
+"""`dfnb bench`: how fast every stage is on this machine, against yardsticks measured in the same run.
+
+`report` is the command, `run` measures, `table` holds, draws and compares the result, `growth` says what more videos
+cost.
+"""
+
+from dfnb.bench import growth, table
+from dfnb.bench.whole import report, run
+
+__all__ = ["growth", "report", "run", "table"]

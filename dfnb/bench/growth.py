@@ -1,0 +1,155 @@
+"""What more videos cost: time and peak memory of catalogue and store, training and tables, from 10 to 1,000 videos.
+
+Each measurement is a process of its own, since the peak of a process's memory never falls:
+`python -m dfnb.bench.growth WORK VIDEOS FOLDER` prints one as JSON. The videos are pictures of one rendered head with
+other noise in each, one frame each, and go the way that every video goes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from dfnb import style
+from dfnb.errors import UserError
+
+VIDEOS = (10, 100, 1000)
+_SIDE = 160  # pixels of a picture
+_PICTURES = "pictures"
+_FACES = 32  # a video's faces in a score table (SBI's protocol)
+
+
+def draw(folder: Path, videos: int) -> None:
+    """Pictures `00000.png` ... of one rendered head, no two the same bytes."""
+    from dfnb.bench import stages
+
+    folder.mkdir(parents=True, exist_ok=True)
+    head = cv2.cvtColor(stages.still(_SIDE), cv2.COLOR_RGB2BGR)
+    for number in range(videos):
+        noise = np.random.default_rng(number).integers(-3, 4, head.shape)
+        shown = np.clip(head + noise, 0, 255).astype(np.uint8)
+        if not cv2.imwrite(str(folder / f"{number:05d}.png"), shown):
+            raise UserError(f"{folder}: can't be written; is the disk full?")
+
+
+def prepare(folder: Path, videos: int) -> None:
+    """Pictures to a catalogue, and the first `videos` of them to a face store."""
+    from dfnb import clips, store
+
+    listed = clips.faces_folder(folder / _PICTURES, "real").head(videos)
+    store.prepare(listed, folder / f"store-{videos}", frames=1, jobs=1, progress=False)
+
+
+def train(folder: Path, videos: int) -> None:
+    """An epoch of Lite0 at 64 px on that store, or what 100 videos make of one, with its validation."""
+    from dfnb import profile, store
+    from dfnb import train as training
+
+    chosen = {"model.pretrained": False, "train.steps": min(videos, 100) // 4, "train.report_every": 25}
+    faces = store.open(folder / f"store-{videos}")
+    held_out = faces.subset(range(4))
+    training.fit(profile.load("smoke", chosen), "proposed", "arcface", 0, faces, held_out, folder / f"net-{videos}")
+
+
+def tables(folder: Path, videos: int) -> None:
+    """Scores of 32 faces a video, written, read, joined to videos and summed up with intervals."""
+    from dfnb import metrics
+
+    rng, count = np.random.default_rng(0), videos * _FACES
+    video = np.repeat(np.arange(videos), _FACES)
+    label = np.where(video % 2, "fake", "real")
+    table = pd.DataFrame({"dataset": "synthetic", "video": video.astype(str), "label": label, "split": "test"})
+    table = table.assign(method=label, group=table["video"], frame=np.tile(np.arange(_FACES), videos), face=0)
+    table = table.assign(x0=0.0, y0=0.0, x1=1.0, y1=1.0, score=0.5 * rng.random(count) + 0.3 * (video % 2))
+    table.to_csv(folder / f"scores-{videos}.csv", index=False)
+    scores = metrics.video_scores(pd.read_csv(folder / f"scores-{videos}.csv", dtype={"video": str}))
+    metrics.auc(scores["label"] == "fake", scores["score"])
+
+
+WORKS: dict[str, Callable[[Path, int], None]] = {"catalogue and store": prepare, "training": train, "tables": tables}
+
+
+def measure(videos: Sequence[int] = VIDEOS, works: Sequence[str] = tuple(WORKS)) -> pd.DataFrame:
+    """A row for each work and number of videos: work, videos, seconds, start_mib, peak_mib.
+
+    start_mib: the process's peak before the work, when all is imported; peak_mib: at its end. Works that read a store
+    need "catalogue and store" before them. Raises RuntimeError where one of the processes fails.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="dfnb-growth-") as temporary:
+        draw(Path(temporary) / _PICTURES, max(videos))
+        each = [(work, count) for work in works for count in videos]
+        for work, count in tqdm(each, desc="growth", unit="process", leave=False):
+            command = [sys.executable, "-m", "dfnb.bench.growth", work, str(count), temporary]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"{work} of {count} videos failed: {done.stderr.strip().splitlines()[-1:]}")
+            rows.append({"work": work, "videos": count, **json.loads(done.stdout.splitlines()[-1])})
+    return pd.DataFrame(rows)
+
+
+def picture(table: pd.DataFrame, about: dict[str, object]) -> style.Plot:
+    """Seconds and memory over the number of videos, one line a work."""
+    with style.styled():
+        figure = style.new_figure(3.6, 9.2)
+        left, right = figure.subplots(1, 2)
+        for (work, part), look in zip(table.groupby("work", sort=False), _LOOKS, strict=False):
+            left.plot(part["videos"], part["seconds"], label=work, **look)
+            right.plot(part["videos"], part["peak_mib"] - part["start_mib"], label=work, **look)
+        ends = np.array([table["videos"].min(), table["videos"].max()])
+        left.plot(ends, ends * table["seconds"].max() / ends[1], color=style.FAINT, lw=1, ls=":", label="linear")
+        for axes, label in ((left, "seconds"), (right, "MiB above the start, at the peak")):
+            axes.set_xscale("log")
+            axes.set_xlabel("videos")
+            axes.set_ylabel(label)
+        left.set_yscale("log")
+        right.set_ylim(bottom=0)
+        left.legend(fontsize=8)
+        figure.suptitle(f"{about['hardware']}, {about['date']}", fontsize=10)
+    each = zip(table.itertuples(), table["peak_mib"] - table["start_mib"], strict=True)
+    said = [f"{r.work}, {r.videos} videos: {r.seconds:.2g} s, {mib:.0f} MiB" for r, mib in each]
+    return style.Plot(figure, table, "Time and memory over the number of videos. " + "; ".join(said) + ".")
+
+
+_LOOKS = (
+    {"color": style.REAL, "marker": "o", "ls": "-"},
+    {"color": style.FAKE, "marker": "s", "ls": "--"},
+    {"color": style.INK, "marker": "^", "ls": "-."},
+)
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had, MiB."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _main(work: str, videos: str, folder: str) -> None:
+    import dfnb.profile
+    import dfnb.store
+    import dfnb.train  # noqa: F401 (what is imported anyway belongs to the start)
+
+    start, began = peak_mib(), time.perf_counter()
+    WORKS[work](Path(folder), int(videos))
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "start_mib": start, "peak_mib": peak_mib()}))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,133 @@
+"""Taking times: the best of several, beside a yardstick taken in the same breath, alone or in several processes."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Work = Callable[[], int]  # does some work and says how many units it was
+PATIENCE = 300.0  # seconds that a worker may take to import, and to warm up
+
+
+class Timing(NamedTuple):
+    """Best seconds a unit of work and a yardstick took, and how often they were taken."""
+
+    seconds: float
+    yard: float
+    repeats: int
+
+
+def against(work: Work, yardstick: Callable[[], Any], seconds: float, least: int = 3) -> Timing:
+    """Take turns with a yardstick for about `seconds`, at least `least` times each; a first turn isn't counted."""
+    work(), yardstick()
+    times, yards, began = [], [], time.perf_counter()
+    while len(times) < least or time.perf_counter() - began < seconds:
+        yards.append(_timed(yardstick)[0])
+        taken, count = _timed(work)
+        times.append(taken / count)
+    return Timing(min(times), min(yards), len(times))
+
+
+def in_turn(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+    """Best seconds of each, all done once in every round, after a round that isn't counted."""
+    rounds = [[_timed(work)[0] for work in works] for _ in range(repeats + 1)]
+    return [float(v) for v in np.min(rounds[1:], axis=0)]
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    count = work()
+    return time.perf_counter() - began, count
+
+
+def sha256_16_mib() -> Callable[[], Any]:
+    """SHA-256 over 16 MiB: one core, no memory to speak of."""
+    data = bytes(16 << 20)
+    return lambda: hashlib.sha256(data).digest()
+
+
+def product_2048() -> Callable[[], Any]:
+    """The product of two 2048 x 2048 float32 matrices by torch, on its threads."""
+    import torch
+
+    a, b = torch.rand(2, 2048, 2048)
+    return lambda: a @ b
+
+
+def copy_1_gib() -> Callable[[], Any]:
+    """A copy of 1 GiB from memory to memory, pages touched before."""
+    source, target = np.ones(1 << 27), np.ones(1 << 27)
+    return lambda: np.copyto(target, source)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """OpenCV and torch without threads of their own, as in a loader's worker."""
+    import cv2
+    import torch
+
+    threads = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads[0])
+        torch.set_num_threads(threads[1])
+
+
+def throughput(
+    make: Callable[[str, Path], Work], names: Sequence[str], folder: Path, workers: int, seconds: float
+) -> dict[str, float]:
+    """Units a second of each named work, done by `workers` processes at the same time: {name: units a second}.
+
+    make: (name, folder) -> work; a function of a module, since the processes are started anew.
+    Raises RuntimeError where a worker fails or doesn't come back.
+    """
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(workers), context.Queue()
+    arguments = (make, tuple(names), folder, seconds, start, results)
+    processes = [context.Process(target=_serve, args=arguments, daemon=True) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    totals = dict.fromkeys(names, 0.0)
+    try:
+        for _ in range(workers * len(names)):
+            name, rate = results.get(timeout=PATIENCE + seconds)
+            if name not in totals:
+                raise RuntimeError(f"a worker of the bench failed: {name}")
+            totals[name] += rate
+    except Empty:
+        raise RuntimeError("a worker of the bench doesn't answer") from None
+    finally:
+        for process in processes:
+            process.join(timeout=10)
+            process.kill()
+    return totals
+
+
+def _serve(
+    make: Callable[[str, Path], Work], names: Sequence[str], folder: Path, seconds: float, start: Any, results: Any
+) -> None:
+    try:
+        with one_thread():
+            for name in names:
+                work = make(name, folder)
+                work()
+                start.wait(PATIENCE)
+                began, count = time.perf_counter(), 0
+                while time.perf_counter() - began < seconds:
+                    count += work()
+                results.put((name, count / (time.perf_counter() - began)))
+                start.wait(PATIENCE)  # nobody goes on while another still works
+    except Exception as error:  # noqa: BLE001 (handed on to the process that waits for it)
+        results.put((f"{type(error).__name__}: {error}", 0.0))
+        start.abort()

@@ -1,0 +1,97 @@
+"""What each stage of the network does, as work to take the time of, beside plain timm of the same backbone and input.
+
+Weights are random: they change nothing of the time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dfnb import network, processes, sbi, score, train
+from dfnb.bench import stages
+from dfnb.inference import Scorer
+from dfnb.profile import Train
+
+BACKBONE = "tf_efficientnet_b4.ap_in1k"
+NETWORKS = (("network1", "linear"), ("proposed", "arcface"))
+_RECIPE = {"optimizer": "sgd", "steps": 1, "networks": (("plain", "linear"),)}
+
+
+def batch(size: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Images (count, 3, size, size), channels last, targets and masks, drawn at random."""
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randn(count, 3, size, size, generator=draw).contiguous(memory_format=torch.channels_last)
+    return images, torch.arange(count) % 2, torch.rand(count, 1, size, size, generator=draw)
+
+
+def _training(net: nn.Module) -> nn.Module:
+    return net.to(memory_format=torch.channels_last).train()
+
+
+def timm_step(data: tuple[Tensor, Tensor, Tensor], backbone: str, bf16: bool = False) -> Callable[[], Any]:
+    """Forward and backward of timm's own model with two classes."""
+    net, (images, target, _) = _training(timm.create_model(backbone, num_classes=2)), data
+    return lambda: _step(net, bf16, lambda: F.cross_entropy(net(images).float(), target))
+
+
+def step(
+    data: tuple[Tensor, Tensor, Tensor], backbone: str, variant: str, head: str, bf16: bool = False
+) -> Callable[[], Any]:
+    """Forward and backward of one of our networks, its attention taught."""
+    net = _training(network.build(variant, head, backbone, pretrained=False, seed=0))
+    return lambda: _step(net, bf16, lambda: train.losses(net, *data, attention_weight=1.0).total)
+
+
+def _step(net: nn.Module, bf16: bool, loss: Callable[[], Tensor]) -> None:
+    net.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
+        total = loss()
+    total.backward()
+
+
+def plain_scoring(images: Tensor, backbone: str) -> Callable[[], Any]:
+    """Forward of the proposed network the plain way: evaluation mode, float32, memory as it comes."""
+    net = network.build("proposed", "arcface", backbone, pretrained=False, seed=0).eval()
+    images = images.contiguous()
+
+    def work() -> Any:
+        with torch.no_grad():
+            return net(images)
+
+    return work
+
+
+def scoring(images: Tensor, backbone: str) -> Callable[[], Any]:
+    """The same as `dfnb score` does it."""
+    net = network.build("proposed", "arcface", backbone, pretrained=False, seed=0).eval()
+    scorer = Scorer(net, images.shape[-1], "auto")
+    return lambda: score.predict(scorer, iter([images]), len(images), "bench")
+
+
+def waiting(folder: Path, backbone: str, size: int, pairs: int, steps: int, workers: int) -> float:
+    """Share of the time that a training of the proposed network waits for pairs, after a first step, 0..1."""
+    recipe = Train(**_RECIPE, batch=pairs, workers=workers)
+    net = _training(network.build("proposed", "arcface", backbone, pretrained=False, seed=0))
+    accelerator = processes.accelerator()
+    optimizer = train.make_optimizer(net, recipe)
+    data = sbi.PairDataset(stages.faces(folder), size, mean=net.mean, std=net.std)
+    loader = iter(train.make_loader(data, recipe, 0, steps + 1, accelerator))
+    waited = worked = 0.0
+    for number in range(steps + 1):
+        began = time.perf_counter()
+        images = train.as_batch(*next(loader), like=next(net.parameters()))
+        came = time.perf_counter()
+        train.optimise(net, optimizer, accelerator, images, 1e-3, recipe)
+        if number:  # the first one starts the workers
+            waited += came - began
+            worked += time.perf_counter() - came
+    return waited / (waited + worked)

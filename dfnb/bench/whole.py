@@ -1,0 +1,160 @@
+"""The bench as a whole: stages and yardsticks in an order, the limits we set ourselves, and how it all scales."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from dfnb import environment
+from dfnb.bench import growth, measure, stages, steps, table
+from dfnb.bench.table import Row, frame, row, shares
+
+log = logging.getLogger(__name__)
+SHA, PRODUCT, COPY, PLAIN = "SHA-256 of 16 MiB", "2048 x 2048 product", "copy of 1 GiB", "plain loop"
+LIMITS = {"SBI pair": 0.6, "face stage": 1 / 3, "proposed": 1.08, "network1": 1.05, "scoring": 0.5}
+UNITS = {"store reading": "faces", "SBI pair": "pairs"}
+WHAT = {
+    "benchmark rendering": "a 320 px frame of the benchmark, encoded",
+    "decoding": f"{stages.WANTED} of {stages.LENGTH} frames, 720 px",
+    "detection and landmarks": "a 720 px frame",
+    "face stage": f"both, {stages.WANTED} of {stages.LENGTH} frames",
+    "store reading": "faces of 720p footage",
+    "SBI pair": f"two inputs of {stages.SIZE} px and their mask",
+}
+
+
+def report(output: Path, long: bool, against: Path | None, tolerance: float) -> bool:
+    """Measure, print, and write the table and its picture into `output`; compare with the table `against`.
+
+    Returns whether a stage is slower than it was there. Raises UserError, before anything is measured, where `against`
+    is no such table.
+    """
+    before = table.read(against)[0] if against is not None else None
+    measured, about = run(long)
+    name = table.name_of(environment.processor(), about["date"])
+    table.write(output / f"{name}.csv", measured, about)
+    table.save(table.picture(measured, about), output / f"{name}.png")
+    print(table.text(measured), f"written: {output / name}.csv", sep="\n")
+    if long:
+        cost = growth.measure()
+        table.write(output / f"{name}-growth.csv", cost, about)
+        table.save(growth.picture(cost, about), output / f"{name}-growth.png")
+        print(cost.to_string(index=False, float_format="%.3g"))
+    if before is None:
+        return False
+    found = table.compare(measured, before, tolerance)
+    print(f"against {against}:", found.to_string(index=False, float_format="%.3g"), sep="\n")
+    return bool((found["verdict"] == table.SLOWER).any())
+
+
+def run(
+    long: bool = False, seconds: float | None = None, backbone: str = steps.BACKBONE, size: int = stages.SIZE
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Measure everything. Returns the table (columns of `table.Row`) and what it was measured with.
+
+    long: more repeats. seconds: for each stage before the network, unless given 10 in a long run and else 2.
+    backbone, size: of the network's stages, size in pixels; pairs are made at 380 px all the same.
+    """
+    seconds = seconds or (10.0 if long else 2.0)
+    with tempfile.TemporaryDirectory(prefix="dfnb-bench-") as temporary:
+        folder = Path(temporary)
+        log.info("bench: rendering the heads that it works on")
+        with measure.one_thread():
+            stages.film(folder)
+            log.info("bench: one process, then two")
+            rows = [*_yardsticks(seconds), *(_data_stage(name, folder, seconds) for name in stages.WORKS)]
+        rows = _scaled(rows, folder, seconds)
+        log.info("bench: the networks, %s at %d px", backbone, size)
+        rows += network_stages(backbone, size, repeats=8 if long else 3)
+        waits = steps.waiting(folder, backbone, size, pairs=2, steps=8 if long else 3, workers=1)
+    about = environment.describe() | {
+        "date": datetime.date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "command": "dfnb bench" + (" --long" if long else ""),
+        "networks": f"on the CPU, {torch.get_num_threads()} threads; nothing of a GPU was measured",
+        "share of a training's time spent waiting for pairs from one worker": round(waits, 4),
+    }
+    return shared(frame(rows)), about
+
+
+def _yardsticks(seconds: float) -> list[Row]:
+    sha = measure.sha256_16_mib()
+    made = {SHA: (lambda: (sha(), 1)[1], "one core"), PRODUCT: (_once(measure.product_2048()), "one thread")}
+    rows = []
+    for name, (work, what) in made.items():
+        timing = measure.against(work, sha, seconds / 2)
+        rows.append(row("yardstick", f"{name}, {what}", "times", timing.seconds, SHA, timing.yard))
+    timing = measure.against(_once(measure.copy_1_gib()), sha, seconds / 2)
+    return [*rows, row("yardstick", COPY, "times", timing.seconds, SHA, timing.yard)]
+
+
+def _once(work: Any) -> measure.Work:
+    return lambda: (work(), 1)[1]
+
+
+def _data_stage(name: str, folder: Path, seconds: float) -> Row:
+    """A stage against SHA-256, reading against the copy, and finding faces against the plain loop."""
+    work, per, yardstick = stages.make(name, folder), 1, SHA
+    yard = measure.sha256_16_mib()
+    if name == "store reading":
+        yard, per, yardstick = (
+            measure.copy_1_gib(),
+            1 / stages.gigabytes_of_a_face(folder),
+            "copying 1 GiB, a face's part",
+        )
+    elif name == "face stage":
+        plain = stages.extract_plainly(folder)
+        yard, per, yardstick = plain, stages.WANTED, PLAIN
+    timing = measure.against(work, yard, seconds, least=2 if yardstick == PLAIN else 3)
+    limit = LIMITS.get(name, float("nan"))
+    return row(name, WHAT[name], UNITS.get(name, "frames"), timing.seconds, yardstick, timing.yard / per, limit)
+
+
+def _scaled(rows: list[Row], folder: Path, seconds: float) -> list[Row]:
+    """The same rows with what a second process adds."""
+    names = list(stages.WORKS)
+    one, two = (measure.throughput(stages.make, names, folder, n, seconds / 2) for n in (1, 2))
+    return [one_ if (n := one_.stage) not in one else one_._replace(scaling=two[n] / one[n]) for one_ in rows]
+
+
+def network_stages(backbone: str, size: int, repeats: int) -> list[Row]:
+    """A training step beside timm's, in float32 and bf16, and scoring beside the plain way; all of torch's threads."""
+    count, name = 4, f"{backbone.split('.')[0].removeprefix('tf_')}, {size} px"
+    data = steps.batch(size, count)
+    rows, single = [], 0.0
+    for kind, bf16 in (("float32", False), ("bf16", True)):
+        works = [steps.timm_step(data, backbone, bf16)]
+        works += [steps.step(data, backbone, variant, head, bf16) for variant, head in steps.NETWORKS]
+        plain, *ours = (seconds / count for seconds in measure.in_turn(works, repeats))
+        single = single or plain
+        rows.append(row("training step", f"timm's {name}, {kind}", "images", plain, "the same in float32", single))
+        for (variant, head), seconds in zip(steps.NETWORKS, ours, strict=True):
+            what = f"{variant} {head}, {name}, {kind}"
+            rows.append(row("training step", what, "images", seconds, f"timm's, {kind}", plain, LIMITS[variant]))
+    works = [steps.plain_scoring(data[0], backbone), steps.scoring(data[0], backbone)]
+    plain, ours = (seconds / count for seconds in measure.in_turn(works, repeats))
+    rows.append(row("scoring", f"proposed arcface, {name}", "images", ours, "eager float32", plain, LIMITS["scoring"]))
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return rows
+    works = [steps.step(data, backbone, *steps.NETWORKS[-1]), steps.scoring(data[0], backbone)]
+    with measure.one_thread():
+        alone = [seconds / count for seconds in measure.in_turn(works, max(1, repeats // 3))]
+    slow = dict(zip((len(steps.NETWORKS), len(rows) - 1), alone, strict=True))  # float32's last network; scoring
+    return [one._replace(scaling=1e3 * slow[n] / one.ms) if n in slow else one for n, one in enumerate(rows)]
+
+
+def shared(rows: pd.DataFrame) -> pd.DataFrame:
+    """With the shares of an epoch: reading a face, making its pair, learning from both images."""
+    learning = (rows["stage"] == "training step") & rows["what"].str.startswith("proposed")
+    where = [rows.index[one][0] for one in (rows["stage"] == "store reading", rows["stage"] == "SBI pair", learning)]
+    reading, pair, image = rows["ms"][where]
+    rows.loc[where, "share"] = list(shares({"read": reading, "blend": pair - reading, "learn": 2 * image}).values())
+    return rows
