@@ -22,7 +22,7 @@ from dfnb.profile import Demo
 SIZE = 380  # of a network's input, pixels: EfficientNet-B4's
 CLIP = 720  # side of a clip's frame, pixels
 LENGTH, WANTED = 96, 8  # frames of a clip, and how many of them are looked at (SBI's protocol)
-RENDERED = 6  # different frames of a clip, played to and fro
+RENDERED = 6  # different frames of a clip, played forth and back
 _CLIPS, _FACES = "clips", "faces"
 
 
@@ -41,8 +41,8 @@ def film(folder: Path, people: int = 4) -> None:
     rows = []
     for take in _takes(demo)[:people]:
         studio, path = build.Studio(demo, take), folder / _CLIPS / f"{take.video.video}.mp4"
-        to_and_fro = [*range(RENDERED), *range(RENDERED - 2, 0, -1)]
-        studio.release(path, studio.frames[list(islice(cycle(to_and_fro), LENGTH))])
+        forth_and_back = [*range(RENDERED), *range(RENDERED - 2, 0, -1)]
+        studio.release(path, studio.frames[list(islice(cycle(forth_and_back), LENGTH))])
         rows.append([str(path), "FF++-like", take.video.video, "real", "original", take.video.group, "train"])
     listed = pd.DataFrame(rows, columns=list(clips.COLUMNS))
     store.prepare(listed, folder / _FACES, frames=WANTED, jobs=1, progress=False)
