@@ -171,6 +171,8 @@ def _link(soup: BeautifulSoup, name: str) -> None:
             link["href"] = f"#{found[1]}" + (f"-{found[2]}" if found[2] else "")
         elif found := GLOSSARY_LINK.match(address):
             link["href"] = "#glossary" + (f"-{found[1].lower()}" if found[1] else "")
+        elif address == "README.md":  # the notebooks' index: here the contents
+            link["href"] = "#contents"
         elif not address.startswith(("https:", "http:")):
             link.unwrap()
 
