@@ -236,10 +236,13 @@ def _attempt(cell: Cell) -> str:
     return ""
 
 
-def _use(threads: int) -> None:
+def _use(threads: int, starting: str | None = None) -> None:
+    """starting: how this process starts others, such as those that make pairs; a spawned one would spawn, slowly."""
     import torch
 
     torch.set_num_threads(threads)
+    if starting is not None:
+        multiprocessing.set_start_method(starting, force=True)
 
 
 @contextmanager
