@@ -7,10 +7,11 @@ BIN := .venv/bin
 READY := .venv/.ready-$(TORCH)
 export MPLBACKEND ?= agg
 
-.PHONY: help setup report publish test test-slow test-browser lint lock clean
+.PHONY: help setup report publish sweep test test-slow test-browser lint lock clean
 help:
 	@echo "make report     the whole report on the embedded benchmark (PROFILE=demo)"
 	@echo "make publish    the same, then copy its figures and executed notebooks into figures/ and notebooks/"
+	@echo "make sweep      seeds and ablations of the default report: hours; what is finished is kept"
 	@echo "make test       the tests and the style checks"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-browser  the report and JupyterLab in an installed Chromium; screenshots in runs/screenshots/"
@@ -41,6 +42,9 @@ report: $(READY)
 
 publish: $(READY)
 	$(BIN)/dfnb report --profile $(PROFILE) --publish
+
+sweep: $(READY)
+	$(BIN)/dfnb sweep
 
 lint: $(READY)
 	$(BIN)/ruff check .

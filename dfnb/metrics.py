@@ -15,6 +15,7 @@ from scipy.special import expit, logit, ndtr
 from scipy.stats import rankdata
 
 Z95 = 1.959963984540054  # 97.5 % of a standard normal
+INTERVAL = "DeLong, logit scale"  # of the AUCs that the report prints, see `auc_logit`
 NO_FACE = 0.5  # the score of a video in which no face was found (SBI's protocol)
 
 Floats = NDArray[np.float64]
@@ -63,15 +64,33 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> AUC:
     With one sample of a class nothing is known of its spread: 0..1.
     Source: DeLong et al. 1988; Sun and Xu 2014 for the ranks, O(n log n).
     """
-    labels, scores = _checked(labels, scores)
+    labels, scores = checked(labels, scores)
     value, placements = _placements(labels, scores)
     real, fake = _counts(labels)
     if min(real, fake) == 1:
         return AUC(value, 0.0, 1.0)
     error = math.sqrt(_variance(placements))
     if error == 0:
-        return AUC(value, *_constant_interval(value, 0.0, 1.0, min(real, fake)))
+        return AUC(value, *constant_interval(value, 0.0, 1.0, min(real, fake)))
     return AUC(value, max(value - Z95 * error, 0.0), min(value + Z95 * error, 1.0))
+
+
+def auc_logit(labels: ArrayLike, scores: ArrayLike) -> AUC:
+    """AUC with DeLong's 95 % interval taken on the logit scale: what the report prints.
+
+    `auc`'s symmetric interval leaves out the truth too often near 1, and always on the side that flatters. Of 2,000
+    draws of two normal distributions, 50 + 50 samples, it covers 90 % at AUC 0.95 and 82 % at 0.99, this one 95 % both
+    times (`make test-slow` repeats it). Where the fakes' scores spread several times as widely as the real ones', few
+    samples decide and this one falls short too. Degenerate cases as in `auc`. Source: Pepe 2003, chapter 5.
+    """
+    plain = auc(labels, scores)
+    labels, scores = checked(labels, scores)
+    variance = _variance(_placements(labels, scores)[1])
+    if min(_counts(labels)) == 1 or variance == 0:
+        return plain
+    error = math.sqrt(variance) / (plain.value * (1 - plain.value))
+    low, high = expit(logit(plain.value) + np.array((-Z95, Z95)) * error)
+    return AUC(plain.value, float(low), float(high))
 
 
 def compare(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> Comparison:
@@ -81,8 +100,8 @@ def compare(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> Comparison:
     (both perfect, say) the interval is `auc`'s for that case and p that of a sign test on disjoint pairs.
     Source: DeLong et al. 1988.
     """
-    labels, a = _checked(labels, a)
-    _, b = _checked(labels, b)
+    labels, a = checked(labels, a)
+    _, b = checked(labels, b)
     value_a, placements_a = _placements(labels, a)
     value_b, placements_b = _placements(labels, b)
     difference = value_a - value_b
@@ -94,7 +113,7 @@ def compare(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> Comparison:
     error = math.sqrt(_variance([one - other for one, other in zip(placements_a, placements_b, strict=True)]))
     if error == 0:
         p_value = 1.0 if difference == 0 else min(1.0, 2.0 ** (1 - pairs))
-        return Comparison(difference, *_constant_interval(difference, -1.0, 1.0, pairs), p_value)
+        return Comparison(difference, *constant_interval(difference, -1.0, 1.0, pairs), p_value)
     low, high = max(difference - Z95 * error, -1.0), min(difference + Z95 * error, 1.0)
     return Comparison(difference, low, high, float(2 * ndtr(-abs(difference) / error)))
 
@@ -110,20 +129,14 @@ def bootstrap_auc(
     Where all draws agree the interval is that of `auc`, counted in groups.
     Raises ValueError where draws is below 100.
     """
-    labels, scores = _checked(labels, scores)
-    groups = np.asarray(groups)
-    if groups.shape != labels.shape:
-        raise ValueError(f"{len(groups)} groups for {len(labels)} labels")
-    if draws < 100:
-        raise ValueError(f"{draws} draws are too few for an interval; 100 or more")
-    names, member = np.unique(groups.astype(str), return_inverse=True)
-    has_fake, has_real = (np.bincount(member, labels == kind, minlength=len(names)) > 0 for kind in (1, 0))
+    labels, scores = checked(labels, scores)
+    drawn = draw_groups(labels, groups, draws, seed)
     value = _placements(labels, scores)[0]
-    if min(has_fake.sum(), has_real.sum()) == 1:
+    if drawn.fewest == 1:
         return AUC(value, 0.0, 1.0)
-    values = _resampled(labels, scores, member, has_fake + 2 * has_real, draws, np.random.default_rng(seed))
+    values = resampled_auc(labels, scores, drawn)
     if np.ptp(values) == 0:
-        return AUC(value, *_constant_interval(value, 0.0, 1.0, int(min(has_fake.sum(), has_real.sum()))))
+        return AUC(value, *constant_interval(value, 0.0, 1.0, drawn.fewest))
     inside = 0.5 / (labels.sum() * (len(labels) - labels.sum()))  # half a pair: keeps a perfect draw's logit finite
     error = np.std(logit(np.clip(values, inside, 1 - inside)), ddof=1)
     centre = logit(np.clip(value, inside, 1 - inside))
@@ -132,7 +145,7 @@ def bootstrap_auc(
 
 def roc(labels: ArrayLike, scores: ArrayLike) -> ROC:
     """The ROC curve, a point at every distinct score."""
-    labels, scores = _checked(labels, scores)
+    labels, scores = checked(labels, scores)
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]
     ends = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)  # the last of each run of equal scores
@@ -144,7 +157,7 @@ def roc(labels: ArrayLike, scores: ArrayLike) -> ROC:
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Mean precision over the steps of recall, without interpolation; the share of fakes is what chance gives."""
-    labels, scores = _checked(labels, scores)
+    labels, scores = checked(labels, scores)
     curve, (real, fake) = roc(labels, scores), _counts(labels)
     hits, called = curve.tpr[1:] * fake, curve.tpr[1:] * fake + curve.fpr[1:] * real
     return float(np.sum(np.diff(curve.tpr) * hits / called))
@@ -188,7 +201,7 @@ def threshold_at(labels: ArrayLike, scores: ArrayLike, fpr: float | None = None)
 
 def error_rates(labels: ArrayLike, scores: ArrayLike, threshold: float) -> ErrorRates:
     """What calling every score >= threshold fake gets wrong."""
-    labels, scores = _checked(labels, scores)
+    labels, scores = checked(labels, scores)
     real, fake = _counts(labels)
     called = scores >= threshold
     return ErrorRates(float(called[labels == 0].mean()), float((~called[labels == 1]).mean()), real, fake)
@@ -199,7 +212,7 @@ def calibration_error(labels: ArrayLike, scores: ArrayLike, bins: int = 15) -> f
 
     Scores are probabilities in 0..1. Raises ValueError where they are not. Source: Guo et al. 2017, equation 3.
     """
-    labels, scores = _checked(labels, scores)
+    labels, scores = checked(labels, scores)
     if scores.min() < 0 or scores.max() > 1:
         raise ValueError(f"calibration needs probabilities in 0..1, not {scores.min()}..{scores.max()}")
     place = np.minimum((scores * bins).astype(int), bins - 1)
@@ -261,7 +274,7 @@ def video_scores(table: pd.DataFrame, rule: bool = True, clips: pd.DataFrame | N
     return result[["dataset", "video", *about, "score", "frames", *key[2:]]]
 
 
-def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
     """Labels (n,) of 0 and 1, both present, and as many finite scores (n,). Raises ValueError."""
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
@@ -295,35 +308,48 @@ def _variance(placements: Sequence[Floats]) -> float:
     return float(sum(parts))
 
 
-def _constant_interval(value: float, lowest: float, highest: float, pairs: int) -> tuple[float, float]:
+def constant_interval(value: float, lowest: float, highest: float, pairs: int) -> tuple[float, float]:
     """95 % interval of a mean over pairs, when `pairs` disjoint ones all gave `value`: at least q of all do."""
     q = 0.05 ** (1 / pairs)
     return q * value + (1 - q) * lowest, q * value + (1 - q) * highest
 
 
-def _resampled(
-    labels: NDArray[np.int64],
-    scores: Floats,
-    member: NDArray[np.int64],
-    strata: NDArray[np.int64],
-    draws: int,
-    rng: np.random.Generator,
-) -> Floats:
-    """AUC (draws,) of samples weighted by how often their group was drawn; groups are drawn within their stratum."""
-    times = np.zeros((draws, len(strata)))  # how often each group is in each draw
+class DrawnGroups(NamedTuple):
+    """Bootstrap samples of whole groups, see `draw_groups`."""
+
+    times: Floats  # (draws, groups): how often each group is in each draw
+    member: NDArray[np.int64]  # (n,): the group of each sample
+    fewest: int  # groups with a fake, or groups with a real sample, whichever are fewer
+
+
+def draw_groups(labels: NDArray[np.int64], groups: ArrayLike, draws: int, seed: int | Sequence[int]) -> DrawnGroups:
+    """Draw groups with replacement within three strata (real only, fake only, both); see `bootstrap_auc`."""
+    groups = np.asarray(groups)
+    if groups.shape != labels.shape:
+        raise ValueError(f"{len(groups)} groups for {len(labels)} labels")
+    if draws < 100:
+        raise ValueError(f"{draws} draws are too few for an interval; 100 or more")
+    names, member = np.unique(groups.astype(str), return_inverse=True)
+    fake, real = (np.bincount(member, labels == kind, minlength=len(names)) > 0 for kind in (1, 0))
+    rng, strata, times = np.random.default_rng(seed), fake + 2 * real, np.zeros((draws, len(names)))
     for stratum in np.unique(strata):
         inside = np.flatnonzero(strata == stratum)
         drawn = rng.integers(len(inside), size=(draws, len(inside))) + len(inside) * np.arange(draws)[:, None]
         times[:, inside] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+    return DrawnGroups(times, member, int(min(fake.sum(), real.sum())))
+
+
+def resampled_auc(labels: NDArray[np.int64], scores: Floats, drawn: DrawnGroups) -> Floats:
+    """AUC (draws,) of samples weighted by how often their group was drawn; ties count half."""
     order = np.argsort(scores, kind="stable")
     starts = np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)  # the first of each run of equal scores
-    fake, values = labels[order] == 1, np.empty(draws)
+    fake, values = labels[order] == 1, np.empty(len(drawn.times))
     step = max(1, 4_000_000 // len(scores))  # bounds the memory, about 100 MB
-    for first in range(0, draws, step):
-        weights = times[first : first + step][:, member[order]]  # (d, n)
+    for first in range(0, len(values), step):
+        weights = drawn.times[first : first + step][:, drawn.member[order]]  # (d, n)
         fakes = np.add.reduceat(weights * fake, starts, axis=1)
         reals = np.add.reduceat(weights * ~fake, starts, axis=1)
-        right = fakes * (np.cumsum(reals, axis=1) - reals / 2)  # ties count half
+        right = fakes * (np.cumsum(reals, axis=1) - reals / 2)
         values[first : first + step] = right.sum(1) / (fakes.sum(1) * reals.sum(1))
     return values
 

@@ -18,7 +18,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from dfnb import cards, environment, files, index, page, style, tables
+from dfnb import ablations, cards, environment, files, index, metrics, page, style, tables
 from dfnb.errors import UserError
 from dfnb.run import Run
 from dfnb.variants import VARIANTS
@@ -69,7 +69,8 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     sources = find_notebooks(notebooks)
     results = run.everything()
     folder = run.folder / "report"
-    state = files.digest([run.profile.hash(), library_hash(), results.to_dict("records"), run.data_digest()])
+    swept = ablations.swept(run).record
+    state = files.digest([run.profile.hash(), library_hash(), results.to_dict("records"), run.data_digest(), swept])
     executed = []
     for source in sources:
         target = folder / "notebooks" / source.name
@@ -93,6 +94,7 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     )
     files.write_text(path, text)
     record = {"profile": run.profile.model_dump(mode="json"), "embedded_benchmark": run.embedded}
+    record["interval"] = metrics.INTERVAL
     record["results"] = json.loads(results.to_json(orient="records", double_precision=15))
     _record(folder / "results.json", record, seconds=round(time.monotonic() - began, 1))
     return Report(path, results, executed)
@@ -105,7 +107,7 @@ def lead(run: Run) -> str:
     text = f"<p>{html.escape(SUMMARY)}</p>"
     if tested.empty:
         return text
-    caption = f"ROC AUC by video with its 95 % interval (DeLong). {tables.counts(tested)}."
+    caption = f"ROC AUC by video with its 95 % interval ({metrics.INTERVAL}). {tables.counts(tested)}."
     caption += f" {style.NOTICE}" if run.embedded else ""
     return text + style.html_table(tables.wide(tested), "summary", caption, [])
 
@@ -195,6 +197,12 @@ def publish(run: Run, report: Report, root: Path) -> list[Path]:
         with files.replacing(root / "figures" / figure.name) as temporary:
             shutil.copyfile(figure, temporary)
         written.append(root / "figures" / figure.name)
+    swept = ablations.swept(run)
+    if swept and not swept.published and swept.folder is not None:
+        for name in ablations.FILES:
+            with files.replacing(root / "figures" / name) as temporary:
+                shutil.copyfile(swept.folder / name, temporary)
+            written.append(root / "figures" / name)
     with files.replacing(root / "figures" / "results.json") as temporary:
         shutil.copyfile(folder / "results.json", temporary)
     with files.replacing(root / "figures" / "results.csv") as temporary:
@@ -259,7 +267,8 @@ def with_results(readme: str, figures: Path) -> str:
     recipe, where = record["profile"]["train"], record["environment"]
     minutes = record["seconds"] / 60
     note = (
-        f"ROC AUC by video with its 95 % interval (DeLong). Profile `{record['profile']['name']}`, seed"
+        f"ROC AUC by video with its 95 % interval ({record.get('interval', 'DeLong')})."
+        f" Profile `{record['profile']['name']}`, seed"
         f" {', '.join(map(str, recipe['seeds']))}, {where['hardware']}, torch {where['versions']['torch']};"
         f" the whole report took {minutes:.0f} minutes."
     )

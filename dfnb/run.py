@@ -26,6 +26,8 @@ from dfnb.profile import Profile
 if TYPE_CHECKING:
     from torch import nn
 
+PAIRS = ("sbi", "validation-pairs")  # scored parts that are held-out SBI pairs, which are faces
+
 
 @dataclass(frozen=True)
 class Network:
@@ -162,7 +164,8 @@ class Run(Data):
     def scores(self, part: str, name: str, seed: int | None = None) -> pd.DataFrame:
         """Per-face scores of one network on a test part.
 
-        "sbi" is held-out SBI pairs, made of FF++ test originals, or of validation faces where there is no FF++.
+        "sbi" is held-out SBI pairs, made of FF++ test originals, or of validation faces where there is no FF++;
+        "validation-pairs" is those of validation faces, for what must be fixed before the test.
         """
         one = self.find(name, seed)
         path, about = self._score_path(part, one)
@@ -186,7 +189,7 @@ class Run(Data):
         return metrics.video_scores(self.scores(part, name, seed), rule=rule, clips=self._listed(part))
 
     def results(self) -> pd.DataFrame:
-        """ROC AUC of every network on every test part with 95 % intervals; also in results.csv.
+        """ROC AUC of every network on every test part with 95 % intervals (`metrics.auc_logit`); also in results.csv.
 
         Raises UserError where a part has videos of one class only, or was scored in different ways.
         """
@@ -199,7 +202,10 @@ class Run(Data):
         return results
 
     def results_of(self, one: Network) -> list[dict[str, Any]]:
-        """The rows of `results` of one network: every part, by video, frame or face, with and without the size rule."""
+        """The rows of `results` of one network: every part, by video, frame or face, with and without the size rule.
+
+        low, high: `metrics.auc_logit`, each sample by itself; group_low, group_high: `metrics.bootstrap_auc`.
+        """
         rows = []
         for part in self.scored_parts:
             table = self.scores(part, one.name, one.seed)
@@ -208,10 +214,14 @@ class Run(Data):
                 fake = (scored["label"] == "fake").to_numpy()
                 if fake.all() or not fake.any():
                     raise UserError(f"{about['dataset']}: {len(fake)} {level}s, all of one class: an AUC needs both")
-                value = metrics.auc(fake, scored["score"].to_numpy())
+                value = metrics.auc_logit(fake, scored["score"].to_numpy())
+                over = (np.nan, np.nan)
+                if level != "frame":
+                    over = metrics.bootstrap_auc(fake, scored["score"].to_numpy(), scored["group"].to_numpy())[1:]
                 rows.append(
                     about
                     | {"level": level, "size_rule": size_rule, "auc": value.value, "low": value.low, "high": value.high}
+                    | dict(zip(("group_low", "group_high"), over, strict=True))
                     | {"real": int((~fake).sum()), "fake": int(fake.sum()), "checkpoint": table["checkpoint"].iloc[0]}
                 )
         return rows
@@ -236,13 +246,17 @@ class Run(Data):
 
     def _listed(self, part: str) -> pd.DataFrame | None:
         """All videos of a part, for those without a face; None for held-out SBI pairs, which are faces."""
-        return None if part == "sbi" else self.clips(part)
+        return None if part in PAIRS else self.clips(part)
+
+    def _scored_store(self, part: str) -> str:
+        """The part whose faces are scored for `part`."""
+        return {"sbi": self.pairs_from, "validation-pairs": "validation"}.get(part, part)
 
     def _score_path(self, part: str, one: Network) -> tuple[Path, dict[str, str]]:
         from dfnb import inference
 
-        store = self.store(self.pairs_from if part == "sbi" else part)
-        pairs, size = self.profile.sbi.model_dump() if part == "sbi" else None, self.profile.model.size
+        store = self.store(self._scored_store(part))
+        pairs, size = self.profile.sbi.model_dump() if part in PAIRS else None, self.profile.model.size
         how = inference.choose(self.profile.evaluate.precision, size, inference.device())
         about = {"network": one.name, "checkpoint": files.sha256(self.train(one)), "store": store.digest}
         about["protocol"] = protocol.describe(store.settings, size, pairs, how)
@@ -255,8 +269,8 @@ class Run(Data):
         evaluate, size = self.profile.evaluate, self.profile.model.size
         net = network.load(self.train(one)).to(inference.device())
         what = f"score {one.folder} on {part}"
-        if part == "sbi":
-            store = self.store(self.pairs_from)
+        if part in PAIRS:
+            store = self.store(self._scored_store(part))
             real = store.subset((store.manifest["label"] == "real").to_numpy())
             blender = SelfBlender(**self.profile.sbi.model_dump())
             pairs = PairDataset(real, size=size, seed=0, train=False, mean=net.mean, std=net.std, blender=blender)

@@ -2,6 +2,7 @@
 
     runs/<sweep>/<variation>/      networks and scores of its cells, as in a run
     runs/<sweep>/sweep.csv         AUC of every finished cell by set, with what was asked and what was held fixed
+    runs/<sweep>/sweep-differences.csv    every variation against the unchanged networks, and these among themselves
     runs/<sweep>/sweep.json        how long it took, on what, and which cells are missing
 
 Videos, faces and unchanged networks are those of the base profile's run. Cells whose training is the very same (equal
@@ -10,6 +11,7 @@ taps under two readings, say) are trained once.
 
 import json
 import logging
+import math
 import multiprocessing
 import os
 import time
@@ -24,7 +26,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from dfnb import environment, files, processes, variations
+from dfnb import comparisons, environment, files, metrics, processes, variations
 from dfnb.errors import UserError
 from dfnb.profile import resolve
 from dfnb.run import Network, Run
@@ -49,6 +51,15 @@ class Cell:
     def is_finished(self) -> bool:
         """Whether it is trained and scored on everything."""
         return self.run.is_done(self.network)
+
+    def has_other_pairs(self, part: str) -> bool:
+        """Whether a part is held-out SBI pairs, made in another way than the reference's."""
+        return part == "sbi" and any(key.startswith("sbi.") for key in self.variation.change)
+
+    def scores(self, part: str) -> pd.DataFrame:
+        """Its video scores of a part; held-out SBI pairs by face."""
+        read = self.run.scores if part == "sbi" else self.run.video_scores
+        return read(part, self.network.name, self.network.seed)
 
     def finish(self) -> None:
         """Train and score what is missing."""
@@ -102,15 +113,19 @@ class Sweep:
         with processes.exclusive(self.folder, "sweeping", ("sweep",)):
             todo, failed = self.missing(), {}
             spent, began = self._spent() if todo else None, time.monotonic()
-            with tqdm(total=len(todo), desc=self.plan.name, unit="cell", disable=None) as bar:
-                for cell, reason in _finished(todo, jobs, threads, bar):
-                    if reason:
-                        failed[cell.name] = reason
-                        log.warning("%s failed: %s", cell.name, reason)
-                    bar.update()
-                    self.save(failed, spent + time.monotonic() - began)
-            if not todo:
-                self.save(failed, None)
+            try:
+                with tqdm(total=len(todo), desc=self.plan.name, unit="cell", disable=None) as bar:
+                    for cell, reason in _finished(todo, jobs, threads, bar):
+                        if reason:
+                            failed[cell.name] = reason
+                            log.warning("%s failed: %s", cell.name, reason)
+                        bar.update()
+                        self.save(failed, spent + time.monotonic() - began, jobs)
+            finally:  # interrupted, too: what is finished is compared
+                if not todo:
+                    self.save(failed, None, jobs)
+                with files.replacing(self.folder / "sweep-differences.csv") as temporary:
+                    self.differences().to_csv(temporary, index=False)
         return failed
 
     def table(self) -> pd.DataFrame:
@@ -130,9 +145,8 @@ class Sweep:
             own = {"variation": cell.variation.name, "label": cell.variation.label, "question": cell.variation.question}
             own |= {"asked": variations.asked(cell.variation, self.base.profile)}
             own |= {"held": variations.held(cell.variation, self.plan, self.base.profile)}
-            other_pairs = any(key.startswith("sbi.") for key in cell.variation.change)
             for row in self._results(origin):
-                if other_pairs and row["part"] == "sbi":
+                if cell.has_other_pairs(row["part"]):
                     continue
                 about = own | row | {"network": cell.network.name, "seed": cell.network.seed}
                 rows.append(about | {"same_as": "" if origin is cell else origin.name})
@@ -176,7 +190,66 @@ class Sweep:
     def _known(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
         return {}
 
-    def save(self, failed: dict[str, str], seconds: float | None) -> None:
+    def differences(self) -> pd.DataFrame:
+        """What each change does: a row for every variation and set, and for every network against the last one.
+
+        Columns: variation, label, asked, network, reference, part, dataset, auc, reference_auc, difference (this minus
+        the reference), low, high (95 %), p, p_holm (corrected for all variations, or all networks, on a set), seeds,
+        reference_seeds, sampling_sd (over groups), seed_sd (of one AUC, pooled; NaN where no network has two seeds),
+        p_groups (sampling alone), p_delong (first seeds, each video by itself). Method: `comparisons`.
+        The reference is the same network unchanged, over all its finished seeds; on held-out SBI pairs variations of
+        self-blending are left out, as in `table`.
+        """
+        done = [cell for cell in self.cells if self.origins[cell.name].is_finished()]
+        unchanged, changed = ([c for c in done if bool(c.variation.change) == wanted] for wanted in (False, True))
+        last = self.base.networks[-1].name
+        table = self.table()
+        alike = table[table["variation"].isin([cell.variation.name for cell in unchanged])]
+        rows = []
+        for part in self.base.scored_parts:
+            spread = comparisons.seed_spread(alike[alike["part"] == part])
+            for cells in _together(changed):
+                reference = [cell for cell in unchanged if cell.network.name == cells[0].network.name]
+                if reference and not cells[0].has_other_pairs(part):
+                    rows.append(self._difference(part, cells, reference, spread))
+            reference = [cell for cell in unchanged if cell.network.name == last]
+            for name in dict.fromkeys(
+                cell.network.name for cell in unchanged if reference and cell.network.name != last
+            ):
+                cells = [cell for cell in unchanged if cell.network.name == name]
+                rows.append(self._difference(part, cells, reference, spread))
+        frame = pd.DataFrame(rows)
+        if len(frame):
+            among = frame["variation"] == variations.BASE
+            for _, own in frame.groupby(["part", among]):
+                frame.loc[own.index, "p_holm"] = comparisons.holm(own["p"].to_numpy())
+        return frame
+
+    def _difference(
+        self, part: str, cells: list[Cell], reference: list[Cell], spread: comparisons.SeedSpread | None
+    ) -> dict[str, Any]:
+        labels, groups, ours = comparisons.align([self.origins[cell.name].scores(part) for cell in cells])
+        same, _, theirs = comparisons.align([self.origins[cell.name].scores(part) for cell in reference])
+        if not same.index.equals(labels.index):
+            raise UserError(f"{cells[0].name} and {reference[0].name} were scored on different samples of {part}")
+        sampling = comparisons.over_groups(labels.to_numpy(), ours, theirs, groups)
+        seeds = (len(ours), len(theirs))
+        outcome = comparisons.with_seeds(sampling, spread, seeds)
+        variation = cells[0].variation
+        return {
+            "variation": variation.name, "label": variation.label,
+            "asked": variations.asked(variation, self.base.profile),
+            "network": cells[0].network.name, "reference": reference[0].network.name, "part": part,
+            "dataset": self.base.title(part), "auc": comparisons.mean_auc(labels, ours),
+            "reference_auc": comparisons.mean_auc(labels, theirs), "difference": outcome.difference,
+            "low": outcome.low, "high": outcome.high, "p": outcome.p_value, "p_holm": float("nan"),
+            "seeds": seeds[0], "reference_seeds": seeds[1], "sampling_sd": sampling.error,
+            "seed_sd": math.sqrt(spread.variance) if spread else float("nan"),
+            "p_groups": comparisons.with_seeds(sampling, None).p_value,
+            "p_delong": metrics.compare(labels, ours[0], theirs[0]).p_value,
+        }  # fmt: skip
+
+    def save(self, failed: dict[str, str], seconds: float | None, jobs: int) -> None:
         """Write sweep.csv and sweep.json. seconds: spent on the sweep so far; None leaves what was written before."""
         table = self.table()
         with files.replacing(self.folder / "sweep.csv") as temporary:
@@ -184,22 +257,34 @@ class Sweep:
         record = self.record()
         finished = {f"{row.variation}/{row.network}-s{row.seed}" for row in table.itertuples()}
         record |= {"sweep": self.plan.name, "base": self.base.profile.name, "embedded_benchmark": self.base.embedded}
-        record |= {"profile": self.base.profile.hash(), "plan": self.plan.model_dump(mode="json"), "failed": failed}
+        record |= {
+            "same_base": variations.same_base(self.base.profile),
+            "plan": self.plan.model_dump(mode="json"),
+            "failed": failed,
+        }
         record |= {"cells": len(self.cells), "missing": [c.name for c in self.cells if c.name not in finished]}
         trained = table[table["same_as"] == ""].drop_duplicates(["variation", "network", "seed"])
         record |= {"trainings": len(trained), "training_seconds": round(float(trained["seconds"].sum()), 1)}
         if seconds is not None or "seconds" not in record:
-            record |= {"seconds": round(seconds or 0.0, 1), "environment": environment.describe()}
+            record |= {"seconds": round(seconds or 0.0, 1), "environment": environment.describe(), "jobs": jobs}
         files.write_json(self.folder / "sweep.json", record)
 
     def record(self) -> dict[str, Any]:
         """What sweep.json says so far; nothing where there is none, or one of another base."""
         path = self.folder / "sweep.json"
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return found if found.get("profile") == self.base.profile.hash() else {}
+        return found if found.get("same_base") == variations.same_base(self.base.profile) else {}
 
     def _spent(self) -> float:
         return float(self.record().get("seconds", 0.0))
+
+
+def _together(cells: list[Cell]) -> list[list[Cell]]:
+    """The seeds of each variation and network."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.variation.name, cell.network.name), []).append(cell)
+    return list(groups.values())
 
 
 def _finished(todo: list[Cell], jobs: int, threads: int | None, bar: tqdm) -> Iterator[tuple[Cell, str]]:

@@ -11,7 +11,8 @@ import pandas as pd
 import yaml
 from scipy.stats import t as student
 
-from dfnb import metrics
+from dfnb import comparisons, metrics
+from dfnb.comparisons import holm
 from dfnb.style import look
 
 if TYPE_CHECKING:
@@ -126,74 +127,93 @@ def video_results(run: "Run") -> pd.DataFrame:
 
 
 def wide(results: pd.DataFrame) -> pd.DataFrame:
-    """A row per network, a column per set: AUC with its 95 % interval; several seeds: mean and spread of them too."""
+    """A row per network, a column per set: AUC with its 95 % interval.
+
+    Several seeds: their mean, the interval of one training (bounds averaged over seeds) and the spread over seeds.
+    """
     rows = []
     for name, own in results.groupby("network", sort=False):
         row: dict[str, Any] = {"network": look(name).label}
-        for dataset, cell in own.groupby(_set_name(own), sort=False):
-            if len(cell) == 1:
-                row[dataset] = f"{cell['auc'].iloc[0]:.3f} ({cell['low'].iloc[0]:.3f} to {cell['high'].iloc[0]:.3f})"
-            else:
-                row[dataset] = f"{cell['auc'].mean():.3f} ± {cell['auc'].std():.3f} over {len(cell)} seeds"
+        for dataset, cell in own.groupby(set_name(own), sort=False):
+            said = f"{cell['auc'].mean():.3f} ({cell['low'].mean():.3f} to {cell['high'].mean():.3f})"
+            row[dataset] = said + (f" ± {cell['auc'].std():.3f} over {len(cell)} seeds" if len(cell) > 1 else "")
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _set_name(results: pd.DataFrame) -> pd.Series:
+def set_name(results: pd.DataFrame) -> pd.Series:
     return results["dataset"].where(results["part"] != "sbi", "held-out SBI pairs")
+
+
+def intervals(results: pd.DataFrame) -> pd.DataFrame:
+    """Both intervals of `Run.results`: each sample by itself, and over groups of samples that belong together."""
+
+    def said(low: str, high: str) -> list[str]:
+        return [f"{a:.3f} to {b:.3f}" for a, b in zip(results[low], results[high], strict=True)]
+
+    about = {"network": [look(name).label for name in results["network"]], "seed": results["seed"]}
+    about |= {"set": set_name(results), "AUC": results["auc"]}
+    return pd.DataFrame(
+        about | {"95 %, each by itself": said("low", "high"), "95 %, over groups": said("group_low", "group_high")}
+    )
 
 
 def counts(results: pd.DataFrame) -> str:
     """How many real and fake samples each AUC of a results table rests on, in words."""
-    table = results.assign(set=_set_name(results)).drop_duplicates("set")
+    table = results.assign(set=set_name(results)).drop_duplicates("set")
     return "; ".join(f"{row.set}: {row.real} real, {row.fake} fake" for row in table.itertuples())
 
 
-def paired(run: "Run", part: str, reference: str, others: Sequence[str]) -> pd.DataFrame:
-    """Paired DeLong tests of one network against others on the same videos (part "sbi": the same faces), first seed.
+def paired(
+    run: "Run", part: str, reference: str, others: Sequence[str], spread: comparisons.SeedSpread | None = None
+) -> pd.DataFrame:
+    """One network against others on the same videos (part "sbi": the same faces), over all seeds the run has.
 
-    Columns: network, auc, reference_auc, difference (reference minus network), low, high, p, p_holm (corrected for the
-    number of comparisons, Holm 1979).
+    spread: over seeds, where the run has one seed and a sweep knows more; several seeds of the run go first.
+    Columns: network, auc, reference_auc (means over seeds), difference (reference minus network), low, high (95 %), p
+    (bootstrap over groups, and seeds where known: `comparisons`), p_holm (p corrected for the number of comparisons),
+    p_delong (paired DeLong test of the first seeds, each video by itself), seeds, seed_sd (of one AUC; NaN: unknown).
     """
-    labels, ours = _aligned(run, part, reference)
+    spread = own_spread(run, part) or spread
+    labels, groups, ours = _aligned(run, part, reference)
     rows = []
     for name in others:
-        same, theirs = _aligned(run, part, name)
+        same, _, theirs = _aligned(run, part, name)
         if not same.index.equals(labels.index):
             raise ValueError(f"{reference} and {name} were scored on different samples of {part}")
-        outcome = metrics.compare(labels.to_numpy(), ours, theirs)
+        sampling = comparisons.over_groups(labels.to_numpy(), ours, theirs, groups)
+        outcome = comparisons.with_seeds(sampling, spread, (len(ours), len(theirs)))
         rows.append(
             {
                 "network": name,
-                "auc": metrics.auc(labels.to_numpy(), theirs).value,
-                "reference_auc": metrics.auc(labels.to_numpy(), ours).value,
+                "auc": comparisons.mean_auc(labels, theirs),
+                "reference_auc": comparisons.mean_auc(labels, ours),
                 "difference": outcome.difference,
                 "low": outcome.low,
                 "high": outcome.high,
                 "p": outcome.p_value,
+                "p_delong": metrics.compare(labels.to_numpy(), ours[0], theirs[0]).p_value,
+                "seeds": min(len(ours), len(theirs)),
+                "seed_sd": np.sqrt(spread.variance) if spread else np.nan,
             }
         )
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=holm(table["p"].to_numpy()))
+    table.insert(7, "p_holm", holm(table["p"].to_numpy()))
+    return table
 
 
-def _aligned(run: "Run", part: str, name: str) -> tuple[pd.Series, np.ndarray]:
-    """Labels (True is fake) indexed by what the sample is, and scores, in a fixed order."""
-    if part == "sbi":
-        table = run.scores(part, name).set_index(["dataset", "video", "frame", "face"])
-    else:
-        table = run.video_scores(part, name).set_index(["dataset", "video"])
-    table = table.sort_index()
-    return table["label"] == "fake", table["score"].to_numpy(float)
+def own_spread(run: "Run", part: str) -> comparisons.SeedSpread | None:
+    """The spread over the run's own seeds on a part; None where it has one."""
+    if len({one.seed for one in run.networks}) == 1:
+        return None
+    results = video_results(run)
+    return comparisons.seed_spread(results[results["part"] == part])
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction: p-values that hold for all comparisons together, 0..1."""
-    order = np.argsort(p_values)
-    stepped = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
-    out = np.empty(len(p_values))
-    out[order] = np.minimum(stepped, 1.0)
-    return out
+def _aligned(run: "Run", part: str, name: str) -> tuple[pd.Series, np.ndarray, np.ndarray]:
+    """`comparisons.align` of all seeds of a network."""
+    read = run.scores if part == "sbi" else run.video_scores
+    return comparisons.align([read(part, name, one.seed) for one in run.networks if one.name == name])
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -203,6 +223,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         "iou": "IoU", "pixel_auc": "pixel AUC", "above": "IoU above all-ones",
         "auc": "its AUC", "reference_auc": "AUC of the reference", "difference": "reference minus it",
         "low": "95 % from", "high": "to", "p": "p", "p_holm": "p, corrected",
+        "p_delong": "p, DeLong", "seeds": "seeds", "seed_sd": "SD over seeds",
     }  # fmt: skip
     if "network" in table:
         table = table.assign(network=[look(name).label for name in table["network"]])
@@ -222,7 +243,7 @@ def per_method(run: "Run", part: str = "ff") -> pd.DataFrame:
         videos = run.video_scores(part, name)
         for method in pd.unique(videos.loc[videos["label"] == "fake", "method"]):
             some = videos[(videos["label"] == "real") | (videos["method"] == method)]
-            value = metrics.auc((some["label"] == "fake").to_numpy(), some["score"].to_numpy())
+            value = metrics.auc_logit((some["label"] == "fake").to_numpy(), some["score"].to_numpy())
             rows.append(
                 {"network": name, "seed": run.find(name).seed, "dataset": method, **value._asdict()}
                 | {"real": int((some["label"] == "real").sum()), "fake": int((some["method"] == method).sum())}
@@ -243,8 +264,8 @@ def protocols(results: pd.DataFrame) -> pd.DataFrame:
     return wide_
 
 
-def operating(run: "Run", fpr: float = 0.1) -> pd.DataFrame:
-    """What the video scores give beside the AUC: average precision, EER, fakes found at few false alarms."""
+def operating(run: "Run", fprs: Sequence[float] = (0.01, 0.1)) -> pd.DataFrame:
+    """Beside the AUC: average precision, EER, fakes found at few false alarms, calibration; first seed."""
     rows = []
     for part, name in itertools.product(run.tests, names(run)):
         videos = run.video_scores(part, name)
@@ -255,7 +276,8 @@ def operating(run: "Run", fpr: float = 0.1) -> pd.DataFrame:
                 "network": look(name).label,
                 "average precision": metrics.average_precision(labels, scores),
                 "equal error rate": metrics.eer(labels, scores),
-                f"fakes found at {fpr:.0%} false alarms": metrics.tpr_at_fpr(labels, scores, fpr),
+                **{f"fakes found at {fpr:.0%} false alarms": metrics.tpr_at_fpr(labels, scores, fpr) for fpr in fprs},
+                "calibration error": metrics.calibration_error(labels, scores),
                 "videos": len(videos),
                 "without a face": int((videos["frames"] == 0).sum()),
             }

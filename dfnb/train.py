@@ -133,8 +133,8 @@ def _fit(
         initial=position.step,
         unit="step",
         desc=f"{variant} {head}, seed {seed}",
-        disable=not accelerator.is_main_process,
         mininterval=1.0,
+        **({} if accelerator.is_main_process else {"disable": True}),  # else it is up to tqdm, and its environment
     )
     spent = position.history[-1]["seconds"] if position.history else 0.0  # by the session that was interrupted
     sums, began = torch.zeros(5, dtype=torch.float64), time.monotonic() - spent

@@ -94,6 +94,11 @@ def applied(one: Variation, base: Profile) -> Profile:
     return profiles.changed(base, changes | one.change)
 
 
+def same_base(profile: Profile) -> str:
+    """A hash of what decides a base profile's numbers: a sweep belongs to every run with the same."""
+    return profile.hash("demo", "data", "faces", *SWEPT, "evaluate")
+
+
 def asked(one: Variation, base: Profile) -> str:
     """What a variation changes, in words, with what the base has instead."""
     seeds = base.train.seeds[:1]

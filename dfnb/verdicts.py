@@ -29,6 +29,8 @@ def coverage(table: pd.DataFrame) -> str:
 def differences(table: pd.DataFrame, reference: str, where: str) -> str:
     """What `tables.paired` says: which differences from the reference are significant after Holm's correction."""
     ours = look(reference).label
+    known = bool(table["seed_sd"].notna().any())
+    seeds = f" and seeds (SD of one AUC {table['seed_sd'].iloc[0]:.3f})" if known else ""
     clear = table[table["p_holm"] < SIGNIFICANT]
     unclear = table[table["p_holm"] >= SIGNIFICANT]
     parts = []
@@ -45,8 +47,11 @@ def differences(table: pd.DataFrame, reference: str, where: str) -> str:
         where_ = "" if parts else f" on {where}"
         largest = unclear["difference"].abs().max()
         size = f"at most {largest:.3f} in size" if len(unclear) > 1 else f"{largest:.3f} in size"
-        said += f" {start} **not significant**{where_} ({size}; paired DeLong test, Holm's correction, 5 % level)"
+        how = f"paired, bootstrap over groups{seeds}, Holm's correction, 5 % level"
+        said += f" {start} **not significant**{where_} ({size}; {how})"
         said += ": these samples can't tell them apart."
+    if not known:
+        said += " One seed each: what another training would give is **not in these intervals**."
     return said.strip()
 
 

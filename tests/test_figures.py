@@ -248,7 +248,7 @@ def test_holm_is_bonferroni_for_the_smallest_and_never_falls():
 
 def compared(p_values: list[float], differences: list[float]) -> pd.DataFrame:
     rows = {"network": NETWORKS[1:3], "difference": differences, "low": [-0.01] * 2, "high": [0.05] * 2}
-    return pd.DataFrame(rows | {"p": p_values, "p_holm": p_values})
+    return pd.DataFrame(rows | {"p": p_values, "p_holm": p_values, "seed_sd": float("nan")})
 
 
 def test_verdicts_say_when_a_difference_is_not_significant():
@@ -258,6 +258,10 @@ def test_verdicts_say_when_a_difference_is_not_significant():
     said = verdicts.differences(compared([0.001, 0.4], [-0.02, 0.01]), "proposed-linear", "Set")
     assert "**worse** than network1 by 0.020" in said
     assert "from network2 is **not significant**" in said
+    assert "One seed each" in said
+    assert "One seed each" not in verdicts.differences(
+        compared([0.3, 0.4], [0, 0]).assign(seed_sd=0.01), "plain", "Set"
+    )
 
 
 def test_verdicts_say_when_the_papers_order_is_contradicted():

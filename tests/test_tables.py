@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from scipy.stats import t as student
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dfnb import metrics, tables, verdicts
+from dfnb import comparisons, metrics, tables, verdicts
 
 NAMES = ["network1-linear", "proposed-linear"]
 
@@ -25,13 +27,13 @@ class StubRun:
         base = {"dataset": "Set", "video": [f"v{k}" for k in range(2 * n)], "label": label, "method": method}
         base |= {"group": [str(k % 20) for k in range(2 * n)], "frames": 3}
         self.scored = {
-            name: pd.DataFrame(base | {"score": rng.normal(np.where(label == "fake", shift, 0))})
+            name: pd.DataFrame(base | {"score": expit(rng.normal(np.where(label == "fake", shift, 0)))})
             for name, shift in zip(NAMES, (0.5, 2.0), strict=True)
         }
         self.networks = [SimpleNamespace(name=name, seed=0) for name in NAMES]
         self.rng = rng
 
-    def video_scores(self, part: str, name: str) -> pd.DataFrame:
+    def video_scores(self, part: str, name: str, seed: int | None = None) -> pd.DataFrame:
         return self.scored[name].sample(frac=1, random_state=self.rng.integers(1000))  # in any order
 
     def find(self, name: str) -> SimpleNamespace:
@@ -46,10 +48,26 @@ def test_networks_are_compared_on_the_same_videos_whatever_the_order():
     table = tables.paired(run, "ff", "proposed-linear", ["network1-linear"]).iloc[0]
     labels = (run.scored[NAMES[0]]["label"] == "fake").to_numpy()
     ours, theirs = run.scored["proposed-linear"]["score"], run.scored["network1-linear"]["score"]
-    expected = metrics.compare(labels, ours, theirs)
     assert table["difference"] == pytest.approx(roc_auc_score(labels, ours) - roc_auc_score(labels, theirs))
-    assert table["p"] == pytest.approx(expected.p_value)
+    assert table["p_delong"] == pytest.approx(metrics.compare(labels, ours, theirs).p_value)
+    sampling = comparisons.over_groups(labels, ours, theirs, run.scored[NAMES[0]]["group"])
+    half = student.ppf(0.975, sampling.pairs - 1) * sampling.error
+    assert (table["low"], table["high"]) == pytest.approx((sampling.difference - half, sampling.difference + half))
     assert table["p_holm"] == table["p"]  # one comparison needs no correction
+    assert np.isnan(table["seed_sd"])
+
+
+def test_what_a_sweep_knows_of_seeds_widens_the_comparison():
+    run, spread = StubRun(), comparisons.SeedSpread(0.03**2, 10)
+    alone = tables.paired(run, "ff", "proposed-linear", ["network1-linear"]).iloc[0]
+    wider = tables.paired(run, "ff", "proposed-linear", ["network1-linear"], spread).iloc[0]
+    assert wider["high"] - wider["low"] > alone["high"] - alone["low"]
+    assert wider["p"] > alone["p"]
+    assert wider["p_delong"] == alone["p_delong"]
+    assert wider["seed_sd"] == pytest.approx(0.03)
+    said = [verdicts.differences(pd.DataFrame([row]), "proposed-linear", "Set") for row in (alone, wider)]
+    assert "not in these intervals" in said[0]
+    assert "not in these intervals" not in said[1]
 
 
 def test_networks_scored_on_different_videos_are_not_compared():
@@ -97,7 +115,7 @@ def results(seeds: int) -> pd.DataFrame:
 
 def test_results_show_intervals_for_one_seed_and_spread_for_several():
     assert tables.wide(results(1)).iloc[1].tolist() == ["proposed", "0.800 (0.700 to 0.900)"]
-    assert tables.wide(results(3)).iloc[1].tolist() == ["proposed", "0.820 ± 0.020 over 3 seeds"]
+    assert tables.wide(results(3)).iloc[1].tolist() == ["proposed", "0.820 (0.700 to 0.900) ± 0.020 over 3 seeds"]
     assert tables.counts(results(3)) == "Celeb-DF-like: 50 real, 60 fake"
 
 
