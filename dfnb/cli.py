@@ -238,6 +238,9 @@ def sweep(
     jobs: Annotated[int, typer.Option(min=1, help="trainings at the same time")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="threads of each; by default an equal share")] = None,
     only_list: Annotated[bool, typer.Option("--list", help="say which cells are finished, and stop")] = False,
+    only_tables: Annotated[
+        bool, typer.Option("--tables", help="write the tables of what is finished, and train nothing")
+    ] = False,
 ) -> None:
     """Seeds and ablations: train and score every variation of a base profile, one question each.
 
@@ -260,7 +263,12 @@ def sweep(
             state = "missing" if origin.name in missing else "finished"
             typer.echo(f"{state}  {cell.name}" + ("" if origin is cell else f" (the same training as {origin.name})"))
         return
-    failed = one.work(jobs, threads)
+    if only_tables:
+        one.save({}, None, jobs)
+        one.compare()
+        failed = {}
+    else:
+        failed = one.work(jobs, threads)
     typer.echo(one.table()[["variation", "network", "seed", "part", "auc", "low", "high"]].to_string(index=False))
     for name, reason in failed.items():
         typer.echo(f"dfnb: {name}: {reason}", err=True)

@@ -124,9 +124,13 @@ class Sweep:
             finally:  # interrupted, too: what is finished is compared
                 if not todo:
                     self.save(failed, None, jobs)
-                with files.replacing(self.folder / "sweep-differences.csv") as temporary:
-                    self.differences().to_csv(temporary, index=False)
+                self.compare()
         return failed
+
+    def compare(self) -> None:
+        """Write sweep-differences.csv from what is finished."""
+        with files.replacing(self.folder / "sweep-differences.csv") as temporary:
+            self.differences().to_csv(temporary, index=False)
 
     def table(self) -> pd.DataFrame:
         """AUC of every finished cell by set, by video under the profile's size rule (SBI pairs by face).
