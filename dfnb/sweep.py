@@ -202,7 +202,7 @@ class Sweep:
         reference_seeds, sampling_sd (over groups), seed_sd (of one AUC, pooled; NaN where no network has two seeds),
         p_groups (sampling alone), p_delong (first seeds, each video by itself). Method: `comparisons`.
         The reference is the same network unchanged, over all its finished seeds; on held-out SBI pairs variations of
-        self-blending are left out, as in `table`.
+        self-blending are left out, as in `table`, and everywhere a change that changes nothing (equal taps).
         """
         done = [cell for cell in self.cells if self.origins[cell.name].is_finished()]
         unchanged, changed = ([c for c in done if bool(c.variation.change) == wanted] for wanted in (False, True))
@@ -214,7 +214,9 @@ class Sweep:
             spread = comparisons.seed_spread(alike[alike["part"] == part])
             for cells in _together(changed):
                 reference = [cell for cell in unchanged if cell.network.name == cells[0].network.name]
-                if reference and not cells[0].has_other_pairs(part):
+                trained = {self.origins[cell.name].name for cell in reference}
+                same = any(self.origins[cell.name].name in trained for cell in cells)  # equal taps: nothing changes
+                if reference and not same and not cells[0].has_other_pairs(part):
                     rows.append(self._difference(part, cells, reference, spread))
             reference = [cell for cell in unchanged if cell.network.name == last]
             for name in dict.fromkeys(
