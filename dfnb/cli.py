@@ -164,20 +164,12 @@ def _verify(folder: Path) -> None:
     """Raises UserError where a byte of the face stores in `folder` changed; each fault is a line on standard error."""
     from dfnb import store
 
-    roots = sorted(at for at in folder.glob("*") if (at / "shards").is_dir())
-    if not roots:
-        raise UserError(f"{folder}: no face store here; run `dfnb prepare` first")
     faults = 0
-    for root in roots:
-        try:
-            opened = store.FaceStore(root)
-            found = list(opened.faults())
-        except UserError as error:
-            found = [str(error)]
-        faults += len(found)
-        for fault in found:
+    for one in store.verify(folder):
+        faults += len(one.faults)
+        for fault in one.faults:
             typer.echo(fault, err=True)
-        typer.echo(f"{root.name}: {'damaged' if found else f'{len(opened)} faces, as they were written'}")
+        typer.echo(f"{one.name}: {'damaged' if one.faults else f'{one.faces} faces, as they were written'}")
     if faults:
         raise UserError(f"{folder}: {faults} damaged files, named above; delete them and run `dfnb prepare` again")
 
@@ -257,11 +249,8 @@ def sweep(
     run = _open(base or loaded.base, profiles.parse_overrides(settings or []))
     one = sweeps.Sweep(loaded, run)
     if only_list:
-        missing = {cell.name for cell in one.missing()}
-        for cell in one.cells:
-            origin = one.origins[cell.name]
-            state = "missing" if origin.name in missing else "finished"
-            typer.echo(f"{state}  {cell.name}" + ("" if origin is cell else f" (the same training as {origin.name})"))
+        for line in one.states():
+            typer.echo(line)
         return
     if only_tables:
         one.save({}, None, jobs)

@@ -100,6 +100,14 @@ class Sweep:
         own = [cell for cell in self.cells if self.origins[cell.name] is cell]
         return [cell for cell in own if not cell.is_finished()]
 
+    def states(self) -> Iterator[str]:
+        """A line a cell: whether it is finished, and which cell is trained in its stead."""
+        missing = {cell.name for cell in self.missing()}
+        for cell in self.cells:
+            origin = self.origins[cell.name]
+            state = "missing" if origin.name in missing else "finished"
+            yield f"{state}  {cell.name}" + ("" if origin is cell else f" (the same training as {origin.name})")
+
     def work(self, jobs: int = 1, threads: int | None = None) -> dict[str, str]:
         """Finish every missing cell, with a progress bar; the table is written anew after each.
 

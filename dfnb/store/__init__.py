@@ -8,5 +8,17 @@ from dfnb.store.coverage import Coverage
 from dfnb.store.estimate import Estimate, estimate, require_room
 from dfnb.store.prepare import prepare
 from dfnb.store.read import FaceStore, StoredFace, open
+from dfnb.store.verify import Verified, verify
 
-__all__ = ["Coverage", "Estimate", "FaceStore", "StoredFace", "estimate", "open", "prepare", "require_room"]
+__all__ = [
+    "Coverage",
+    "Estimate",
+    "FaceStore",
+    "StoredFace",
+    "Verified",
+    "estimate",
+    "open",
+    "prepare",
+    "require_room",
+    "verify",
+]
