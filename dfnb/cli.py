@@ -327,17 +327,20 @@ def score(
     rows, sections = [], []
     answers = detector.look_at_all(found_files, pictures)
     bar = tqdm(answers, total=len(found_files), unit="file", disable=None, mininterval=0.5)
-    for found, path, name in zip(bar, found_files, answer.names(found_files), strict=True):
-        rows.append(found.scored.row)
-        if plot is not None and found.has_score:
-            timeline.save(timeline.timeline(found.scored, found.fps, detector.warning), plot, path)
-        if page is not None and page.suffix == ".html":
-            sections.append(answer.section(found, name))
-        elif page is not None:
-            answer.export([found], page / timeline.named_after(path, ".html"))
-    if sections:
-        files.write_text(page, answer.document(sections, rows, detector))
-    _write_scores(rows, detector.warning, output, as_json)
+    try:
+        for found, path, name in zip(bar, found_files, answer.names(found_files), strict=True):
+            rows.append(found.scored.row)
+            if plot is not None and found.has_score:
+                timeline.save(timeline.timeline(found.scored, found.fps, detector.warning), plot, path)
+            if page is not None and page.suffix == ".html":
+                sections.append(answer.section(found, name))
+            elif page is not None:
+                answer.export([found], page / timeline.named_after(path, ".html"))
+    finally:  # what is finished is kept, whatever ends this: Ctrl-C, a full disk
+        if rows:
+            _write_scores(rows, detector.warning, output, as_json)
+        if sections:
+            files.write_text(page, answer.document(sections, rows, detector))
     count = sum(row["score"] is not None for row in rows)
     raise typer.Exit(Exit.ALL if count == len(rows) else Exit.SOME if count else Exit.NONE)
 

@@ -30,7 +30,7 @@ def in_one_line() -> Iterator[None]:
         _end(str(error), USER_ERROR)
     except Stopped as stop:
         name = signal.Signals(stop.number).name
-        _end(f"stopped ({name}); {KEPT}, and the same command goes on from there", 128 + stop.number)
+        _end(f"stopped ({name}); {KEPT}", 128 + stop.number)
     except MemoryError:
         _end(f"out of memory; {KEPT}, run it again with fewer jobs or a smaller batch", USER_ERROR)
     except OSError as error:

@@ -196,14 +196,14 @@ def test_a_launcher_runs_the_train_command_unchanged(runs, launcher, variant):
 
 
 @pytest.mark.slow
-def test_commands_that_share_nothing_say_so_once_each_under_a_launcher(runs):
+def test_a_command_that_shares_nothing_says_so_under_a_launcher(runs):
     done = subprocess.run(
         [*TORCHRUN, "-m", "dfnb", "prepare", "--profile", "smoke", "--set", f"runs={runs}"],
         cwd=HERE.parent, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode != 0
     assert "dfnb prepare runs as one process, and 2 were started" in done.stderr
-    assert "Traceback" not in done.stderr.split("torch.distributed")[0]
+    assert 'dfnb/cli.py", line' not in done.stderr  # torchrun has a traceback of its own, ours is one line
 
 
 def fit_on_a_full_disk(folder: Path) -> None:

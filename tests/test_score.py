@@ -4,8 +4,11 @@
 
 import io
 import json
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -217,3 +220,25 @@ def test_folders_are_searched_and_hidden_files_left_alone(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no videos or images"):
         score.find_files([tmp_path / "empty"])
+
+
+@pytest.mark.slow
+def test_what_is_scored_is_kept_when_a_batch_is_stopped(checkpoints, videos, tmp_path):
+    """Ctrl-C once the first picture is drawn: a row for each file that was finished, and one line that says so."""
+    batch = tmp_path / "batch"
+    batch.mkdir()
+    for k in range(40):
+        shutil.copy(videos / "real/one.mp4", batch / f"{k:02d}.mp4")
+    arguments = [checkpoints["real"], batch, "-o", tmp_path / "scores.csv", "--plot", tmp_path / "plots"]
+    command = [sys.executable, "-m", "dfnb", "score", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(tmp_path.glob("plots/[0-9]*.png")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130, error
+    assert "stopped (SIGINT); what is finished is kept" in error
+    assert "Traceback" not in error
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert 1 <= len(table) < 40
+    assert table["score"].notna().all()
