@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from dfnb import processes
 from dfnb.network import Network, Output
 from dfnb.profile import Precision
 from dfnb.recipe import has_bfloat16
@@ -32,9 +33,9 @@ def choose(precision: Precision, size: int, device: torch.device | str = "cpu") 
 
 
 def device() -> torch.device:
-    """Where to score: on the GPU. Of several only where this process uses one already, since `processes.launch` can
-    train on all of them only from a process that doesn't."""
-    usable = torch.cuda.device_count() == 1 or torch.cuda.is_initialized()
+    """Where to score: on the GPU. In a notebook's kernel that sees several only where it uses one already, since
+    `processes.launch` can train on all of them only from a kernel that doesn't."""
+    usable = torch.cuda.device_count() == 1 or torch.cuda.is_initialized() or not processes.in_a_kernel()
     return torch.device("cuda" if torch.cuda.is_available() and usable else "cpu")
 
 

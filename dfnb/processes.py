@@ -152,9 +152,14 @@ def launch(function: Callable[..., Any], *arguments: Any, batch: int) -> None:
     notebook_launcher(function, arguments, num_processes=shared)
 
 
-def _gpus_to_fork_for() -> int:
+def in_a_kernel() -> bool:
+    """Whether this is a notebook's kernel, the only place where `launch` may start further processes."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if count() > 1 or not hasattr(shell, "kernel"):
+    return hasattr(shell, "kernel")
+
+
+def _gpus_to_fork_for() -> int:
+    if count() > 1 or not in_a_kernel():
         return 1
     import torch
     from accelerate.state import AcceleratorState

@@ -121,3 +121,16 @@ def test_bfloat16_moves_scores_by_less_than_a_hundredth(monkeypatch):
     assert 0 < np.abs(plain - fast).max() < 0.02  # of single pictures; a video's score is the mean of several
     videos = [np.concatenate([p[label[120:] == k].reshape(-1, 6).mean(1) for k in (0, 1)]) for p in (plain, fast)]
     assert np.abs(videos[0] - videos[1]).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("gpus", "kernel", "used", "where"),
+    [(0, False, False, "cpu"), (1, True, False, "cuda"), (8, False, False, "cuda"), (8, True, False, "cpu"),
+     (8, True, True, "cuda")],
+)  # fmt: skip
+def test_commands_score_on_a_gpu_and_kernels_leave_several_to_training(monkeypatch, gpus, kernel, used, where):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
+    monkeypatch.setattr(inference.processes, "in_a_kernel", lambda: kernel)
+    assert inference.device().type == where
