@@ -80,6 +80,7 @@ def detector(checkpoint: Path, count: int = 32, upsample: int = 0, precision: Pr
 
     Raises UserError, naming the file, where it is no checkpoint of ours.
     """
+    network.trained_for(checkpoint)  # size and domain are there, and of the right kind
     about = network.metadata(checkpoint)
     finder = faces.FaceFinder(upsample=upsample)
     return Detector(network.load(checkpoint), about, files.sha256(checkpoint), finder, count, precision)

@@ -32,6 +32,7 @@ from dfnb.variants import Name as Variant
 TapReading = Literal["resolution", "block"]
 
 CLASSES = ("real", "fake")  # class 1 is fake
+MAX_SIZE = 4096  # pixels, of a side of the input
 FORMAT = 1  # of checkpoints; raised when an older one could be misread
 
 
@@ -241,6 +242,21 @@ def save(network: Network, path: str | os.PathLike[str], metadata: dict[str, Any
 def metadata(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
     """What `save` was told of a checkpoint. Raises UserError where the file is no checkpoint of ours."""
     return _header(Path(checkpoint))["metadata"]
+
+
+def trained_for(checkpoint: str | os.PathLike[str]) -> tuple[int, str]:
+    """Side of the input a checkpoint was trained at, pixels, and the domain of its training faces (`train.domain`).
+
+    Raises UserError where it doesn't say so: what isn't known must not be guessed.
+    """
+    about = metadata(checkpoint)
+    try:
+        size, domain = about["profile"]["model"]["size"], about["domain"]
+    except (KeyError, TypeError):
+        size, domain = None, None
+    if type(size) is not int or not 32 <= size <= MAX_SIZE or not isinstance(domain, str):
+        raise UserError(f"{checkpoint}: doesn't say what input and which faces it was trained on; train it again")
+    return size, domain
 
 
 def load(checkpoint: str | os.PathLike[str]) -> Network:

@@ -117,7 +117,7 @@ def together(tables: Iterable[pd.DataFrame], what: str) -> None:
 def _parquet(path: Path, columns: list[str] | None) -> pa.Table:
     """Columns of a Parquet file; all for None, and only their names for []."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if file.metadata.num_rows > MAX_ROWS:
                 raise UserError(f"{path}: more than {MAX_ROWS} rows, so not a score table of ours")
             return file.schema_arrow.empty_table() if columns == [] else file.read(columns)

@@ -262,4 +262,4 @@ def save(scored: FaceScores, path: Path, about: dict[str, str]) -> None:
     with files.replacing(path.with_suffix(".npy")) as temporary:
         np.save(temporary, scored.embedding)
     with files.replacing(path) as temporary:
-        scored.table.assign(**about).to_parquet(temporary, index=False)
+        scored.table.assign(**about).to_parquet(temporary, index=False, write_page_checksum=True)

@@ -213,7 +213,7 @@ def mismatch(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> s
 def refuse_other_formats(path: Path) -> None:
     """Raises UserError where `path` is no file, or opens as anything but safetensors; pickles are named as such."""
     if path.exists() and not path.is_file():  # a pipe or a device would never end
-        raise UserError(f"{path}: is not an ordinary file; check the path")
+        raise UserError(f"{path}: can't be read (not an ordinary file); check the path")
     try:
         with open(path, "rb") as file:
             start = file.read(9)

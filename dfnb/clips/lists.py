@@ -74,6 +74,8 @@ def read_json(file: Path) -> Any:
         raise UserError(f"{file} line {error.lineno}: not JSON ({error.msg})") from None
     except RecursionError:
         raise UserError(f"{file}: not a list of videos (nested too deep)") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise UserError(f"{file}: not a list of videos ({error})") from None
 
 
 def inside(name: Any, where: str) -> PurePosixPath:

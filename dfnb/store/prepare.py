@@ -326,7 +326,7 @@ def _as_tables(kept: list[dict[str, Any]], looked: list[dict[str, Any]], root: P
 
 
 def _writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(file, schema, compression="zstd")
+    return pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
 
 
 def _rows_of(

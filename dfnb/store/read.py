@@ -220,7 +220,7 @@ def _read_table(file: Path) -> tuple[pa.Table, dict[bytes, bytes]]:
     if not file.is_file():
         raise UserError(f"{file.parent}: no finished face store here (no {file.name}); run `dfnb prepare` first")
     try:
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             return parquet.read(), parquet.metadata.metadata or {}
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
