@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(TORCH)
 export MPLBACKEND ?= agg
 
-.PHONY: help setup report publish sweep test test-slow test-browser lint lock clean
+.PHONY: help setup report publish sweep test test-slow test-browser lint audit lock clean
 help:
 	@echo "make report     the whole report on the embedded benchmark (PROFILE=demo)"
 	@echo "make publish    the same, then copy its figures and executed notebooks into figures/ and notebooks/"
@@ -15,6 +15,7 @@ help:
 	@echo "make test       the tests and the style checks"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-browser  the report and JupyterLab in an installed Chromium; screenshots in runs/screenshots/"
+	@echo "make audit      compare the locked packages with the database of known vulnerabilities"
 	@echo "make lock       renew requirements.lock from pyproject.toml"
 	@echo "make clean      remove .venv and runs/"
 
@@ -59,6 +60,15 @@ test-slow: $(READY)
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser
+
+# pip-audit is kept by the Python Packaging Authority; it runs in an environment of its own
+audit: $(READY)
+	@. $(BIN)/activate && uv tool run --quiet --from pip-audit==2.10.1 pip-audit --requirement requirements.lock \
+	  --require-hashes --disable-pip --progress-spinner off > .venv/audit.txt 2>&1; status=$$?; \
+	if ! grep -qiE 'known vulnerabilit|could not be audited' .venv/audit.txt || \
+	  [ $$(grep -c 'could not be audited' .venv/audit.txt) -gt $$(($$(grep -c == requirements.lock) / 2)) ]; then \
+	  echo "audit: the database of known vulnerabilities can't be reached from here; nothing was checked" >&2; exit 2; \
+	fi; cat .venv/audit.txt; exit $$status
 
 lock: $(READY)
 	. $(BIN)/activate && uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
