@@ -115,7 +115,7 @@ class Answer:
             shown.append(cv2.resize(boxed, None, fx=small, fy=small, interpolation=cv2.INTER_AREA))
             when = f"{index / self.fps:.1f} s" if self.fps else f"frame {index}"
             texts.append(f"{when}: " + ", ".join(f"{value:.2f}" for value in own["score"]))
-        empty = [None] * (count - len(shown)) if len(seen) > 1 else []
+        empty = [None] * (count - len(shown))  # a picture alone would be as large as the page
         numbers = table[table["frame"].isin(wanted)][["frame", "face", "x0", "y0", "x1", "y1", "score"]]
         alt = f"Frames with a box around each face found, and the faces' scores. {'; '.join(texts)}."
         return pictures.grid([shown + empty], captions=[texts + [""] * len(empty)], numbers=numbers, alt=alt)
@@ -166,8 +166,8 @@ class Answer:
         )
         if len(table):
             px = float(np.median(np.sqrt((table["x1"] - table["x0"]) * (table["y1"] - table["y0"]))))
-            small = "so they were enlarged, and detail is missing" if px < size else "so nothing had to be enlarged"
-            reasons.append(f"The faces are {px:.0f} px in size (median), the network looks at {size} px: {small}.")
+            small = "they were enlarged, and detail is missing" if px < size else "nothing had to be enlarged"
+            reasons.append(f"The faces are {px:.0f} px in size (median), the network looks at {size} px, so {small}.")
         if row["frames_with_face"] < row["frames"]:
             without = row["frames"] - row["frames_with_face"]
             reasons.append(f"In {without} of {row['frames']} frames no face was found; nothing is known of these.")
@@ -256,11 +256,12 @@ def section(answer: Answer, name: str | None = None) -> str:
     name = name or answer.path.name
     parts = [f"<h2>{html.escape(name)}</h2><p>{html.escape(answer.in_words())}</p>"]
     if answer.has_score:
-        plots = (
-            (answer.course(), COURSE),
+        plots = [
             (answer.strongest(), f"The frames with the highest scores. {timeline.CAPTION}"),
             (answer.faces_found(), FOUND),
-        )
+        ]
+        if answer.scored.row["frames_with_face"] > 1:
+            plots.insert(0, (answer.course(), COURSE))
         parts += [_figure(plot, caption) for plot, caption in plots]
     reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in answer.why_wrong())
     parts.append(f"<h3>Why this may be wrong</h3><ul>{reasons}</ul>")

@@ -132,6 +132,8 @@ def _course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequence[int
     axes.axhline(scored.row["score"], color=FAINT, linewidth=1, linestyle="--", label="mean: the video's score")
     axes.plot(when, frames["score"], color=LINE, marker="o", markersize=4, label="a frame's score")
     axes.set(ylim=(-0.03, 1.03), ylabel="probability of fake", xlabel="seconds" if fps else "frame")
+    if len(frames) == 1:
+        axes.set_xticks(when)
     for column, face in enumerate(best):
         at = (scored.faces.loc[face, "frame"] / (fps or 1), scored.faces.loc[face, "score"])
         away = (0, -15) if at[1] > 0.8 else (0, 5)  # the legend is above
