@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dfnb import metrics
-from dfnb.style import FAINT, FAKE, INK, NOTICE, REAL, Plot, evenly, look, new_figure, show, styled, table
+from dfnb.style import FAINT, FAKE, INK, NOTICE, REAL, Plot, evenly, look, name_lines, new_figure, show, styled, table
 
 __all__ = [
     "NOTICE", "Plot", "face_sizes", "forest", "learning_curves", "margins", "ridges", "roc", "scatter", "show", "table",
@@ -143,17 +143,10 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Plot:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         panels["class_loss"].set_ylim(bottom=0)
         panels["validation_auc"].set_ylim(top=1.0)
-        figure.legend(
-            *panels["validation_auc"].get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=5,
-            fontsize=9,
-            handlelength=2.6,
-        )
-    ends = "; ".join(
-        f"{look(name).label} {h['validation_auc'].iloc[-1]:.3f}" for name, h in histories.items() if len(h)
-    )
-    alt = f"Learning curves. AUC on held-out SBI pairs at the end: {ends}."
+        ends = {n: (h["step"].iloc[-1], h["validation_auc"].iloc[-1]) for n, h in histories.items() if len(h)}
+        name_lines(panels["validation_auc"], ends, gap=0.075)
+    told = "; ".join(f"{look(name).label} {auc:.3f}" for name, (_, auc) in ends.items())
+    alt = f"Learning curves. AUC on held-out SBI pairs at the end: {told}."
     return Plot(figure, pd.concat(rows, ignore_index=True), alt)
 
 
@@ -246,8 +239,8 @@ def margins(chosen: Sequence[float], scale: float) -> Plot:
 
     angles = torch.linspace(0, torch.pi, 181, dtype=torch.float64)
     features = torch.stack([angles.cos(), angles.sin()], dim=1)  # (181, 2), at these angles from the first axis
-    colours = ["#7A7A7A", "#0072B2", "#C1440E", "#009E73", "#111111"]
-    dashes: list[Any] = ["-", (0, (9, 1.5)), "-", (0, (5, 1.5)), (0, (1, 1.3))]
+    greys = np.linspace(0.62, 0.0, len(chosen))  # the networks' colours mean networks
+    dashes: list[Any] = ["-", (0, (9, 1.5)), (0, (5, 1.5)), (0, (1, 1.3))]
     rows = []
     with styled():
         figure = new_figure(3.9)
@@ -259,12 +252,17 @@ def margins(chosen: Sequence[float], scale: float) -> Plot:
                 logit = head(features, torch.zeros(len(angles), dtype=torch.long))[:, 0].numpy()
             degrees = np.degrees(angles.numpy())
             text = f"m = {margin:g} rad" + (", the plain cosine" if margin == 0 else "")
-            axes.plot(degrees, logit, color=colours[k % 5], ls=dashes[k % 5], lw=2.2, label=text)
+            axes.plot(degrees, logit, color=str(greys[k]), ls=dashes[k % 4], lw=2.2)
+            at = int(np.argmin(np.abs(logit[1:-1] + 0.3 * scale))) + 1  # every curve comes down through this height
+            slope = np.degrees(np.arctan2(logit[at + 1] - logit[at - 1], degrees[at + 1] - degrees[at - 1]))
+            axes.text(
+                degrees[at], logit[at], text, fontsize=9.5, rotation=slope, rotation_mode="anchor", ha="center",
+                va="center", transform_rotates_text=True, bbox={"fc": "white", "ec": "none", "pad": 1.0},
+            )  # fmt: skip
             rows.append(pd.DataFrame({"margin": margin, "degrees": degrees, "logit": logit}))
         axes.axhline(0, color=FAINT, lw=1)
         axes.set(xlim=(0, 180), xticks=range(0, 181, 30), xlabel="angle θ between a face and its class centre, degrees")
         axes.set(ylabel="logit of the true class", title=f"s · cos(θ + m), s = {scale:g}")
-        axes.legend(loc="upper right", handlelength=3)
     alt = (
         "Logit of the true class against the angle to its centre for margins of "
         f"{', '.join(f'{m:g}' for m in chosen)} rad: the larger the margin, the further below the cosine."
@@ -285,15 +283,15 @@ def face_sizes(sizes: Mapping[str, NDArray[np.floating]], needed: int) -> Plot:
         panels = figure.subplots(len(sizes), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (name, values) in zip(panels, sizes.items(), strict=True):
             counts, _ = np.histogram(values, edges)
-            axes.stairs(counts, edges, fill=True, color="#56789A")
-            axes.axvline(needed, color="#C1440E", lw=1.6, ls=(0, (5, 1.5)))
+            axes.stairs(counts, edges, fill=True, color="#8A8A8A")
+            axes.axvline(needed, color=INK, lw=1.6, ls=(0, (5, 1.5)))
             axes.set(yticks=[], ylim=(0, max(counts.max(), 1) * 1.1))
             axes.spines["left"].set_visible(False)
             axes.grid(visible=False)
             middle = f"median {np.median(values):.0f} px, " if len(values) else ""
             axes.set_title(f"{name}: {middle}{len(values)} faces", fontsize=10.5)
             rows.append(pd.DataFrame({"set": name, "from_px": edges[:-1], "to_px": edges[1:], "faces": counts}))
-        panels[0].set_title(f"┆ network input, {needed} px", loc="right", color="#C1440E", fontsize=10.5)
+        panels[0].set_title(f"┆ network input, {needed} px", loc="right", color=INK, fontsize=10.5, weight="normal")
         panels[-1].set_xlabel("face size: square root of the box's area, pixels")
     told = "; ".join(f"{name}: median {np.median(v):.0f} px of {len(v)} faces" for name, v in sizes.items() if len(v))
     return Plot(figure, pd.concat(rows, ignore_index=True), f"Histograms of face sizes. {told}.")

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from dfnb import corrupt, faces, files, frames, metrics, protocol, score
+from dfnb import corrupt, faces, files, frames, inference, metrics, processes, protocol, score
 from dfnb.corrupt import CORRUPTIONS
 from dfnb.errors import UserError
+from dfnb.inference import Scorer
 from dfnb.sbi import init_worker
 from dfnb.store import FaceStore
 from dfnb.style import evenly, look
@@ -131,7 +132,8 @@ def scores(run: "Run", kind: str) -> dict[str, pd.DataFrame]:
     whole = run.store(part_)
     store = whole.subset(chosen(whole.manifest, settings.videos, settings.frames))
     strengths = corrupt.strengths(settings, kind)
-    words = protocol.describe(store.settings, run.profile.model.size)
+    size, precision = run.profile.model.size, run.profile.evaluate.precision
+    words = protocol.describe(store.settings, size, precision=inference.choose(precision, size, inference.device()))
     words += f"; {kind} {', '.join(f'{value:g}' for value in strengths)}, seed {run.profile.seed}, version {VERSION}"
     paths, about = {}, {}
     for name in names(run):
@@ -154,18 +156,19 @@ def _score(
     """Scores of some networks, each crop made once for all of them."""
     batch = run.profile.evaluate.batch
     data = Corrupted(store, kind, strengths, run.profile.model.size, run.profile.seed, batch)
-    loader = DataLoader(data, batch_size=None, num_workers=run.profile.jobs, worker_init_fn=init_worker)
-    nets = {name: run.network(name).to(memory_format=torch.channels_last) for name in networks}
+    loader = DataLoader(data, batch_size=None, num_workers=max(1, run.profile.jobs // 2), worker_init_fn=init_worker)
+    size, precision = run.profile.model.size, run.profile.evaluate.precision
+    nets = {name: Scorer(run.network(name).to(inference.device()), size, precision) for name in networks}
     values = {name: np.empty((len(store), len(strengths)), np.float32) for name in networks}
     bar = tqdm(total=len(store) * len(strengths), desc=f"{kind}, {len(nets)} networks", unit="face", leave=False)
-    with bar, torch.inference_mode():
+    with processes.named_faults(kind), bar, torch.inference_mode():
         for crops, rows in loader:  # (F, K, S, S, 3), (F,)
             for name, net in nets.items():
                 images = [
                     score.to_input(crop, net.mean, net.std) for crop in np.asarray(crops).reshape(-1, *crops.shape[2:])
                 ]
-                output = net(torch.stack(images).to(memory_format=torch.channels_last))
-                values[name][rows] = output.logits.float().softmax(1)[:, 1].numpy().reshape(len(rows), -1)
+                found = score.probability(net(torch.stack(images)).logits)
+                values[name][rows] = found.numpy().reshape(len(rows), -1)
             bar.update(len(rows) * len(strengths))
     place = store.manifest[list(protocol.PLACE)].reset_index(drop=True).assign(corruption=kind)
     return {

@@ -1,7 +1,6 @@
 """The figures of notebook 7: AUC against strength, what the corruptions look like, and the question of blending."""
 
 import textwrap
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -12,7 +11,7 @@ from dfnb import corrupt, faces, pictures, robustness
 from dfnb.composites import FILMED, KINDS
 from dfnb.corrupt import CORRUPTIONS
 from dfnb.protocol import MARGIN
-from dfnb.style import FAINT, INK, Plot, apart, look, new_figure, styled
+from dfnb.style import FAINT, INK, Plot, look, name_lines, new_figure, styled
 
 if TYPE_CHECKING:
     from dfnb.run import Run
@@ -43,7 +42,8 @@ def curves(table: pd.DataFrame, title: str) -> Plot:
             axes.set(ylim=(max(0.0, lowest - 0.02), 1.01), xlim=(-0.2, steps["level"].max() + 0.2))
         for axes in panels.ravel()[len(kinds) :]:
             axes.set_visible(False)
-        _label_lines(panels[0, -1], table[table["corruption"] == kinds[columns - 1]], names)
+        ends = table[(table["level"] == table["level"].max()) & (table["corruption"] == kinds[columns - 1])]
+        name_lines(panels[0, -1], {row.network: (row.level, row.auc) for row in ends.itertuples()})
         figure.supylabel("video AUC, 95 % band", fontsize=11)
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
     ends = table[table["level"] == table["level"].max()]
@@ -54,18 +54,6 @@ def curves(table: pd.DataFrame, title: str) -> Plot:
     )
     alt = f"AUC against the strength of {len(kinds)} corruptions, {title}. At the strongest level: {told}."
     return Plot(figure, table.reset_index(drop=True), alt)
-
-
-def _label_lines(axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
-    """The networks' names at the right ends of their lines."""
-    ends = [float(rows[rows["network"] == name].sort_values("level")["auc"].iloc[-1]) for name in names]
-    low, high = axes.get_ylim()
-    for name, end, place in zip(names, ends, apart(ends, 0.09 * (high - low)), strict=True):
-        axes.annotate(
-            look(name).label, (rows["level"].max(), end), (rows["level"].max() + 0.45, place), fontsize=9.5,
-            color=look(name).colour, va="center", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": look(name).colour, "lw": 0.7},
-        )  # fmt: skip
 
 
 def corruptions(run: "Run", size: int = 150) -> Plot:

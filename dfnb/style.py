@@ -19,6 +19,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -129,6 +130,23 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
     out = np.empty(len(places))
     out[order] = isotonic_regression(shifted) + gap * np.arange(len(places))
     return out.tolist()
+
+
+def name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], gap: float = 0.09) -> None:
+    """Networks' names beside the right ends (x, y) of their lines, instead of a legend.
+
+    gap: between two names, as a share of the axis, whose limits must be set before.
+    """
+    low, high = axes.get_ylim()
+    left, right = axes.get_xlim()
+    for (name, (x, y)), place in zip(
+        ends.items(), apart([y for _, y in ends.values()], gap * (high - low)), strict=True
+    ):
+        colour = look(name).colour
+        axes.annotate(
+            look(name).label, (x, y), (right + 0.05 * (right - left), place), fontsize=9.5, color=colour, va="center",
+            annotation_clip=False, arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.7},
+        )  # fmt: skip
 
 
 def show(

@@ -24,7 +24,7 @@ class Variant:
 
 
 VARIANTS: dict[str, Variant] = {  # Okabe and Ito's colours, safe for the colour-blind
-    "plain": Variant((), "plain backbone", "#7A7A7A", (0, (1, 1.3)), "X", plain=True, note="SBI's baseline"),
+    "plain": Variant((), "plain backbone", "#444444", (0, (1, 1.3)), "X", plain=True, note="SBI's baseline"),
     "network1": Variant((), "network1", "#E69F00", (0, (5, 1.5)), "o"),
     "network2": Variant((2,), "network2", "#009E73", (0, (6, 1.5, 1, 1.5)), "s"),
     "proposed": Variant((1,), "proposed", "#0072B2", (0, (9, 1.5)), "^"),
