@@ -78,7 +78,7 @@ def one_of_each_method(rows: pd.DataFrame, real: int = 2, fake: int = 4) -> list
 def square(mask: NDArray[Any], face: StoredFace, size: int) -> Maps:
     """A mask (H, W) of a stored face's picture, cut and resized like its test crop: (size, size) float32."""
     x0, y0, x1, y1 = faces.window(face.box, score.MARGIN, mask.shape)
-    return cv2.resize(mask[y0:y1, x0:x1].astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    return faces.square(mask[y0:y1, x0:x1].astype(np.float32), size)
 
 
 def true_masks(benchmark: Path, store: FaceStore, size: int) -> Maps:

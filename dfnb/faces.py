@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -292,11 +293,16 @@ def crop(rgb: NDArray[np.uint8], box: Box, margin: float | Sequence[float], size
     rgb: (H, W, 3) uint8; box: (x0, y0, x1, y1) pixels; margin: a share of the box's width and height, one number or
     left, top, right, bottom; size: pixels. Returns (size, size, 3) uint8.
     Raises ValueError where the box lies outside the frame.
+    """
+    x0, y0, x1, y1 = window(box, margin, rgb.shape)
+    return square(rgb[y0:y1, x0:x1], size)
+
+
+def square(part: NDArray[Any], size: int) -> NDArray[Any]:
+    """A picture (H, W) or (H, W, 3), uint8 or float32, resized to (size, size); aspect not kept.
 
     Bilinear, unless both sides shrink and one of them by more than 1.5: then by area. Up to there the two differ by
     half a level on photographs, and area takes OpenCV six times as long.
     """
-    x0, y0, x1, y1 = window(box, margin, rgb.shape)
-    part = rgb[y0:y1, x0:x1]
     much = min(part.shape[:2]) > size and max(part.shape[:2]) > _MUCH * size
     return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if much else cv2.INTER_LINEAR)
