@@ -67,6 +67,7 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     """
     began = time.monotonic()
     sources = find_notebooks(notebooks)
+    whole = not any(run.checkpoint(one).exists() for one in run.networks)
     results = run.everything()
     folder = run.folder / "report"
     swept = ablations.swept(run).record
@@ -96,7 +97,7 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     record = {"profile": run.profile.model_dump(mode="json"), "embedded_benchmark": run.embedded}
     record["interval"] = metrics.INTERVAL
     record["results"] = json.loads(results.to_json(orient="records", double_precision=15))
-    _record(folder / "results.json", record, seconds=round(time.monotonic() - began, 1))
+    _record(folder / "results.json", record, seconds=round(time.monotonic() - began, 1) if whole else None)
     return Report(path, results, executed)
 
 
@@ -112,8 +113,11 @@ def lead(run: Run) -> str:
     return text + style.html_table(tables.wide(tested), "summary", caption, [])
 
 
-def _record(path: Path, record: dict[str, Any], seconds: float) -> None:
-    """Write results.json; hardware and time are those of the report that made the results, not of a later look."""
+def _record(path: Path, record: dict[str, Any], seconds: float | None) -> None:
+    """Write results.json; hardware and time are those of the report that made the results, not of a later look.
+
+    seconds: of the whole report, or None where networks were there before, so that its time says nothing.
+    """
     try:
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         same = before.get("results") == record["results"] and before.keys() >= {"environment", "seconds"}
@@ -265,12 +269,11 @@ def with_results(readme: str, figures: Path) -> str:
     record = json.loads((figures / "results.json").read_text())
     results = pd.read_csv(figures / "results.csv")
     recipe, where = record["profile"]["train"], record["environment"]
-    minutes = record["seconds"] / 60
+    took = "" if record["seconds"] is None else f"; the whole report took {record['seconds'] / 60:.0f} minutes"
     note = (
         f"ROC AUC by video with its 95 % interval ({record.get('interval', 'DeLong')})."
         f" Profile `{record['profile']['name']}`, seed"
-        f" {', '.join(map(str, recipe['seeds']))}, {where['hardware']}, torch {where['versions']['torch']};"
-        f" the whole report took {minutes:.0f} minutes."
+        f" {', '.join(map(str, recipe['seeds']))}, {where['hardware']}, torch {where['versions']['torch']}{took}."
     )
     if record["embedded_benchmark"]:
         note += (

@@ -35,7 +35,7 @@ WIDTH = 7.4  # inches of a figure as wide as the text
 DPI = 130
 LARGEST = 300_000  # bytes of a PNG in full colour
 INK, FAINT, GRID = "#222222", "#6E6E6E", "#DDDDDD"
-REAL, FAKE = "#0B6E75", "#C7639B"  # classes: dark teal and light pink differ in grey too
+REAL, FAKE = "#075E64", "#D072A8"  # classes: dark teal and light pink differ in grey too
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
