@@ -40,7 +40,7 @@ def seeds(table: pd.DataFrame) -> Plot:
                 about = {"set": where, "network": name, "mean": mean, "sd": sd if len(values) > 1 else np.nan}
                 rows.append(about | {"seeds": len(values), "low": low, "high": high})
             axes.set(xlim=(lowest, 1.005), ylim=(len(names) - 0.4, -0.6))
-            axes.set_title(where, fontsize=12 if len(sets) < 4 else 10)
+            axes.set_title(where, fontsize=12 if len(sets) < 4 else 9.5)
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(names)), [look(name).label for name in names])
@@ -64,7 +64,7 @@ def effects(rows: pd.DataFrame) -> Plot:
     lines, sets = list(dict.fromkeys(labels)), list(dict.fromkeys(rows["set"]))
     with styled():
         figure = new_figure(1.2 + (0.55 if several else 0.42) * len(lines))
-        panels = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
+        panels = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
         for axes, where in zip(panels, sets, strict=True):
             for row in rows[rows["set"] == where].itertuples():
                 style, y = look(row.network), lines.index(row.line)
@@ -75,12 +75,15 @@ def effects(rows: pd.DataFrame) -> Plot:
                     mfc=style.colour if clear else "white",
                 )  # fmt: skip
                 text = f"{row.difference:+.3f}".replace("-", "−")
-                axes.annotate(text, (row.difference, y), (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
+                axes.annotate(
+                    text, (row.difference, y), (0, 7), textcoords="offset points", ha="center", fontsize=8.5,
+                    bbox={"fc": "white", "ec": "none", "pad": 0.5},
+                )  # fmt: skip
             axes.axvline(0, color=INK, lw=1.0)
-            axes.set_title(where, fontsize=12 if len(sets) < 4 else 10)
+            axes.set_title(where, fontsize=12 if len(sets) < 4 else 9.5)
             axes.set_ylim(len(lines) - 0.4, -0.7)
             axes.margins(x=0.12)
-            axes.locator_params(axis="x", nbins=4)
+            axes.locator_params(axis="x", nbins=4 if len(sets) < 4 else 2)
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(lines)), lines)

@@ -79,7 +79,7 @@ CORRUPTIONS = {
     "h264": Corruption("H.264 again", "constant rate factor", h264, STRETCH),
     "jpeg": Corruption("JPEG", "quality", jpeg),
     "blur": Corruption("blur", "standard deviation, px", blur),
-    "resize": Corruption("resized", "shrunk to this share, and back", resize),
+    "resize": Corruption("resized", "shrunk to, and back", resize),
     "noise": Corruption("noise", "standard deviation, levels", noise),
     "dark": Corruption("darker", "stops of light less", dark),
 }

@@ -75,7 +75,8 @@ def test_a_published_figure_is_described_has_its_numbers_and_is_small(path):
     table = path.with_suffix(".csv")
     assert (table.is_file() and len(pd.read_csv(table))) or about["numbers"]
     assert path.stat().st_size < 400_000
-    assert 700 <= Image.open(path).width <= 1400
+    with Image.open(path) as image:
+        assert 700 <= image.width <= 1400
     drawn = path.with_suffix(".svg")
     assert drawn.is_file() == (drawn.name in about["files"])
     assert not drawn.is_file() or drawn.stat().st_size < 300_000
