@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from dfnb import profile, style
 
 FIGURES = Path(__file__).parents[1] / "figures"
-DRAWN = sorted(path for path in FIGURES.glob("*.png"))
+DRAWN = sorted(path for path in FIGURES.glob("*.png") if not path.name.startswith("bench-"))  # those have a table
 NETWORKS = [f"{variant}-{head}" for variant, head in profile.load("demo").train.networks]
 
 # Full colour blindness on linear RGB (Machado, Oliveira and Fernandes 2009, table 1)
