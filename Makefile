@@ -34,7 +34,9 @@ ifeq ($(TORCH),cpu)
 else
 	cp requirements.lock .venv/requirements.txt
 endif
-	. $(BIN)/activate && uv pip install --quiet --no-deps --require-hashes --only-binary :all: -r .venv/requirements.txt
+# compiled once, as pip does: importing torch and timm would else compile 3,000 files in every process that may not write them
+	. $(BIN)/activate && uv pip install --quiet --no-deps --require-hashes --only-binary :all: --compile-bytecode \
+	  -r .venv/requirements.txt
 	. $(BIN)/activate && uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
