@@ -273,6 +273,8 @@ def test_ffiw(tmp_path, videos):
     table = clips.ffiw(tmp_path)
     assert table.attrs["subset"]
     assert [Path(m).name for m in table.attrs["missing"]] == ["val_00000007.mp4"]
+    (tmp_path / "source/val/videos").mkdir(exist_ok=True)  # of an archive that was unpacked and then moved
+    assert len(clips.ffiw(tmp_path)) == 499
     with pytest.raises(UserError, match="no video in source/train"):
         clips.ffiw(tmp_path, "train")
     with pytest.raises(UserError, match="unknown"):
@@ -338,8 +340,9 @@ def test_dfdc_test_labels(tmp_path):
     touch(tmp_path / "test/a.mp4")
     touch(tmp_path / "test/b.mp4")
     assert list(clips.dfdc(tmp_path)["label"]) == ["real", "fake"]
-    touch(tmp_path / "metadata.json", json.dumps({"a.mp4": {"is_fake": 1}, "b.mp4": {"is_fake": 0}}))
-    assert list(clips.dfdc(tmp_path)["label"]) == ["fake", "real"]
+    for yes, no in ((1, 0), (True, False)):
+        touch(tmp_path / "metadata.json", json.dumps({"a.mp4": {"is_fake": yes}, "b.mp4": {"is_fake": no}}))
+        assert list(clips.dfdc(tmp_path)["label"]) == ["fake", "real"]
 
 
 @pytest.mark.parametrize(
@@ -352,6 +355,7 @@ def test_dfdc_test_labels(tmp_path):
         ("labels.csv", "", "the header"),
         ("labels.csv", "filename,label\n../a.mp4,0\n", "line 2.*leads out"),
         ("metadata.json", '{"a.mp4": {"label": "MAYBE"}}', "label 'MAYBE' is unknown"),
+        ("metadata.json", '{"a.mp4": {"label": true}}', "label True is unknown"),
         ("metadata.json", '{"a.mp4": "FAKE"}', "not an object"),
         ("metadata.json", '{"a.mp4": {"label": "REAL"}, "a.mp4": {"label": "FAKE"}}', "listed twice"),
         ("metadata.json", '{"/a.mp4": {"label": "REAL"}}', "leads out"),
@@ -380,6 +384,9 @@ def test_dfdc_preview(tmp_path):
     assert list(table["label"]) == ["real", "fake"]
     assert list(table["group"]) == ["12", "12"]
     assert list(clips.dfdc_preview(tmp_path, "train")["video"]) == ["method_B/56/56_12_A_001"]
+    tmp_path.joinpath("up").mkdir()
+    tmp_path.joinpath("up/dfdc_preview_set").symlink_to(tmp_path)
+    assert list(clips.dfdc_preview(tmp_path / "up")["video"]) == list(table["video"])
     entries["method_A/12/12_34_A_001.mp4"]["set"] = "validation"
     touch(tmp_path / "dataset.json", json.dumps(entries))
     with pytest.raises(UserError, match="set 'validation' is unknown"):

@@ -114,9 +114,12 @@ def media(at: Path) -> dict[str, Path]:
 
 
 def videos(at: Path) -> tuple[Path, dict[str, Path]]:
-    """The folder that holds a part's videos, `at/videos` or `at`, and the videos in it by stem."""
-    at = at / "videos" if (at / "videos").is_dir() else at
-    return at, media(at)
+    """The folder that holds a part's videos, `at/videos` or `at`, and the videos in it by stem.
+
+    Where neither has any it is `at/videos`, as the sets are released.
+    """
+    inner, beside = media(at / "videos"), media(at)
+    return (at, beside) if beside and not inner else (at / "videos", inner)
 
 
 def row(path: Path, dataset: str, method: str, label: str, group: str, split: str) -> dict[str, str]:

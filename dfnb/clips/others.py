@@ -19,10 +19,10 @@ _LABELS = {"REAL": "real", "FAKE": "fake", "0": "real", "1": "fake"}
 def dfdc(root: str | Path, split: str = "test") -> pd.DataFrame:
     """The Deepfake Detection Challenge set (Dolhansky et al. 2020), by whichever label files are there.
 
-    root: a folder with metadata.json (one entry a video: "label": "REAL" or "FAKE", or "is_fake": 0 or 1;
-    "original": the
-        source of a fake) or labels.csv (header filename,label; 1 or FAKE means fake), or with subfolders that have one,
-        such as dfdc_train_part_0. The videos lie beside the label file, or in `videos`, `test` or `test_videos` there.
+    root: a folder with metadata.json (one entry a video: "label": "REAL" or "FAKE", or "is_fake": 0 or 1, false or
+        true; "original": the source of a fake) or labels.csv (header filename,label; 1 or FAKE means fake), or with
+        subfolders that have one, such as dfdc_train_part_0. The videos lie beside the label file, or in `videos`,
+        `test` or `test_videos` there.
     split: what to call these videos. group: the original's stem. method: "original" or "DFDC".
     Returns a catalogue (see `dfnb.clips`). Raises UserError, naming the file and entry: no label file, an unknown
     label, a video listed twice, a path that leads out, or not one video there.
@@ -79,7 +79,8 @@ def _metadata(file: Path) -> list[tuple[str, str, str, str | None]]:
     for name, entry in value.items():
         where = f"{file} entry {name!r}"
         entry = _entry(entry, where)
-        label = _label(entry.get("label", entry.get("is_fake")), where)
+        is_fake = entry.get("is_fake")
+        label = _label(entry.get("label", int(is_fake) if isinstance(is_fake, bool) else is_fake), where)
         original = entry.get("original")
         if original is not None and not isinstance(original, str):
             raise UserError(f"{where}: original {original!r} is not a file name")
@@ -125,7 +126,7 @@ def dfdc_preview(root: str | Path, split: str = "test") -> pd.DataFrame:
     method: the first folder of the path ("original_videos", "method_A", ...). group: the target's id.
     Returns a catalogue (see `dfnb.clips`) of one split. Raises UserError, naming file and entry.
     """
-    root = lists.folder(root)
+    root = lists.folder(root, "dfdc_preview_set")
     file = root / "dataset.json"
     if not file.is_file():
         raise UserError(f"{file}: missing; it has the preview's labels")
