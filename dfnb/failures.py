@@ -58,8 +58,9 @@ def by_bins(table: pd.DataFrame, bins: int = 3) -> pd.DataFrame:
 
 
 def everywhere(run: "Run", name: str) -> pd.DataFrame:
-    """`by_bins` of all test parts of a run, one below the other."""
-    return pd.concat([by_bins(videos(run, part, name)) for part in run.tests], ignore_index=True)
+    """`by_bins` of all test parts of a run, one below the other; a copy that isn't whole says "subset"."""
+    each = [by_bins(videos(run, part, name)).assign(dataset=run.title(part)) for part in run.tests]
+    return pd.concat(each, ignore_index=True)
 
 
 def figure(table: pd.DataFrame, name: str) -> Plot:

@@ -272,7 +272,7 @@ def operating(run: "Run", fprs: Sequence[float] = (0.01, 0.1)) -> pd.DataFrame:
         labels, scores = (videos["label"] == "fake").to_numpy(), videos["score"].to_numpy()
         rows.append(
             {
-                "set": videos["dataset"].iloc[0],
+                "set": run.title(part),
                 "network": look(name).label,
                 "average precision": metrics.average_precision(labels, scores),
                 "equal error rate": metrics.eer(labels, scores),

@@ -39,6 +39,9 @@ class StubRun:
     def find(self, name: str) -> SimpleNamespace:
         return next(one for one in self.networks if one.name == name)
 
+    def title(self, part: str) -> str:
+        return "Set (subset: 120 of 200)"
+
     def clips(self, part: str) -> pd.DataFrame:
         return self.scored[NAMES[0]][["dataset", "video", "label", "method", "group"]]
 
@@ -94,6 +97,7 @@ def test_other_measures_agree_with_another_library():
     expected = average_precision_score(own["label"] == "fake", own["score"])
     assert table.loc["proposed", "average precision"] == pytest.approx(expected)
     assert table.loc["proposed", "videos"] == 120
+    assert table.loc["proposed", "set"] == run.title("ff")  # a copy that isn't whole says so here, too
 
 
 def results(seeds: int) -> pd.DataFrame:
