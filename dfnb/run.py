@@ -102,15 +102,15 @@ class Run(Data):
         return checkpoint
 
     def require_weights(self, *networks: Network) -> None:
-        """Raises UserError where one of them isn't trained yet and the ImageNet weights can't be had.
+        """Raises UserError where one of them isn't trained yet and the ImageNet weights can't be had or don't fit.
 
         Asked first, since finding the faces of a whole set takes hours.
         """
-        from dfnb import weights
+        from dfnb import train
 
-        model, folder = self.profile.model, self.folder / "networks"
-        if model.pretrained and not all((folder / one.folder / "checkpoint.safetensors").exists() for one in networks):
-            weights.find(model.backbone, profiles.resolve(model.weights) if model.weights else None)
+        untrained = [one for one in networks if not self.checkpoint(one).exists()]
+        if untrained and self.profile.model.pretrained:
+            train.initial_network(self.profile, untrained[0].variant, untrained[0].head, untrained[0].seed)
 
     def network(self, name: str, seed: int | None = None) -> "nn.Module":
         """A trained network in eval mode."""

@@ -11,6 +11,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -61,13 +62,19 @@ def find(backbone: str, path: str | os.PathLike[str] | None = None, sha256: str 
     else:
         file = _from_hub(backbone)
         if sha256 is None:
-            log.warning("%s of the hub isn't pinned; to pin it, set model.weights_sha256: %s", backbone, _sha256(file))
+            _say_unpinned(backbone, _sha256(file))
     found = _sha256(file)
     if sha256 not in (None, found):
         raise UserError(f"{file}: its sha256 is {found}, not {sha256} as model.weights_sha256 says; get it anew")
     if file.suffix in PICKLES:
         return _lite0(file)
     return Weights(read(file), f"{file.name} of {backbone}, sha256 {found}")
+
+
+@cache
+def _say_unpinned(backbone: str, found: str) -> None:
+    """Once, however many networks start from these weights."""
+    log.warning("%s of the hub isn't pinned; to pin it, set model.weights_sha256: %s", backbone, found)
 
 
 def _on_disk(path: Path) -> Path:

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from dfnb import clips, processes, profile, recipe, train
 from dfnb.errors import UserError
@@ -62,12 +64,20 @@ def test_missing_weights_are_named_before_any_face_is_looked_for(tmp_path):
     """Faces of a whole set take hours; what would stop the training after them is asked first."""
     for k in range(40):
         (tmp_path / f"{k}.jpg").touch()
-    settings = {"data.faces": str(tmp_path), "runs": str(tmp_path / "runs"), "model.weights": str(tmp_path / "none")}
-    run = open_run("faces", settings)
-    for work in (lambda: run.train(run.networks[0]), run.everything):
-        with pytest.raises(UserError, match=r"none: no such weights file; check model\.weights"):
-            work()
-    assert not (run.folder / "faces").exists()
+    settings = {"data.faces": str(tmp_path), "runs": str(tmp_path / "runs"), "model.backbone": "test_efficientnet"}
+    other, own = tmp_path / "other.safetensors", tmp_path / "own.safetensors"
+    save_file(timm.create_model("test_efficientnet").state_dict(), own)
+    save_file(timm.create_model("mobilenetv2_050").state_dict(), other)
+    for more, said in (
+        ({"model.weights": str(tmp_path / "none")}, r"none: no such weights file; check model\.weights"),
+        ({"model.weights": str(other)}, r"other\.safetensors.*: no weights of this backbone: .* tensors are missing"),
+        ({"model.weights": str(own), "model.weights_sha256": "0" * 64}, r"own\.safetensors: its sha256 is .*, not 000"),
+    ):
+        run = open_run("faces", settings | more)
+        for work in (lambda run=run: run.train(run.networks[0]), run.everything):
+            with pytest.raises(UserError, match=said):
+                work()
+        assert not (run.folder / "faces").exists()
 
 
 @pytest.mark.slow
