@@ -139,7 +139,8 @@ class Data:
 
     def prepare(self, part: str) -> stores.Coverage:
         """Detect and store the faces of a part; what is there already is kept. Returns its coverage report."""
-        coverage = stores.prepare(self.clips(part), self.data_folder / "faces" / part, **self._how(part))
+        # networks that are trained side by side need the same faces: the first command finds them, the others wait
+        coverage = stores.prepare(self.clips(part), self.data_folder / "faces" / part, wait=True, **self._how(part))
         self._coverages[part] = coverage
         return coverage
 

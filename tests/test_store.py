@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -465,6 +466,31 @@ def test_preparing_again_mends_missing_and_truncated_shards(tmp_path, catalogue,
 def test_two_at_once(tmp_path, catalogue):
     with FileLock(tmp_path / ".lock"), pytest.raises(UserError, match="another command is preparing"):
         store.prepare(catalogue, tmp_path, jobs=1, progress=False)
+
+
+def test_networks_trained_side_by_side_wait_for_the_faces_they_share(tmp_path, catalogue, caplog):
+    held, through = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with FileLock(tmp_path / ".lock"):
+            held.set()
+            through.wait()
+
+    def ours() -> None:
+        store.prepare(catalogue.head(1), tmp_path, jobs=1, progress=False, wait=True)
+
+    first, second = (threading.Thread(target=work, daemon=True) for work in (other, ours))
+    first.start()
+    held.wait()
+    with caplog.at_level("INFO", "dfnb"):
+        second.start()
+        while second.is_alive() and "waiting for it" not in caplog.text:
+            time.sleep(0.01)
+    assert second.is_alive()
+    assert not (tmp_path / "manifest.parquet").exists()
+    through.set()
+    second.join()
+    assert (tmp_path / "manifest.parquet").exists()
 
 
 def test_wrong_use(tmp_path, catalogue):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -35,6 +37,7 @@ from dfnb.files import digest, replacing, sha256, write_text
 from dfnb.store.coverage import Coverage, tally
 from dfnb.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, shard_path
 
+log = logging.getLogger(__name__)
 MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
 _BATCH = 32  # videos whose rows are written at once
 _SAMPLED = 32 << 20  # bytes; larger videos are told apart by parts of this size in all
@@ -63,6 +66,7 @@ def prepare(
     jobs: int | None = 2,
     keep: str = "largest",
     progress: bool = True,
+    wait: bool = False,
     **finder: Any,
 ) -> Coverage:
     """Find and store the faces of all clips; what is there already is kept.
@@ -70,6 +74,7 @@ def prepare(
     clips: a catalogue of `dfnb.clips`, or several. frames: evenly spaced frames looked at in each video.
     jobs: processes; None leaves number and kind to `joblib.parallel_config`, such as a Dask cluster's.
     keep: "largest" face of a frame, or "all". finder: settings of `dfnb.faces.FaceFinder`.
+    wait: for another command that prepares the same store, where that is no error.
     Returns the coverage; one bad video is a row of its `problems` and never ends the run.
     Raises UserError: a setting out of range, no landmark model, another command preparing the same store, a full disk
     or read-only folder, a worker process that died. Whatever was finished is kept then, too.
@@ -85,7 +90,7 @@ def prepare(
     root = Path(root)
     try:
         (root / "shards").mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".lock", timeout=0):
+        with _alone(root, wait):
             _tidy(root)
             outcomes = _process(clips, root, settings, find, jobs, progress)
             return _assemble(clips, outcomes, sets, root, settings)
@@ -93,6 +98,21 @@ def prepare(
         raise UserError(f"{root}: another command is preparing this face store; wait for it, or give another") from None
     except OSError as error:
         raise UserError(disk_fault(root, error)) from None
+
+
+@contextmanager
+def _alone(root: Path, wait: bool) -> Iterator[None]:
+    """One command at a time fills a store. Raises Timeout where another does, or waits for it."""
+    lock = FileLock(root / ".lock")
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        if not wait:
+            raise
+        log.info("%s: another command is preparing this face store; waiting for it", root)
+        held = lock.acquire(timeout=-1)
+    with held:
+        yield
 
 
 def settings_of(frames: int, keep: str, find: FaceFinder) -> dict[str, Any]:
