@@ -280,7 +280,8 @@ class Sweep:
         trained = table[table["same_as"] == ""].drop_duplicates(["variation", "network", "seed"])
         record |= {"trainings": len(trained), "training_seconds": round(float(trained["seconds"].sum()), 1)}
         if seconds is not None or "seconds" not in record:
-            record |= {"seconds": round(seconds or 0.0, 1), "environment": environment.describe(), "jobs": jobs}
+            most = max(jobs, record.get("jobs", 1))  # of all the times it was started
+            record |= {"seconds": round(seconds or 0.0, 1), "environment": environment.describe(), "jobs": most}
         files.write_json(self.folder / "sweep.json", record)
 
     def record(self) -> dict[str, Any]:
