@@ -36,7 +36,7 @@ def device() -> torch.device:
     """Where to score: on the GPU. In a notebook's kernel that sees several only where it uses one already, since
     `processes.launch` can train on all of them only from a kernel that doesn't."""
     usable = torch.cuda.device_count() == 1 or torch.cuda.is_initialized() or not processes.in_a_kernel()
-    return torch.device("cuda" if torch.cuda.is_available() and usable else "cpu")
+    return torch.device("cuda" if usable and torch.cuda.is_available() else "cpu")  # asking already counts as using
 
 
 class Scorer:

@@ -183,10 +183,10 @@ def build(
     }  # fmt: skip
     if weights is not None and not pretrained:
         raise UserError(f"weights {os.fspath(weights)!r} are given but pretrained is off; set pretrained to true")
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices, enabled=seed is not None):
+    # the CPU's generator alone: a notebook that has touched a GPU's can't start a process for each GPU any more
+    with torch.random.fork_rng([], enabled=seed is not None):
         if seed is not None:
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
         network = _assemble(settings)
     if pretrained:
         network.origin = _load_pretrained(network.backbone, backbone, weights, weights_sha256)

@@ -139,8 +139,8 @@ def named_faults(doing: str) -> Iterator[None]:
 def launch(function: Callable[..., Any], *arguments: Any, batch: int) -> None:
     """Call `function` in this process; in a notebook's kernel that sees several GPUs, once for each of them.
 
-    There accelerate's `notebook_launcher` forks, which only works before this process has used a GPU. batch: what the
-    processes share evenly, so that as many GPUs are used as divide it.
+    There accelerate's `notebook_launcher` forks, which only works before this process has used a GPU, or asked one
+    anything but how many there are. batch: what the processes share evenly, so that as many GPUs are used as divide it.
     """
     gpus = _gpus_to_fork_for()
     shared = max(n for n in range(1, gpus + 1) if batch % n == 0)
@@ -149,7 +149,16 @@ def launch(function: Callable[..., Any], *arguments: Any, batch: int) -> None:
         return
     from accelerate import notebook_launcher
 
-    notebook_launcher(function, arguments, num_processes=shared)
+    notebook_launcher(_in_a_fork, (function, *arguments), num_processes=shared)
+
+
+def _in_a_fork(function: Callable[..., Any], *arguments: Any) -> None:
+    """Call `function` with one thread of torch's: a fork waits forever for those its parent had (torchrun gives one,
+    too)."""
+    import torch
+
+    torch.set_num_threads(1)
+    function(*arguments)
 
 
 def in_a_kernel() -> bool:

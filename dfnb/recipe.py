@@ -35,13 +35,14 @@ def precision(recipe: Train, size: int) -> Literal["no", "bf16"]:
     """What `mixed_precision` means on this machine, for inputs of `size` pixels.
 
     auto is a rule and no measurement, so that the same profile gives the same numbers on the same machine: bf16 on a
-    GPU that has it, and on a CPU that has it for inputs of 256 px and more. Smaller ones lose more there
-    by the conversions than they gain; `dfnb bench` shows both for one size.
+    GPU (before Ampere torch emulates it, which gains nothing: set "no" there), and on a CPU that has it for inputs of
+    256 px and more. Smaller ones lose more there by the conversions than they gain; `dfnb bench` shows both for one
+    size. GPUs are only counted: asking one what it can do would keep a notebook from starting a process for each.
     """
     if recipe.mixed_precision != "auto":
         return recipe.mixed_precision
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    if torch.cuda.device_count():
+        return "bf16"
     return "bf16" if size >= 256 and has_bfloat16() else "no"
 
 

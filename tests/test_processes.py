@@ -22,7 +22,7 @@ from ten_steps import ten_steps
 from test_store import heads, tree  # noqa: F401 (heads is a fixture)
 from test_train import DrawnFaces
 
-from dfnb import clips, network, processes, profile, store, train
+from dfnb import clips, inference, network, processes, profile, store, train
 from dfnb.errors import UserError
 
 HERE = Path(__file__).parent
@@ -50,14 +50,14 @@ def test_two_processes_with_half_the_batch_each_train_as_one(tmp_path):
     assert alone["loss"][-1] != alone["loss"][0]
 
 
-def fit(folder: Path) -> Path:
+def fit(folder: Path, interrupt_at: int | None = None) -> Path:
     """A training of three epochs of two steps."""
     settings = profile.load("smoke", {
         "model.size": 64, "train.steps": 6, "train.batch": 4, "train.report_every": 2, "train.optimizer": "sam",
         "train.schedule": "constant_then_linear", "train.workers": 0, "train.validation_pairs": 4,
     })  # fmt: skip
     torch.set_num_threads(1)
-    return train.fit(settings, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), folder)
+    return train.fit(settings, "proposed", "arcface", 0, DrawnFaces(8, 0, interrupt_at), DrawnFaces(4, 1), folder)
 
 
 def _state(folder: Path) -> int:
@@ -206,12 +206,72 @@ def test_a_command_that_shares_nothing_says_so_under_a_launcher(runs):
     assert 'dfnb/cli.py", line' not in done.stderr  # torchrun has a traceback of its own, ours is one line
 
 
+def test_nothing_touches_a_gpu_before_a_notebook_starts_a_process_for_each(monkeypatch):
+    """Counting GPUs is allowed; asking one anything, even whether it is there, spoils the forks."""
+
+    def touched(*_: object) -> None:
+        raise AssertionError("a GPU was touched")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch._C, "_cuda_getDeviceCount", touched, raising=False)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", touched)
+    monkeypatch.setattr(torch.cuda.random, "_lazy_init", touched)
+    monkeypatch.setattr(processes, "in_a_kernel", lambda: True)
+    settings = profile.load("paper", {"model.backbone": "test_efficientnet", "model.pretrained": False})
+    train.initial_network(settings, "proposed", "arcface", seed=0)
+    train.training_key(settings, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1))
+    assert inference.device() == torch.device("cpu")
+    assert processes._gpus_to_fork_for() == 8
+
+
+KERNEL = """
+import logging, sys
+from pathlib import Path
+import torch
+from dfnb import processes
+from test_processes import fit
+
+def work(folder):
+    torch.randn(1 << 22).square().sum()
+    fit(folder)
+
+logging.basicConfig(level=logging.INFO)
+torch.set_num_threads(2)
+torch.randn(1 << 22).square().sum()  # the parent has used its threads: forks would wait for them
+torch.cuda.device_count = lambda: 2
+processes.in_a_kernel = lambda: True
+processes.launch(work, Path(sys.argv[1]), batch=4)
+"""
+
+
+@pytest.mark.slow
+def test_a_notebook_trains_in_a_process_for_each_gpu(tmp_path):
+    """accelerate's notebook_launcher itself, forking two processes; for want of GPUs they meet on the CPU."""
+    environment = os.environ | {"PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"}
+    command = [sys.executable, "-c", KERNEL, str(tmp_path / "net")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("2 processes on cpu") == 1, done.stderr
+    left = sorted(file.name for file in (tmp_path / "net").iterdir())
+    assert left == [".lock", "checkpoint.safetensors", "history.csv"]
+    assert len(pd.read_csv(tmp_path / "net" / "history.csv")) == 3
+
+
 def fit_on_a_full_disk(folder: Path) -> None:
-    """A limit on file size stands in for the full disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2)
-    with pytest.raises(UserError, match=r"state\.safetensors: can't be written .* free some space"):
-        fit(folder)
-    assert [file.name for file in folder.iterdir()] == [".lock"]
+    """A limit on file size stands in for the full disk: before anything was kept, and after."""
+    full, endless = (1 << 20, resource.RLIM_INFINITY), (resource.RLIM_INFINITY,) * 2
+    for kept in (False, True):
+        resource.setrlimit(resource.RLIMIT_FSIZE, endless)
+        if kept:
+            with pytest.raises(KeyboardInterrupt):
+                fit(folder, interrupt_at=11)  # in the second epoch
+        before = {file.name: file.read_bytes() for file in folder.glob("*")}
+        assert ("state.safetensors" in before) == kept
+        resource.setrlimit(resource.RLIMIT_FSIZE, full)
+        with pytest.raises(UserError, match=r"state\.safetensors: can't be written .* free some space"):
+            fit(folder)
+        after = {file.name: file.read_bytes() for file in folder.iterdir()}
+        assert after == {".lock": b""} | before
 
 
 def test_a_disk_that_is_full_while_training_is_named(server, tmp_path):

@@ -135,24 +135,46 @@ def test_sams_second_pass_leaves_the_running_statistics_alone():
 
 
 @pytest.mark.parametrize(
-    ("asked", "size", "gpu", "instructions", "gives"),
+    ("asked", "size", "gpus", "instructions", "gives"),
     [
-        ("no", 380, True, True, "no"), ("bf16", 64, False, False, "bf16"), ("auto", 64, True, False, "bf16"),
-        ("auto", 380, False, True, "bf16"), ("auto", 380, False, False, "no"), ("auto", 128, False, True, "no"),
+        ("no", 380, 1, True, "no"), ("bf16", 64, 0, False, "bf16"), ("auto", 64, 8, False, "bf16"),
+        ("auto", 380, 0, True, "bf16"), ("auto", 380, 0, False, "no"), ("auto", 128, 0, True, "no"),
     ],
 )  # fmt: skip
-def test_precision_follows_a_rule(monkeypatch, asked, size, gpu, instructions, gives):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: gpu)
+def test_precision_follows_a_rule(monkeypatch, asked, size, gpus, instructions, gives):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": instructions})
     assert recipe.precision(Train(steps=1, mixed_precision=asked), size) == gives
 
 
 def test_the_rule_decides_the_weights_and_not_its_name(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     demo, auto = profile.load("demo"), profile.load("demo", {"train.mixed_precision": "auto"})
     assert train.deciding(demo, "plain", "linear", 0) == train.deciding(auto, "plain", "linear", 0)
     assert train.describe(auto)["precision"] == "no"
+
+
+def test_synchronised_batch_norm_is_the_same_network():
+    """What GPUs train: timm's converter against the network as it was. torch's own drops timm's activations."""
+    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    target = torch.tensor([0, 1, 0, 1])
+
+    def network_() -> network.Network:
+        return network.build("proposed", "arcface", "test_efficientnet", pretrained=False, seed=0)
+
+    plain, ours, torchs = network_(), train.convert_sync_batchnorm(network_()), network_()
+    norms = [m for m in ours.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert norms
+    assert all(isinstance(m, nn.SyncBatchNorm) for m in norms)
+    for mode in (True, False):
+        for net in (plain, ours):
+            net.train(mode)
+        torch.testing.assert_close(ours(images, target).logits, plain(images, target).logits)
+    state = plain.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
+    assert list(ours.state_dict()) == list(state)  # so checkpoints are read without it
+    dropped = nn.SyncBatchNorm.convert_sync_batchnorm(torchs)(images, target).logits
+    assert (dropped - network_()(images, target).logits).abs().max() > 0.01
 
 
 def test_processes_share_every_batch_and_together_see_the_same_pairs():
