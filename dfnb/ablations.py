@@ -13,7 +13,7 @@ import pandas as pd
 
 from dfnb import comparisons, variations
 from dfnb.profile import resolve
-from dfnb.style import look
+from dfnb.style import look, signed
 from dfnb.tables import SIGNIFICANT, set_name
 
 if TYPE_CHECKING:
@@ -160,9 +160,10 @@ def verdict(found: Swept, rows: pd.DataFrame) -> str:
         how = "raises" if row.difference > 0 else "lowers"
         said.append(
             f"{row.asked} {how} the AUC of {look(row.network).label} on {row.set} by {abs(row.difference):.3f} "
-            f"({row.low:+.3f} to {row.high:+.3f})".replace("-", "−")
+            f"({signed(row.low, 3)} to {signed(row.high, 3)})"
         )
     text = "; ".join(said) + ". " if said else ""
+    text = text[:1].upper() + text[1:]
     unclear = rows[rows["p_holm"] >= SIGNIFICANT]
     if len(unclear):
         largest = unclear["difference"].abs().max()
@@ -192,8 +193,7 @@ def seeds_verdict(found: Swept, network: str) -> str:
     said += ". "
     if len(clear):
         said += f"Over all seeds {look(network).label} differs significantly from " + "; ".join(
-            f"{look(row.network).label} on {row.set} (by {-row.difference:+.3f})".replace("-", "−")
-            for row in clear.itertuples()
+            f"{look(row.network).label} on {row.set} (by {signed(-row.difference, 3)})" for row in clear.itertuples()
         )
         said += ". "
     if len(clear) < len(rows):

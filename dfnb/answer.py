@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dfnb import faces, files, frames, metrics, network, page, pictures, score, style, timeline
+from dfnb import faces, files, frames, metrics, network, pictures, score, style, timeline
 from dfnb.errors import UserError
 from dfnb.inference import Precision, Scorer
 from dfnb.style import Plot
@@ -273,6 +273,8 @@ def document(sections: Sequence[str], rows: Sequence[dict[str, Any]], detector_:
 
     sections: of `section`, called as `names` says; rows: their `score.Scored.row`s.
     """
+    from dfnb import page  # not before: what it converts notebooks with takes two seconds to import
+
     called = names([Path(row["file"]) for row in rows])
     warning = (
         f'<p class="warning" role="alert">{html.escape(spoken(detector_.warning))}</p>' if detector_.warning else ""

@@ -6,7 +6,6 @@ therefore given beside that of the all-ones map.
 
 import copy
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple
 
 import cv2
@@ -20,11 +19,12 @@ from torch import nn
 from dfnb import arcface, faces, score
 from dfnb.errors import UserError
 from dfnb.network import Network
-from dfnb.store import FaceStore, StoredFace
+from dfnb.store import FaceStore
 from dfnb.tables import ALL_ONES, CEILING, SHUFFLED
+from dfnb.truth import Maps, square
+from dfnb.truth import true_masks as true_masks  # beside the maps it is compared with
 
 Floats = NDArray[np.float64]
-Maps = NDArray[np.float32]
 MEASURES = ("iou", "pointing", "energy", "pixel_auc")
 
 
@@ -73,33 +73,6 @@ def one_of_each_method(rows: pd.DataFrame, real: int = 2, fake: int = 4) -> list
             if len(some):
                 chosen.append(int(some.index[(k * 7) % len(some)]))
     return chosen
-
-
-def square(mask: NDArray[Any], face: StoredFace, size: int) -> Maps:
-    """A mask (H, W) of a stored face's picture, cut and resized like its test crop: (size, size) float32."""
-    x0, y0, x1, y1 = faces.window(face.box, score.MARGIN, mask.shape)
-    return faces.square(mask[y0:y1, x0:x1].astype(np.float32), size)
-
-
-def true_masks(benchmark: Path, store: FaceStore, size: int) -> Maps:
-    """Where each face of the embedded benchmark was manipulated, cut like its test crop: (N, size, size) float32.
-
-    Real faces have zeros. benchmark: the benchmark's root. Raises UserError where a mask file is missing or damaged.
-    """
-    from dfnb.demo import build
-
-    masks, read = np.zeros((len(store), size, size), np.float32), (None, None)
-    for i, face in enumerate(store):
-        row = face.row
-        if row["label"] != "fake":
-            continue
-        if read[0] != row["path"]:
-            relative = PurePath(Path(row["path"]).resolve().relative_to(benchmark.resolve()))
-            read = (row["path"], build.load_mask(benchmark / "masks" / relative.with_suffix(".npz")))
-        x, y = row["crop_x"], row["crop_y"]
-        whole = read[1][row["frame"]]
-        masks[i] = square(whole[y : y + row["crop_h"], x : x + row["crop_w"]], face, size)
-    return masks
 
 
 def agreement(maps: Maps, masks: Maps) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dfnb import metrics, pose
-from dfnb.style import FAINT, Plot, look, new_figure, styled
+from dfnb.style import FAINT, Plot, look, new_figure, signed, styled
 
 if TYPE_CHECKING:
     from dfnb.run import Run
@@ -99,9 +99,8 @@ def verdict(table: pd.DataFrame) -> str:
         first, last = own.iloc[0], own.iloc[-1]
         gap = last["auc"] - first["auc"]
         half = float(np.hypot(last["high"] - last["low"], first["high"] - first["low"]) / 2)
-        said = f"{dataset}, {BY[by].split(',')[0]}: {gap:+.2f} ({gap - half:+.2f} to {gap + half:+.2f})".replace(
-            "-", "−"
-        )
+        low, high = signed(gap - half, 2), signed(gap + half, 2)
+        said = f"{dataset}, {BY[by].split(',')[0]}: {signed(gap, 2)} ({low} to {high})"
         (clear if abs(gap) > half else unclear).append(said)
     parts = [f"From the lowest third to the highest the AUC clearly changes by: {'; '.join(clear)}."] if clear else []
     if unclear:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 from bs4 import BeautifulSoup, NavigableString, Tag
@@ -89,6 +90,8 @@ def section(notebook: nbformat.NotebookNode, name: str, figures: Path | None = N
             heading.name = f"h{level + 1}"
     for cell in soup.select("div.cell"):
         del cell["id"]  # numbers of cells: nobody links to them
+    for code in soup.find_all("pre"):  # long lines scroll, also by keyboard
+        code["tabindex"], code["role"], code["aria-label"] = "0", "group", "Code"
     for code in soup.select("div.input"):
         code.wrap(_tag(soup, "details", **{"class": "code"})).insert(0, _tag(soup, "summary", "Code"))
     for figure in soup.find_all("figure"):
@@ -132,9 +135,9 @@ def build(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{colours}{STYLE}</style></head><body>"
         '<a class="skip" href="#report">Skip to the report</a><div class="report">'
+        f'<header><h1>{html.escape(title)}</h1><p class="about">{html.escape(about)}</p>{top}</header>'
         f'<nav id="contents" aria-label="Contents"><ul>{contents}</ul></nav>'
-        f'<main id="report"><header><h1>{html.escape(title)}</h1>'
-        f'<p class="about">{html.escape(about)}</p>{top}</header>{bodies}</main></div></body></html>\n'
+        f'<main id="report">{bodies}</main></div></body></html>\n'
     )
 
 
@@ -168,7 +171,7 @@ def _link(soup: BeautifulSoup, name: str) -> None:
         if address.startswith("#"):
             link["href"] = f"#{name}-{_anchor(address[1:], name)}"
         elif found := NOTEBOOK_LINK.match(address):
-            link["href"] = f"#{found[1]}" + (f"-{found[2]}" if found[2] else "")
+            link["href"] = f"#{found[1]}" + (f"-{_anchor(found[2], found[1])}" if found[2] else "")
         elif found := GLOSSARY_LINK.match(address):
             link["href"] = "#glossary" + (f"-{found[1].lower()}" if found[1] else "")
         elif address == "README.md":  # the notebooks' index: here the contents
@@ -178,7 +181,9 @@ def _link(soup: BeautifulSoup, name: str) -> None:
 
 
 def _anchor(anchor: str, name: str) -> str:
-    return anchor.lower() if name == "glossary" else anchor
+    """A heading's anchor without quotes and other signs that an address writes as %22: the same in both places."""
+    plain = re.sub(r"[^\w-]", "", unquote(anchor))
+    return plain.lower() if name == "glossary" else plain
 
 
 def _figure(soup: BeautifulSoup, figure: Tag, figures: Path | None) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dfnb import faces
 from dfnb.style import INK, WIDTH, Plot, evenly, new_figure, styled
+from dfnb.truth import true_masks
 
 if TYPE_CHECKING:
     from dfnb.blend import Steps
@@ -230,8 +231,6 @@ def manipulations(store: "FaceStore", benchmark: Path | None, targets: int = 2, 
 
     benchmark: root of the embedded benchmark, or None for real sets, which have no such masks.
     """
-    from dfnb import explain
-
     table = store.manifest.reset_index(drop=True)
     table = table[table["face"] == 0]
     methods = ["original", *(m for m in pd.unique(table["method"]) if m != "original")]
@@ -248,9 +247,7 @@ def manipulations(store: "FaceStore", benchmark: Path | None, targets: int = 2, 
         labels.append(f"video {place.group}")
         if benchmark is not None:
             fakes = [m for m in methods[1:] if m in index]
-            masks = dict(
-                zip(fakes, explain.true_masks(benchmark, store.subset([index[m] for m in fakes]), size), strict=True)
-            )
+            masks = dict(zip(fakes, true_masks(benchmark, store.subset([index[m] for m in fakes]), size), strict=True))
             pairs_ = zip(methods, shown, strict=True)
             rows.append([outlined(rgb, masks[m], 0.6) if m in masks else None for m, rgb in pairs_])
             labels.append("manipulated\nwhere")

@@ -235,7 +235,8 @@ def table(
 def html_table(shown: pd.DataFrame, name: str, caption: str, numeric: Sequence[int]) -> str:
     """Plain HTML: screen readers find the header of a cell, and a wide table scrolls by itself on a phone."""
     right = {i: ' style="text-align:right"' for i in numeric}
-    head = "".join(f'<th scope="col"{right.get(i, "")}>{html.escape(str(c))}</th>' for i, c in enumerate(shown.columns))
+    heads = [html.escape(str(column).replace("_", " ")) for column in shown.columns]
+    head = "".join(f'<th scope="col"{right.get(i, "")}>{text}</th>' for i, text in enumerate(heads))
     names = 0 not in numeric and shown.shape[1] > 1  # the first column says what a row is about
     rows = "".join(
         "<tr>" + "".join(_cell(str(v), right.get(i, ""), names and i == 0) for i, v in enumerate(row)) + "</tr>"
@@ -257,6 +258,11 @@ def _number(value: float, digits: int) -> str:
         return "–"
     text = f"{value:.1e}" if 0 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
     return text.replace("-", "−")
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, a true minus for a negative one."""
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _caption(caption: str, run: "Run", embedded: bool = True) -> str:
