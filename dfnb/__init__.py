@@ -11,12 +11,12 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "errors", "files", "environment", "parameters", "processes", "variants", "profile", "variations", "clips",
-    "frames", "faces", "ahead", "store", "augment", "hulls", "blend", "sbi", "attention", "arcface", "weights",
-    "network", "recipe", "resume", "train", "inference", "metrics", "comparisons", "protocol", "truth", "score",
-    "explain", "gradcam", "pose", "style", "failures", "figures", "pictures", "diagrams", "exploring", "tables",
-    "verdicts", "ablations", "contrasts", "decisions", "timeline", "demo", "corrupt", "composites", "benchmark",
-    "bench", "data", "robustness", "blending", "robustness_figures", "run", "sweep", "index", "page", "cards", "answer",
-    "widgets", "report", "ending", "cli",
+    "frames", "faces", "ahead", "store", "augment", "hulls", "blend", "sbi", "attention", "arcface", "arithmetic",
+    "recipe", "checkpoints", "weights", "network", "resume", "train", "inference", "metrics", "comparisons",
+    "protocol", "truth", "score", "explain", "gradcam", "pose", "style", "failures", "figures", "pictures", "diagrams",
+    "exploring", "tables", "verdicts", "ablations", "contrasts", "decisions", "timeline", "demo", "corrupt",
+    "composites", "benchmark", "bench", "data", "robustness", "blending", "robustness_figures", "run", "sweep",
+    "index", "page", "cards", "answer", "widgets", "report", "ending", "cli",
 )  # fmt: skip
 
 __all__ = ["__version__", "open_run", *_MODULES]

@@ -49,7 +49,9 @@ class Swept:
         about = self.record["environment"]
         whose = "Published sweep" if self.published else "Sweep of this machine"
         said = f"{whose}, profile {self.record['base']}: {self.record['trainings']} trainings in "
-        said += f"{self.record['training_seconds'] / 60:.0f} minutes of training (up to {self.record['jobs']} at a time), "
+        said += (
+            f"{self.record['training_seconds'] / 60:.0f} minutes of training (up to {self.record['jobs']} at a time), "
+        )
         said += f"{about['hardware'].split(',')[0]}, torch {about['versions']['torch']}."
         missing = len(self.record["missing"])
         return said + (f" {missing} of its {self.record['cells']} cells are missing." if missing else "")

@@ -49,6 +49,7 @@ class Data:
         self._shared = shared
         self.data_folder: Path = shared.data_folder if shared else folder
         self._stores: dict[str, FaceStore] = shared._stores if shared else {}
+        self._catalogues: dict[str, pd.DataFrame] = shared._catalogues if shared else {}
         self._coverages: dict[str, stores.Coverage] = shared._coverages if shared else {}
 
     @property
@@ -115,10 +116,15 @@ class Data:
         return tuple(part for part in self.tests if part != "ff") or self.tests
 
     def clips(self, part: str) -> pd.DataFrame:
-        """The catalogue of a part (see PARTS): one row a video, labels from paths and lists."""
-        data = self.profile.data
+        """The catalogue of a part (see PARTS): one row a video, labels from paths and lists. Listed once and kept."""
         if part not in PARTS:
             raise UserError(f"no part {part!r} in a run: use one of {', '.join(PARTS)}")
+        if part not in self._catalogues:
+            self._catalogues[part] = self._listing(part)
+        return self._catalogues[part].copy()
+
+    def _listing(self, part: str) -> pd.DataFrame:
+        data = self.profile.data
         if part == "blending":
             from dfnb import composites
 

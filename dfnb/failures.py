@@ -38,8 +38,8 @@ def videos(run: "Run", part: str, name: str) -> pd.DataFrame:
 def by_bins(table: pd.DataFrame, bins: int = 3) -> pd.DataFrame:
     """AUC in bins of equally many videos, by each of `BY`: what `videos` gives -> a row per attribute and bin.
 
-    Columns: dataset, by, bin (1, 2, ...), start, end (of the values in it), real, fake, auc, low, high (95 %, DeLong;
-    NaN where a bin lacks a class).
+    Columns: dataset, by, bin (1, 2, ...), start, end (of the values in it), real, fake, auc, low, high (95 %,
+    `metrics.auc_logit`; NaN where a bin lacks a class).
     """
     rows = []
     for by in BY:
@@ -48,7 +48,7 @@ def by_bins(table: pd.DataFrame, bins: int = 3) -> pd.DataFrame:
             own = known.iloc[places]
             fake = (own["label"] == "fake").to_numpy()
             both = fake.any() and not fake.all()
-            value = metrics.auc(fake, own["score"]) if both else metrics.AUC(*(float("nan"),) * 3)
+            value = metrics.auc_logit(fake, own["score"]) if both else metrics.AUC(*(float("nan"),) * 3)
             rows.append(
                 {"dataset": table["dataset"].iloc[0], "by": by, "bin": k}
                 | {"start": own[by].min(), "end": own[by].max(), "real": int((~fake).sum()), "fake": int(fake.sum())}
@@ -93,15 +93,21 @@ def figure(table: pd.DataFrame, name: str) -> Plot:
 
 
 def verdict(table: pd.DataFrame) -> str:
-    """Whether the outermost bins of `by_bins` differ: the difference with its 95 % interval, the two independent."""
+    """Whether the outermost bins of `by_bins` differ: the difference with its 95 % interval, the two independent.
+
+    The interval of a difference from those of its parts, which needn't be symmetric. Source: Zou and Donner 2008.
+    """
     clear, unclear = [], []
     for (dataset, by), own in table.groupby(["dataset", "by"], sort=False):
         first, last = own.iloc[0], own.iloc[-1]
+        if not np.isfinite((first["auc"], last["auc"])).all():
+            unclear.append(f"{dataset}, {BY[by].split(',')[0]}: real or fake videos are lacking in a third")
+            continue
         gap = last["auc"] - first["auc"]
-        half = float(np.hypot(last["high"] - last["low"], first["high"] - first["low"]) / 2)
-        low, high = signed(gap - half, 2), signed(gap + half, 2)
-        said = f"{dataset}, {BY[by].split(',')[0]}: {signed(gap, 2)} ({low} to {high})"
-        (clear if abs(gap) > half else unclear).append(said)
+        low = gap - np.hypot(last["auc"] - last["low"], first["high"] - first["auc"])
+        high = gap + np.hypot(last["high"] - last["auc"], first["auc"] - first["low"])
+        said = f"{dataset}, {BY[by].split(',')[0]}: {signed(gap, 2)} ({signed(low, 2)} to {signed(high, 2)})"
+        (clear if low > 0 or high < 0 else unclear).append(said)
     parts = [f"From the lowest third to the highest the AUC clearly changes by: {'; '.join(clear)}."] if clear else []
     if unclear:
         parts.append(f"No change that these samples could show: {'; '.join(unclear)}.")

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_known(path: str | os.PathLike[str]) -> str:
+    """`sha256`, computed once for as long as the file's size and time of change stay."""
+    about = os.stat(path)
+    return _sha256_at(os.fspath(path), about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256_at(path: str, size: int, changed: int) -> str:
+    return sha256(path)
 
 
 def digest(value: Any) -> str:

@@ -12,31 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from dfnb import processes
+from dfnb import arithmetic
 from dfnb.network import Network, Output
 from dfnb.profile import Precision
-from dfnb.recipe import has_bfloat16
-
-WORTH_IT = 256  # pixels: from here on "auto" is fast; smaller networks score quickly enough to keep exact numbers
-
-
-def choose(precision: Precision, size: int, device: torch.device | str = "cpu") -> str:
-    """How a network will score, in words: "float32", "float32, folded" or "bfloat16, folded".
-
-    precision: "auto" is "fast" on a processor for inputs of at least `WORTH_IT` px a side, else "float32".
-    """
-    if precision == "auto":
-        precision = "fast" if torch.device(device).type == "cpu" and size >= WORTH_IT else "float32"
-    if precision == "float32":
-        return "float32"
-    return "bfloat16, folded" if has_bfloat16() else "float32, folded"
-
-
-def device() -> torch.device:
-    """Where to score: on the GPU. In a notebook's kernel that sees several only where it uses one already, since
-    `processes.launch` can train on all of them only from a kernel that doesn't."""
-    usable = torch.cuda.device_count() == 1 or torch.cuda.is_initialized() or not processes.in_a_kernel()
-    return torch.device("cuda" if usable and torch.cuda.is_available() else "cpu")  # asking already counts as using
 
 
 class Scorer:
@@ -49,7 +27,7 @@ class Scorer:
     def __init__(self, net: Network, size: int, precision: Precision = "float32") -> None:
         self.size, self.mean, self.std = size, net.mean, net.std
         self.device = next(net.parameters()).device
-        self.how = choose(precision, size, self.device)
+        self.how = arithmetic.choose(precision, size, self.device)
         self.net = (folded(net) if "folded" in self.how else net).to(memory_format=torch.channels_last)
 
     def __call__(self, images: Tensor) -> Output:

@@ -17,7 +17,6 @@ from typing import Any, Literal, NamedTuple, get_args
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from dfnb import files, weights
 from dfnb.arcface import ArcFace
 from dfnb.attention import AttentionBranch, attention_map
+from dfnb.checkpoints import FORMAT, metadata, read_header
 from dfnb.errors import UserError
 from dfnb.variants import VARIANTS, Head
 from dfnb.variants import Name as Variant
@@ -33,7 +33,6 @@ TapReading = Literal["resolution", "block"]
 
 CLASSES = ("real", "fake")  # class 1 is fake
 MAX_SIZE = 4096  # pixels, of a side of the input
-FORMAT = 1  # of checkpoints; raised when an older one could be misread
 
 
 class Output(NamedTuple):
@@ -239,11 +238,6 @@ def save(network: Network, path: str | os.PathLike[str], metadata: dict[str, Any
         save_file(tensors, temporary, {"dfnb": json.dumps(header, sort_keys=True)})
 
 
-def metadata(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `save` was told of a checkpoint. Raises UserError where the file is no checkpoint of ours."""
-    return _header(Path(checkpoint))["metadata"]
-
-
 def trained_for(checkpoint: str | os.PathLike[str]) -> tuple[int, str]:
     """Side of the input a checkpoint was trained at, pixels, and the domain of its training faces (`train.domain`).
 
@@ -266,28 +260,11 @@ def load(checkpoint: str | os.PathLike[str]) -> Network:
     format version, missing or extra tensors, other shapes or types, weights that aren't finite.
     """
     path = Path(checkpoint)
-    header = _header(path)
+    said = read_header(path)
     try:
         with torch.device("meta"):  # shapes only; the weights come from the file
-            network = _assemble(header["settings"])
+            network = _assemble(said["settings"])
     except (KeyError, TypeError, UserError) as error:
         raise UserError(f"{path}: its settings don't make a network: {error}") from error
     network.load_state_dict(weights.read(path, expected=network.state_dict()), assign=True)
     return network.eval()
-
-
-def _header(path: Path) -> dict[str, Any]:
-    weights.refuse_other_formats(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["dfnb"])
-        version, settings, about = header["format"], header["settings"], header["metadata"]
-    except SafetensorError as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: safetensors, but no checkpoint of dfnb's; give one that dfnb train wrote") from error
-    if version != FORMAT:
-        raise UserError(f"{path}: checkpoint format {version}, this version reads {FORMAT}; train it again")
-    if not isinstance(settings, dict) or not isinstance(about, dict):
-        raise UserError(f"{path}: its header is damaged; copy or train it again")
-    return header

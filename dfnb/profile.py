@@ -141,7 +141,7 @@ class Train(Section):
     decay_from: float = Field(0.75, ge=0, le=1, description="share of the training after which the rate falls")
     attention_weight: float = Field(1.0, ge=0, description="weight of the attention loss; 0 leaves it untaught")
     mixed_precision: Literal["no", "bf16", "auto"] = Field(
-        "no", description="auto: bf16 where it is faster, by the rule of `dfnb.recipe.precision`"
+        "no", description="auto: bf16 where it is faster, by the rule of `dfnb.arithmetic.precision`"
     )
     workers: int = Field(1, ge=0, le=256, description="processes that make pairs")
     validation_pairs: int = Field(200, ge=2, description="held-out SBI pairs at the end of each epoch")

@@ -7,6 +7,7 @@ protocol in words. Two tables are comparable only where store and protocol agree
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def describe(
 
     store: settings of the face store (frames, keep, detector, longest_side, upsample, retry). size: side of the
     network's input, pixels. pairs: settings of self-blending where the table is of held-out SBI pairs. precision: as
-    `inference.choose` words it.
+    `arithmetic.choose` words it.
     """
     finder = f"{store['detector']} at {store['longest_side']} px, upsample {store['upsample']}, retry {store['retry']}"
     words = f"{store['frames']} frames a video, {store['keep']} faces ({finder}), crops of {size} px, margin {MARGIN:g}"
@@ -57,12 +58,26 @@ def is_current(path: Path, about: Mapping[str, str], embeddings: bool = True) ->
     return len(stamps) == 1 and stamps.iloc[0].to_dict() == dict(about)
 
 
+def state(path: Path) -> tuple[int, int]:
+    """Size and time of change of a score table: while they stay, so does what was made of it."""
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns
+
+
 def load(path: Path) -> pd.DataFrame:
-    """A score table: PLACE, score and STAMPS, a row a face.
+    """A score table: PLACE, score and STAMPS, a row a face; read once for as long as it stays as it is.
 
     Raises UserError naming the file and the fault: unreadable, a column missing or of another kind, a label other than
     real and fake, a score that is no probability, stamps that differ from row to row.
     """
+    try:
+        return _read(path, state(path)).copy()
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); run `dfnb evaluate` again") from None
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, _: tuple[int, int]) -> pd.DataFrame:
     table = _parquet(path, None).to_pandas()
     remedy = "delete it and run `dfnb evaluate` again"
     if missing := [name for name in (*PLACE, "score", *STAMPS) if name not in table]:

@@ -1,7 +1,7 @@
 """The recipe in formulas: how long, at which rate, with which optimizer."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -29,27 +29,6 @@ def plan(recipe: Train, faces: int) -> Plan:
         return Plan(recipe.steps, min(recipe.report_every, recipe.steps))
     assert recipe.epochs is not None  # a profile sets one of the two
     return Plan(recipe.epochs * per_pass, per_pass)
-
-
-def precision(recipe: Train, size: int) -> Literal["no", "bf16"]:
-    """What `mixed_precision` means on this machine, for inputs of `size` pixels.
-
-    auto is a rule and no measurement, so that the same profile gives the same numbers on the same machine: bf16 on a
-    GPU (before Ampere torch emulates it, which gains nothing: set "no" there), and on a CPU that has it for inputs of
-    256 px and more. Smaller ones lose more there by the conversions than they gain; `dfnb bench` shows both for one
-    size. GPUs are only counted: asking one what it can do would keep a notebook from starting a process for each.
-    """
-    if recipe.mixed_precision != "auto":
-        return recipe.mixed_precision
-    if torch.cuda.device_count():
-        return "bf16"
-    return "bf16" if size >= 256 and has_bfloat16() else "no"
-
-
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16, AMX, or Arm's BF16); emulation gains nothing."""
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def learning_rate(step: int, steps: int, recipe: Train) -> float:

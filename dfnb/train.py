@@ -29,9 +29,11 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from dfnb import attention, files, metrics, network, processes, resume
+from dfnb.arithmetic import precision
+from dfnb.checkpoints import deciding, is_finished, training_key
 from dfnb.errors import UserError
 from dfnb.profile import Profile, Train, resolve
-from dfnb.recipe import learning_rate, make_optimizer, plan, precision
+from dfnb.recipe import learning_rate, make_optimizer, plan
 from dfnb.sbi import Batches, PairDataset, SelfBlender, init_worker
 from dfnb.store import FaceStore
 from dfnb.variants import VARIANTS
@@ -87,11 +89,6 @@ def fit(
     with processes.exclusive(folder, "training", ("checkpoint", "history", "state")), processes.named_faults(doing):
         _fit(profile, variant, head, seed, faces, held_out, checkpoint, key, accelerator)
     return checkpoint
-
-
-def is_finished(checkpoint: Path, key: str) -> bool:
-    """Whether this is the end of the training `key` (see `training_key`)."""
-    return checkpoint.exists() and network.metadata(checkpoint).get("training") == key
 
 
 def _fit(
@@ -212,21 +209,6 @@ def make_loader(pairs: PairDataset, recipe: Train, start: int, steps: int, accel
 def domain(faces: FaceStore) -> str:
     """What a network trained on these faces knows: "embedded benchmark" as soon as one of them is a rendered head."""
     return "embedded benchmark" if faces.manifest["dataset"].str.contains("-like").any() else "real footage"
-
-
-def training_key(profile: Profile, variant: str, head: str, seed: int, faces: FaceStore, held_out: FaceStore) -> str:
-    """A hash of all that decides the weights: a finished training is reused while it stays the same."""
-    return files.digest([*deciding(profile, variant, head, seed), [faces.digest, held_out.digest]])
-
-
-def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
-    """The settings that decide the weights, but for the data: model, recipe, self-blending, ArcFace, which network."""
-    settings = profile.model_dump(mode="json")
-    settings["model"].pop("weights_sha256")  # it only guards what is read
-    recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
-    recipe["mixed_precision"] = precision(profile.train, profile.model.size)
-    arcface = settings["arcface"] if head == "arcface" else None
-    return [settings["model"], recipe, settings["sbi"], arcface, variant, head, seed]
 
 
 def same_training(profile: Profile, variant: str, head: str, seed: int) -> str:

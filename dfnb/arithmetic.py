@@ -1,0 +1,65 @@
+"""In which numbers, and where, networks are trained and scored: rules, told without importing torch where they can be.
+
+A finished run is read in seconds then: torch and timm take longer to import than most notebooks to run.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+from dfnb import processes
+from dfnb.profile import Precision, Train
+
+if TYPE_CHECKING:
+    import torch
+
+WORTH_IT = 256  # pixels: from here on "auto" is fast; smaller networks score quickly enough to keep exact numbers
+
+
+def precision(recipe: Train, size: int) -> Literal["no", "bf16"]:
+    """What `mixed_precision` means on this machine, for inputs of `size` pixels.
+
+    auto is a rule and no measurement, so that the same profile gives the same numbers on the same machine: bf16 on a
+    GPU (before Ampere torch emulates it, which gains nothing: set "no" there), and on a CPU that has it for inputs of
+    256 px and more. Smaller ones lose more there by the conversions than they gain; `dfnb bench` shows both for one
+    size. GPUs are only counted: asking one what it can do would keep a notebook from starting a process for each.
+    """
+    if recipe.mixed_precision != "auto":
+        return recipe.mixed_precision
+    import torch
+
+    if torch.cuda.device_count():
+        return "bf16"
+    return "bf16" if size >= 256 and has_bfloat16() else "no"
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16, AMX, or Arm's BF16); emulation gains nothing."""
+    import torch
+
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def choose(precision: Precision, size: int, device: "torch.device | str" = "cpu") -> str:
+    """How a network will score, in words: "float32", "float32, folded" or "bfloat16, folded".
+
+    precision: "auto" is "fast" on a processor for inputs of at least `WORTH_IT` px a side, else "float32".
+    """
+    if precision == "auto":
+        precision = "fast" if str(device).startswith("cpu") and size >= WORTH_IT else "float32"
+    if precision == "float32":
+        return "float32"
+    return "bfloat16, folded" if has_bfloat16() else "float32, folded"
+
+
+def here(precision: Precision, size: int) -> str:
+    """`choose` on this machine; its device is looked for only where that decides, since torch takes seconds."""
+    return choose(precision, size, device() if precision == "auto" and size >= WORTH_IT else "cpu")
+
+
+def device() -> "torch.device":
+    """Where to score: on the GPU. In a notebook's kernel that sees several only where it uses one already, since
+    `processes.launch` can train on all of them only from a kernel that doesn't."""
+    import torch
+
+    usable = torch.cuda.device_count() == 1 or torch.cuda.is_initialized() or not processes.in_a_kernel()
+    return torch.device("cuda" if usable and torch.cuda.is_available() else "cpu")  # asking already counts as using
