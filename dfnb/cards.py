@@ -60,12 +60,21 @@ def model_card(figures: Path) -> str:
 
 
 def data_card(figures: Path) -> str:
-    """The data card: the embedded benchmark and the real sets. Raises UserError where the record is missing."""
-    demo, catalogue = _record(figures)["profile"]["demo"], _table(figures, "catalogue")
+    """The data card: the embedded benchmark and the real sets; what the published run found stands with its kind.
+
+    Raises UserError where the record is missing.
+    """
+    record, table = _record(figures), _table(figures, "catalogue")
+    catalogue, coverage = _markdown(table) if table is not None else "Not published.", _coverage(figures)
+    real, demo = "", record["profile"]["demo"]
+    if not record["embedded_benchmark"]:
+        real = f"The published run has of them:\n\n{catalogue}\n\n{coverage}\n\n"
+        catalogue = coverage = "Not published: the published run reads [the real sets](#the-real-sets)."
     return _filled(
         "data_card",
-        catalogue=_markdown(catalogue) if catalogue is not None else "Not published.",
-        coverage=_coverage(figures),
+        catalogue=catalogue,
+        coverage=coverage,
+        real=real,
         side=demo["size"],
         **{key: demo[key] for key in ("frames", "fps", "wide", "seed")},
     )

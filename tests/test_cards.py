@@ -62,6 +62,11 @@ def test_a_run_on_real_videos_is_not_called_rendered(figures):
     assert "not valid for videos of real people" in cards.model_card(figures)
     (figures / "results.json").write_text(json.dumps(record | {"embedded_benchmark": False}))
     assert "rendered heads. They are not valid" not in cards.model_card(figures)
+    rendered, real = cards.data_card(figures).split("## The real sets")
+    catalogue, coverage = (pd.read_csv(figures / f"{name}.csv") for name in ("catalogue", "coverage"))
+    for found in (f"| {catalogue['dataset'].iloc[-1]} | ", f"Of the {coverage['listed'].sum()} videos"):
+        assert found in real
+        assert found not in rendered
 
 
 def test_links_lead_somewhere_and_every_licence_is_named():

@@ -7,6 +7,8 @@ Rendered heads stand for the videos, since no real set may lie here; folders, li
 
 import itertools
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +24,7 @@ import yaml
 from safetensors.torch import save_file
 from test_store import film, heads  # noqa: F401 (heads is a fixture)
 
-from dfnb import profile, tables
+from dfnb import cards, profile, report, tables
 
 ROOT = Path(__file__).parents[1]
 FAKES = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
@@ -144,15 +146,27 @@ def test_published_numbers_stand_beside_the_reproduced_ones(lab):
     assert row["low"] < row["difference"] < row["high"]
 
 
-def test_no_caption_speaks_of_the_embedded_benchmark_and_those_that_name_a_set_say_subset(lab):
-    for file in sorted((lab["run"] / "report/notebooks").glob("[0-9]*.ipynb")):
-        for cell in nbformat.read(file, as_version=4).cells:
-            for output in cell.get("outputs", []):
-                html = output.get("data", {}).get("text/html", "")
-                caption = html.partition("<figcaption")[2].partition("</figcaption>")[0]
-                assert "Embedded benchmark" not in caption, (file.name, caption)
-                for name in ("FF++ c23", "Celeb-DF-v2", "FFIW-10K"):
-                    assert caption.count(name) == caption.count(f"{name} (subset"), (file.name, caption)
+def test_nothing_speaks_of_the_embedded_benchmark_and_whatever_names_a_set_says_subset(lab):
+    """Captions, tables, words beside figures and verdicts of every notebook; the page; README block and cards."""
+    report_, figures = lab["run"] / "report", lab["run"] / "figures"
+    shutil.copytree(report_ / "figures", figures)
+    for file in (report_ / "results.json", lab["run"] / "results.csv"):
+        shutil.copy(file, figures)
+    markers = "<!-- results: written by `dfnb report --publish` --><!-- end of results -->"
+    told = [report.with_results(markers, figures), (report_ / "report.html").read_text()]
+    told.append(cards.model_card(figures).split("## Licences")[0])
+    told.append(cards.data_card(figures).split("The published run has of them:")[1].split("They are had")[0])
+    for file in sorted((report_ / "notebooks").glob("[0-9]*.ipynb")):
+        cells = nbformat.read(file, as_version=4).cells
+        told += [text for c in cells for o in c.get("outputs", []) for text in o.get("data", {}).values()]
+        for caption in re.findall(r"<figcaption.*?</figcaption>", "".join(map(str, told)), re.DOTALL):
+            assert "Embedded benchmark" not in caption, (file.name, caption)
+    said = re.sub(r'src="data:[^"]*"', "", "\n".join(text for text in told if isinstance(text, str)))
+    for name in ("FF++ c23", "Celeb-DF-v2", "FFIW-10K"):
+        found = list(re.finditer(re.escape(name), said))
+        assert len(found) > 5
+        bare = [m for m in found if not said.startswith(" (subset", m.end())]
+        assert [said[max(0, m.start() - 80) : m.end() + 20] for m in bare] == []
 
 
 def test_a_network_of_real_footage_scores_a_video_without_a_warning(lab):
