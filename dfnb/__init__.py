@@ -15,8 +15,8 @@ _MODULES = (
     "recipe", "checkpoints", "weights", "network", "resume", "train", "inference", "metrics", "comparisons",
     "protocol", "truth", "score", "explain", "gradcam", "pose", "style", "failures", "figures", "pictures", "diagrams",
     "exploring", "tables", "verdicts", "ablations", "contrasts", "decisions", "timeline", "demo", "corrupt",
-    "composites", "benchmark", "bench", "data", "robustness", "blending", "robustness_figures", "run", "sweep",
-    "index", "page", "cards", "answer", "widgets", "report", "ending", "cli",
+    "composites", "benchmark", "data", "robustness", "blending", "robustness_figures", "run", "sweep",
+    "index", "page", "cards", "answer", "widgets", "report", "bench", "ending", "cli",
 )  # fmt: skip
 
 __all__ = ["__version__", "open_run", *_MODULES]

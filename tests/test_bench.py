@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from dfnb import cli, network, sbi, store, train
+from dfnb import cli, network, sbi, store, tables, train
 from dfnb.bench import growth, measure, stages, steps, table, whole
 from dfnb.errors import UserError
 
@@ -242,9 +243,18 @@ def test_stores_of_more_faces_need_no_more_memory_to_read(tmp_path):
     assert many < few + 54 * 6_000
 
 
-def test_tables_of_more_videos_are_the_reports_own(tmp_path):
-    growth.tables(tmp_path, 4)
-    assert len(pd.read_csv(tmp_path / "scores-4.csv")) == 4 * 32
+def test_the_report_of_more_videos_is_the_reports_own(tmp_path):
+    """Its AUCs are scikit-learn's of the drawn scores, by the video protocol."""
+    growth.report(tmp_path, 10)
+    run = growth.Drawn(tmp_path / "run-10", 10)
+    results = pd.read_csv(tmp_path / "run-10" / "results.csv")
+    assert set(results["network"]) == set(tables.names(run))
+    assert (tmp_path / "plot.png").stat().st_size > 10_000
+    scores = pd.read_parquet(tmp_path / "run-10" / "proposed-arcface.parquet")
+    assert len(scores) == 10 * 32
+    means = scores.groupby("video").agg(score=("score", "mean"), label=("label", "first"))
+    row = results[(results["network"] == "proposed-arcface") & (results["level"] == "video")].iloc[0]
+    assert row["auc"] == pytest.approx(roc_auc_score(means["label"] == "fake", means["score"]))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What more videos cost: time and peak memory of catalogue and store, training and tables, from 10 to 1,000 videos.
+"""What more videos cost: time and peak memory of catalogue and store, training and report, from 10 to 1,000 videos.
 
 Each measurement is a process of its own, since the peak of a process's memory never falls:
 `python -m dfnb.bench.growth WORK VIDEOS FOLDER` prints one as JSON. The videos are pictures of one rendered head with
@@ -20,8 +20,11 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from dfnb import style
+from dfnb import figures, protocol, style, tables
 from dfnb.errors import UserError
+from dfnb.profile import load
+from dfnb.run import Run
+from dfnb.score import FaceScores, save
 
 VIDEOS = (10, 100, 1000)
 _SIDE = 160  # pixels of a picture
@@ -51,32 +54,64 @@ def prepare(folder: Path, videos: int) -> None:
 
 
 def train(folder: Path, videos: int) -> None:
-    """An epoch of Lite0 at 64 px on that store, or what 100 videos make of one, with its validation."""
+    """An epoch of Lite0 at 64 px on that store, with its validation."""
     from dfnb import profile, store
     from dfnb import train as training
 
-    chosen = {"model.pretrained": False, "train.steps": min(videos, 100) // 4, "train.report_every": 25}
+    chosen = {"model.pretrained": False, "train.steps": videos // 4, "train.report_every": videos}
     faces = store.open(folder / f"store-{videos}")
     held_out = faces.subset(range(4))
     training.fit(profile.load("smoke", chosen), "proposed", "arcface", 0, faces, held_out, folder / f"net-{videos}")
 
 
-def tables(folder: Path, videos: int) -> None:
-    """Scores of 32 faces a video, written, read, joined to videos and summed up with intervals."""
-    from dfnb import metrics
+class Drawn(Run):
+    """A run whose score tables are drawn at random, `videos` of them; all else is the report's own."""
 
-    rng, count = np.random.default_rng(0), videos * _FACES
-    video = np.repeat(np.arange(videos), _FACES)
-    label = np.where(video % 2, "fake", "real")
-    table = pd.DataFrame({"dataset": "synthetic", "video": video.astype(str), "label": label, "split": "test"})
-    table = table.assign(method=label, group=table["video"], frame=np.tile(np.arange(_FACES), videos), face=0)
-    table = table.assign(x0=0.0, y0=0.0, x1=1.0, y1=1.0, score=0.5 * rng.random(count) + 0.3 * (video % 2))
-    table.to_csv(folder / f"scores-{videos}.csv", index=False)
-    scores = metrics.video_scores(pd.read_csv(folder / f"scores-{videos}.csv", dtype={"video": str}))
-    metrics.auc(scores["label"] == "fake", scores["score"])
+    tests = ("celeb-df",)
+    scored_parts = tests
+
+    def __init__(self, folder: Path, videos: int) -> None:
+        super().__init__(load("smoke"), folder)
+        self.videos = videos
+
+    def clips(self, part: str) -> pd.DataFrame:
+        """The catalogue: every second video is fake, five are of one person."""
+        number = np.arange(self.videos)
+        label = np.where(number % 2, "fake", "real")
+        named = pd.DataFrame({"dataset": "drawn", "split": "test", "video": number.astype(str), "label": label})
+        return named.assign(method=label, group=(number // 5).astype(str))
+
+    def title(self, part: str) -> str:
+        return f"{self.videos} videos"
+
+    def scores(self, part: str, name: str, seed: int | None = None) -> pd.DataFrame:
+        """32 faces a video, one a frame, from the disk."""
+        path = self.folder / f"{name}.parquet"
+        if not path.exists():
+            clips = self.clips(part)
+            table = clips.loc[clips.index.repeat(_FACES)].reset_index(drop=True)
+            table = table.assign(frame=np.tile(np.arange(_FACES), len(clips)), face=0, x0=0.0, y0=0.0, x1=1.0, y1=1.0)
+            rng = np.random.default_rng([len(name), self.videos])
+            table["score"] = 0.8 * rng.random(len(table)) + 0.2 * rng.random(len(table)) * (table["label"] == "fake")
+            about = {"network": name, "checkpoint": name, "store": "drawn", "protocol": "drawn"}
+            save(FaceScores(table, np.zeros((len(table), 1), np.float32)), path, about)
+        return protocol.load(path)
 
 
-WORKS: dict[str, Callable[[Path, int], None]] = {"catalogue and store": prepare, "training": train, "tables": tables}
+def report(folder: Path, videos: int) -> None:
+    """What the report makes of the scores: results with both intervals, paired tests, tables, ROC and forest plot."""
+    run = Drawn(folder / f"run-{videos}", videos)
+    results, part, names = run.results(), run.tests[0], tables.names(run)
+    tables.paired(run, part, names[-1], names[:-1])
+    for made in (tables.wide(tables.video_results(run)), tables.intervals(results), tables.protocols(results)):
+        made.to_csv(folder / "table.csv")
+    tables.operating(run).to_csv(folder / "table.csv")
+    scored = {name: run.video_scores(part, name) for name in names}
+    for plot in (figures.roc(scored, run.title(part)), figures.forest(results)):
+        plot.figure.savefig(folder / "plot.png")
+
+
+WORKS: dict[str, Callable[[Path, int], None]] = {"catalogue and store": prepare, "training": train, "report": report}
 
 
 def measure(videos: Sequence[int] = VIDEOS, works: Sequence[str] = tuple(WORKS)) -> pd.DataFrame:

@@ -85,49 +85,65 @@ def one_thread() -> Iterator[None]:
 
 
 def throughput(
-    make: Callable[[str, Path], Work], names: Sequence[str], folder: Path, workers: int, seconds: float
-) -> dict[str, float]:
-    """Units a second of each named work, done by `workers` processes at the same time: {name: units a second}.
+    make: Callable[[str, Path], Work], names: Sequence[str], folder: Path, seconds: float, workers: int = 2
+) -> dict[str, tuple[float, float]]:
+    """Units a second of each named work, done by one process and by `workers` at the same time.
 
+    The processes are started once. For each work all of them get ready; then one works while the others wait, and then
+    all do, for about `seconds` each.
     make: (name, folder) -> work; a function of a module, since the processes are started anew.
     Raises RuntimeError where a worker fails or doesn't come back.
     """
     context = multiprocessing.get_context("spawn")
-    start, results = context.Barrier(workers), context.Queue()
-    arguments = (make, tuple(names), folder, seconds, start, results)
-    processes = [context.Process(target=_serve, args=arguments, daemon=True) for _ in range(workers)]
+    turn, results = context.Barrier(workers), context.Queue()
+    arguments = (make, tuple(names), folder, seconds, turn, results)
+    processes = [context.Process(target=_serve, args=(k, *arguments), daemon=True) for k in range(workers)]
     for process in processes:
         process.start()
-    totals = dict.fromkeys(names, 0.0)
+    totals = {name: [0.0, 0.0] for name in names}
     try:
-        for _ in range(workers * len(names)):
-            name, rate = results.get(timeout=PATIENCE + seconds)
+        for _ in range((1 + workers) * len(names)):
+            name, together, rate = results.get(timeout=PATIENCE + seconds)
             if name not in totals:
                 raise RuntimeError(f"a worker of the bench failed: {name}")
-            totals[name] += rate
+            totals[name][together] += rate
     except Empty:
         raise RuntimeError("a worker of the bench doesn't answer") from None
     finally:
         for process in processes:
             process.join(timeout=10)
             process.kill()
-    return totals
+    return {name: (alone, together) for name, (alone, together) in totals.items()}
 
 
 def _serve(
-    make: Callable[[str, Path], Work], names: Sequence[str], folder: Path, seconds: float, start: Any, results: Any
+    number: int,
+    make: Callable[[str, Path], Work],
+    names: Sequence[str],
+    folder: Path,
+    seconds: float,
+    turn: Any,
+    results: Any,
 ) -> None:
     try:
         with one_thread():
             for name in names:
                 work = make(name, folder)
                 work()
-                start.wait(PATIENCE)
-                began, count = time.perf_counter(), 0
-                while time.perf_counter() - began < seconds:
-                    count += work()
-                results.put((name, count / (time.perf_counter() - began)))
-                start.wait(PATIENCE)  # nobody goes on while another still works
+                turn.wait(PATIENCE)
+                if number == 0:
+                    results.put((name, False, _rate(work, seconds)))
+                turn.wait(PATIENCE)  # the others begin
+                results.put((name, True, _rate(work, seconds)))
+                turn.wait(PATIENCE)  # nobody goes on while another still works
     except Exception as error:  # noqa: BLE001 (handed on to the process that waits for it)
-        results.put((f"{type(error).__name__}: {error}", 0.0))
-        start.abort()
+        results.put((f"{type(error).__name__}: {error}", False, 0.0))
+        turn.abort()
+
+
+def _rate(work: Work, seconds: float) -> float:
+    """Units a second, over at least `seconds`."""
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        count += work()
+    return count / (time.perf_counter() - began)

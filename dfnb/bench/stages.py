@@ -22,7 +22,7 @@ from dfnb.profile import Demo
 SIZE = 380  # of a network's input, pixels: EfficientNet-B4's
 CLIP = 720  # side of a clip's frame, pixels
 LENGTH, WANTED = 96, 8  # frames of a clip, and how many of them are looked at (SBI's protocol)
-RENDERED = 6  # different frames of a clip, played forth and back
+RENDERED = 4  # different frames of a clip, played forth and back
 _CLIPS, _FACES = "clips", "faces"
 
 
@@ -35,7 +35,7 @@ def _takes(demo: Demo) -> list[layout.Take]:
     return [job.takes[0] for job in layout.plan(demo) if job.takes[0].part == "ff" and not job.fakes]
 
 
-def film(folder: Path, people: int = 4) -> None:
+def film(folder: Path, people: int = 3) -> None:
     """Make the clips and the face store that the stages work on. Takes seconds; nothing of it is timed."""
     demo = settings(CLIP, RENDERED)
     rows = []

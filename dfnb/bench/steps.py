@@ -37,25 +37,28 @@ def _training(net: nn.Module) -> nn.Module:
     return net.to(memory_format=torch.channels_last).train()
 
 
-def timm_step(data: tuple[Tensor, Tensor, Tensor], backbone: str, bf16: bool = False) -> Callable[[], Any]:
-    """Forward and backward of timm's own model with two classes."""
-    net, (images, target, _) = _training(timm.create_model(backbone, num_classes=2)), data
-    return lambda: _step(net, bf16, lambda: F.cross_entropy(net(images).float(), target))
+def networks(backbone: str) -> list[nn.Module]:
+    """What is trained: timm's own model with two classes, then ours in the order of `NETWORKS`."""
+    ours = [network.build(variant, head, backbone, pretrained=False, seed=0) for variant, head in NETWORKS]
+    return [_training(net) for net in (timm.create_model(backbone, num_classes=2), *ours)]
 
 
-def step(
-    data: tuple[Tensor, Tensor, Tensor], backbone: str, variant: str, head: str, bf16: bool = False
-) -> Callable[[], Any]:
-    """Forward and backward of one of our networks, its attention taught."""
-    net = _training(network.build(variant, head, backbone, pretrained=False, seed=0))
-    return lambda: _step(net, bf16, lambda: train.losses(net, *data, attention_weight=1.0).total)
+def step(net: nn.Module, data: tuple[Tensor, Tensor, Tensor], bf16: bool = False) -> Callable[[], Any]:
+    """Forward and backward of one of them; of ours the attention is taught, too."""
+    images, target, _ = data
 
+    def loss() -> Tensor:
+        if isinstance(net, network.Network):
+            return train.losses(net, *data, attention_weight=1.0).total
+        return F.cross_entropy(net(images).float(), target)
 
-def _step(net: nn.Module, bf16: bool, loss: Callable[[], Tensor]) -> None:
-    net.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-        total = loss()
-    total.backward()
+    def work() -> None:
+        net.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
+            total = loss()
+        total.backward()
+
+    return work
 
 
 def plain_scoring(images: Tensor, backbone: str) -> Callable[[], Any]:

@@ -59,10 +59,10 @@ def run(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Measure everything. Returns the table (columns of `table.Row`) and what it was measured with.
 
-    long: more repeats. seconds: for each stage before the network, unless given 10 in a long run and else 2.
+    long: more repeats. seconds: for each stage before the network, unless given 10 in a long run and else 1.6.
     backbone, size: of the network's stages, size in pixels; pairs are made at 380 px all the same.
     """
-    seconds = seconds or (10.0 if long else 2.0)
+    seconds = seconds or (10.0 if long else 1.6)
     with tempfile.TemporaryDirectory(prefix="dfnb-bench-") as temporary:
         folder = Path(temporary)
         log.info("bench: rendering the heads that it works on")
@@ -72,8 +72,8 @@ def run(
             rows = [*_yardsticks(seconds), *(_data_stage(name, folder, seconds) for name in stages.WORKS)]
         rows = _scaled(rows, folder, seconds)
         log.info("bench: the networks, %s at %d px", backbone, size)
-        rows += network_stages(backbone, size, repeats=8 if long else 3)
-        waits = steps.waiting(folder, backbone, size, pairs=2, steps=8 if long else 3, workers=1)
+        rows += network_stages(backbone, size, repeats=8 if long else 2)
+        waits = steps.waiting(folder, backbone, size, pairs=2, steps=8 if long else 2, workers=1)
     about = environment.describe() | {
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
@@ -119,20 +119,19 @@ def _data_stage(name: str, folder: Path, seconds: float) -> Row:
 
 def _scaled(rows: list[Row], folder: Path, seconds: float) -> list[Row]:
     """The same rows with what a second process adds."""
-    names = list(stages.WORKS)
-    one, two = (measure.throughput(stages.make, names, folder, n, seconds / 2) for n in (1, 2))
-    return [one_ if (n := one_.stage) not in one else one_._replace(scaling=two[n] / one[n]) for one_ in rows]
+    rates = measure.throughput(stages.make, list(stages.WORKS), folder, seconds / 2)
+    scaling = {name: together / alone for name, (alone, together) in rates.items()}
+    return [one._replace(scaling=scaling.get(one.stage, one.scaling)) for one in rows]
 
 
 def network_stages(backbone: str, size: int, repeats: int) -> list[Row]:
     """A training step beside timm's, in float32 and bf16, and scoring beside the plain way; all of torch's threads."""
     count, name = 4, f"{backbone.split('.')[0].removeprefix('tf_')}, {size} px"
-    data = steps.batch(size, count)
+    data, nets = steps.batch(size, count), steps.networks(backbone)
     rows, single = [], 0.0
     for kind, bf16 in (("float32", False), ("bf16", True)):
-        works = [steps.timm_step(data, backbone, bf16)]
-        works += [steps.step(data, backbone, variant, head, bf16) for variant, head in steps.NETWORKS]
-        plain, *ours = (seconds / count for seconds in measure.in_turn(works, repeats))
+        taken = measure.in_turn([steps.step(net, data, bf16) for net in nets], repeats)
+        plain, *ours = (seconds / count for seconds in taken)
         single = single or plain
         rows.append(row("training step", f"timm's {name}, {kind}", "images", plain, "the same in float32", single))
         for (variant, head), seconds in zip(steps.NETWORKS, ours, strict=True):
@@ -142,14 +141,12 @@ def network_stages(backbone: str, size: int, repeats: int) -> list[Row]:
     works = [steps.plain_scoring(images, backbone), steps.scoring(images, backbone)]
     plain, ours = (seconds / len(images) for seconds in measure.in_turn(works, repeats))
     rows.append(row("scoring", f"proposed arcface, {name}", "images", ours, "eager float32", plain, LIMITS["scoring"]))
-    threads = torch.get_num_threads()
-    if threads == 1:
+    if torch.get_num_threads() == 1:
         return rows
-    works = [steps.step(data, backbone, *steps.NETWORKS[-1]), steps.scoring(data[0], backbone)]
     with measure.one_thread():
-        alone = [seconds / count for seconds in measure.in_turn(works, max(1, repeats // 3))]
-    slow = dict(zip((len(steps.NETWORKS), len(rows) - 1), alone, strict=True))  # float32's last network; scoring
-    return [one._replace(scaling=1e3 * slow[n] / one.ms) if n in slow else one for n, one in enumerate(rows)]
+        learning, scoring = measure.in_turn([steps.step(nets[-1], data), works[-1]], max(1, repeats // 3))
+    alone = {len(steps.NETWORKS): learning / count, len(rows) - 1: scoring / len(images)}  # float32's last; scoring
+    return [one._replace(scaling=1e3 * alone[n] / one.ms) if n in alone else one for n, one in enumerate(rows)]
 
 
 def shared(rows: pd.DataFrame) -> pd.DataFrame:
