@@ -23,7 +23,13 @@ def describe() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, as far as the system tells it; with family and model where the name has no number.
+
+    (Virtual machines may say "AMD EPYC" of every generation.)
+    """
     cpu = Path("/proc/cpuinfo")
-    model = re.search(r"model name\s*:\s*(.+)", cpu.read_text()) if cpu.exists() else None
-    return model[1].strip() if model else platform.processor() or platform.machine()
+    told = dict(re.findall(r"^([\w ]+?)\s*: (.+)$", cpu.read_text(), re.MULTILINE)) if cpu.exists() else {}
+    name = told.get("model name", "").strip() or platform.processor() or platform.machine()
+    if {"cpu family", "model"} <= set(told) and not re.search(r"\d", name):
+        name += f" (family {told['cpu family']} model {told['model']})"
+    return name

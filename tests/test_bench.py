@@ -1,19 +1,25 @@
 """The bench: what it computes is exact, what it times is the report's own work, and more videos cost no more memory."""
 
+import shutil
+import time
 import tracemalloc
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from dfnb import cli, network, sbi, store, tables, train
-from dfnb.bench import growth, measure, stages, steps, table, whole
+from dfnb import cli, frames, network, profile, sbi, store, tables, train
+from dfnb.bench import agreement, growth, measure, stages, steps, table, ways, whole
 from dfnb.errors import UserError
+from dfnb.run import Run
 
 ABOUT = {"hardware": "a machine", "date": "2026-01-31"}
 
@@ -158,6 +164,33 @@ def test_the_stages_work_on_what_they_say(folder):
     assert stages.gigabytes_of_a_face(folder) * 2**30 == pytest.approx(np.mean([face.rgb.size for face in kept]))
 
 
+def waiting_in_line(name: str, folder: Path) -> measure.Work:
+    """Work that needs no processor, or one thing that only one process can have."""
+    if name == "broken":
+        raise ValueError("no such work")
+    lock = FileLock(folder / "lock") if name == "one at a time" else nullcontext()
+
+    def work() -> int:
+        with lock:
+            time.sleep(0.05)
+        return 3
+
+    return work
+
+
+@pytest.mark.slow
+def test_two_workers_are_set_beside_one(tmp_path):
+    """What needs nothing in common is done twice as fast by two, what needs one thing in common is not."""
+    rates = measure.throughput(waiting_in_line, ["free", "one at a time"], tmp_path, seconds=1.5)
+    alone, together = rates["free"]
+    assert 40 < alone <= 60
+    assert 1.7 < together / alone < 2.3
+    alone, together = rates["one at a time"]
+    assert together / alone < 1.3
+    with pytest.raises(RuntimeError, match="ValueError: no such work"):
+        measure.throughput(waiting_in_line, ["broken"], tmp_path, seconds=0.1)
+
+
 @pytest.mark.slow
 def test_the_plain_face_stage_finds_the_same_number_of_faces(folder):
     assert stages.extract_plainly(folder)() == stages.extract(folder)() == stages.WANTED
@@ -190,6 +223,20 @@ def test_an_epochs_shares_are_of_reading_blending_and_learning():
 
 
 @pytest.mark.slow
+def test_other_ways_do_the_same_work(folder, monkeypatch):
+    """Every way of decoding gives 8 frames, all ways are timed, and a compiled step ends."""
+    monkeypatch.setattr(ways, "CLIPS", ((40, 12), (40, 250)))
+    made = table.frame([*ways.decoding(folder, repeats=1), *ways.jpeg(folder, repeats=1)])
+    assert made["stage"].value_counts().to_dict() == {"ways of decoding": 6, "JPEG round trip": 2}
+    assert (folder / "40-250.mp4").exists()
+    places = frames.places(40, 8)
+    assert ways._grabbed(folder / "40-12.mp4", places) == len(list(frames.sample(folder / "40-12.mp4", 8))) == 8
+    assert ways._all(folder / "40-12.mp4") == 40
+    if shutil.which("g++") or shutil.which("clang++") or shutil.which("cl"):
+        assert len(ways.compiled("test_efficientnet", 64, 4, repeats=1)) == 4
+
+
+@pytest.mark.slow
 def test_the_whole_bench_runs(tmp_path):
     """With two workers, started anew; figures of a few milliseconds' work mean nothing."""
     made, about = whole.run(seconds=0.1, backbone="tf_efficientnet_lite0", size=64)
@@ -198,6 +245,20 @@ def test_the_whole_bench_runs(tmp_path):
     assert made["share"].sum() == pytest.approx(1)
     table.write(tmp_path / "bench.csv", made, about)
     assert set(table.compare(made, table.read(tmp_path / "bench.csv")[0])["verdict"]) == {"same"}
+
+
+@pytest.mark.slow
+def test_fast_ways_agree_with_plain_ones_on_a_run(tmp_path):
+    """On a run of a few videos, whose networks know nothing: faces are found as often, and scores hardly move."""
+    run = Run(profile.load("smoke", {"runs": str(tmp_path)}))
+    found = agreement.measure(run, "tf_efficientnet_lite0", 64)
+    assert set(found["part"]) == set(run.tests)
+    seen = found[found["what"] == "frames with a face"]
+    assert (seen["fast"] >= seen["plain"]).all()
+    assert (seen["plain"] > 0).all()
+    moved = found[found["what"].str.startswith("largest change")]
+    assert len(moved) == len(run.tests) + 1
+    assert (moved["fast"] < 0.02).all()
 
 
 # ---- more videos ----

@@ -59,7 +59,8 @@ def faces(folder: Path) -> store.FaceStore:
     return store.open(folder / _FACES)
 
 
-def _clip(folder: Path) -> Path:
+def clip(folder: Path) -> Path:
+    """One of the clips that `film` made."""
     return min((folder / _CLIPS).glob("*.mp4"))
 
 
@@ -79,25 +80,25 @@ def render(folder: Path) -> Work:
 
 def decode(folder: Path) -> Work:
     """The wanted frames of a clip."""
-    path = _clip(folder)
+    path = clip(folder)
     return lambda: sum(1 for _ in videos.sample(path, WANTED))
 
 
 def detect(folder: Path) -> Work:
     """Faces and landmarks of frames that are decoded already."""
-    shots, find = [rgb for _, rgb in videos.sample(_clip(folder), 3)], FaceFinder()
+    shots, find = [rgb for _, rgb in videos.sample(clip(folder), 3)], FaceFinder()
     return lambda: len([find(rgb) for rgb in shots])
 
 
 def extract(folder: Path) -> Work:
     """The face stage as a whole: a video's wanted frames decoded, and the faces in them found."""
-    path, find = _clip(folder), FaceFinder()
+    path, find = clip(folder), FaceFinder()
     return lambda: len([find(rgb) for _, rgb in videos.sample(path, WANTED)])
 
 
 def extract_plainly(folder: Path) -> Work:
     """The same the plain way: every frame decoded, faces found in the wanted ones at full size, once doubled."""
-    path = _clip(folder)
+    path = clip(folder)
     find = FaceFinder(longest_side=CLIP, upsample=1, retry=0)
 
     def work() -> int:

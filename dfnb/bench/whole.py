@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from dfnb import environment
-from dfnb.bench import growth, measure, stages, steps, table
+from dfnb.bench import growth, measure, stages, steps, table, ways
 from dfnb.bench.table import Row, frame, row, shares
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,9 @@ def report(output: Path, long: bool, against: Path | None, tolerance: float) -> 
     table.save(table.picture(measured, about), output / f"{name}.png")
     print(table.text(measured), f"written: {output / name}.csv", sep="\n")
     if long:
+        other = ways.measure()
+        table.write(output / f"{name}-ways.csv", other, about)
+        print(table.text(other))
         cost = growth.measure()
         table.write(output / f"{name}-growth.csv", cost, about)
         table.save(growth.picture(cost, about), output / f"{name}-growth.png")
