@@ -1,6 +1,10 @@
 """In which numbers, and where, networks are trained and scored: rules, told without importing torch where they can be.
 
 A finished run is read in seconds then: torch and timm take longer to import than most notebooks to run.
+
+`torch.compile` was tried and isn't used. On a processor it needs a C++ compiler, which many laptops lack, and SAM's two
+passes are compiled one by one, which takes longer than the steps of a short training. `dfnb bench --long` measures it
+where there is a compiler (`figures/bench-*-ways.csv`).
 """
 
 from typing import TYPE_CHECKING, Literal

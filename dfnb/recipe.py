@@ -1,9 +1,4 @@
-"""The recipe in formulas: how long, at which rate, in which precision, with which optimizer.
-
-`torch.compile` was tried and isn't used. On a processor it needs a C++ compiler, which many laptops lack, and SAM's two
-passes are compiled one by one: that takes longer than the steps of a short training, and longer again for each further
-size of a batch. `dfnb bench --long` measures it where there is a compiler (`figures/bench-*-ways.csv`).
-"""
+"""The recipe in formulas: how long, at which rate, with which optimizer."""
 
 import math
 from typing import NamedTuple

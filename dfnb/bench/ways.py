@@ -3,7 +3,7 @@
 - Decoding a few frames: `dfnb.frames` skips what no wanted frame depends on and seeks where that saves frames; beside
   it stand decoding everything, and grabbing (everything decoded, only the wanted frames converted).
 - JPEG round trips by OpenCV, which self-blending uses, and by Pillow.
-- `torch.compile`, which is not used: see `dfnb.recipe`.
+- `torch.compile`, which is not used: see `dfnb.arithmetic`.
 """
 
 from __future__ import annotations
