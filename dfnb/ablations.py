@@ -3,7 +3,6 @@
 Where neither is there, notebooks say so and name the command.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dfnb import comparisons, variations
+from dfnb import comparisons, files, variations
+from dfnb.errors import UserError
 from dfnb.profile import resolve
 from dfnb.style import look, signed
 from dfnb.tables import SIGNIFICANT, set_name
@@ -80,9 +80,12 @@ def swept(run: "Run") -> Swept:
 def _read(folder: Path, published: bool, mine: str) -> Swept:
     if not all((folder / name).is_file() for name in FILES):
         return Swept({}, pd.DataFrame(), pd.DataFrame(), published, False)
-    record = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    record = files.read_json(folder / "sweep.json")
     texts = {"asked": str, "same_as": str, "taps": str}
-    table, differences = (pd.read_csv(folder / name, dtype=texts, keep_default_na=True) for name in FILES[:2])
+    try:
+        table, differences = (pd.read_csv(folder / name, dtype=texts, keep_default_na=True) for name in FILES[:2])
+    except ValueError as error:
+        raise UserError(f"{folder}: a table of the sweep is damaged ({error}); run `dfnb sweep --tables`") from None
     return Swept(record, table, differences, published, record.get("same_base") == mine, folder)
 
 

@@ -76,6 +76,8 @@ def _decoded(paths: Sequence[Path], count: int) -> Iterator[tuple[Path, int, NDA
                 yield path, frame, rgb, ""
         except UserError as error:
             reason = str(error).removeprefix(f"{path}: ")
+        except MemoryError:
+            reason = "out of memory"
         yield path, 0, None, reason
 
 
@@ -85,4 +87,6 @@ def _look(finder: FaceFinder, path: Path, frame: int, rgb: NDArray[np.uint8], ma
         crops = [crop(rgb, face.box, margin, size) for face in found]
     except (RuntimeError, cv2.error) as error:  # what dlib and OpenCV raise
         return Look(path, frame, [], [], f"the face finder failed ({str(error).strip().splitlines()[0]})")
+    except MemoryError:
+        return Look(path, frame, [], [], "out of memory")
     return Look(path, frame, [face.box for face in found], crops)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from dfnb import faces, files, frames, metrics, network, pictures, score, style, timeline
-from dfnb.errors import UserError
+from dfnb.errors import UserError, printable
 from dfnb.inference import Precision, Scorer
 from dfnb.style import Plot
 
@@ -183,12 +183,11 @@ def training(detector_: Detector) -> pd.DataFrame:
     """What a network was trained on, as far as its checkpoint says: columns what, value."""
     about, settings = detector_.about, detector_.net.settings
     profile = about["profile"]
-    data = profile.get("data", {})
+    data, recipe = (part if isinstance(part := profile.get(name), dict) else {} for name in ("data", "train"))
     if detector_.warning:
         where = "rendered heads of the embedded benchmark; no real person"
     else:
         where = "a folder of real faces" if data.get("faces") else "original videos of FaceForensics++"
-    recipe = profile.get("train", {})
     length = f"{recipe['steps']} steps" if recipe.get("steps") else f"{recipe.get('epochs', '?')} epochs"
     head = {"arcface": "ArcFace", "linear": "linear head"}.get(settings["head"], settings["head"])
     facts = {
@@ -227,7 +226,7 @@ def choose(run: "Run", video: str = "") -> Path:
 def introduce(found: Answer, run: "Run", video: str = "") -> str:
     """The warning, if there must be one, and what is known of the file, in Markdown."""
     warning = f"> **{spoken(found.detector.warning)}**\n\n" if found.detector.warning else ""
-    name = f"<code>{html.escape(found.path.name)}</code>"
+    name = f"<code>{html.escape(printable(found.path.name))}</code>"
     if video:
         return f"{warning}A file of your own: {name}."
     clips = run.clips(run.tests[-1])
@@ -253,7 +252,7 @@ def section(answer: Answer, name: str | None = None) -> str:
 
     name: what the page calls the file; its own name unless told (see `names`).
     """
-    name = name or answer.path.name
+    name = name or printable(answer.path.name)
     parts = [f"<h2>{html.escape(name)}</h2><p>{html.escape(answer.in_words())}</p>"]
     if answer.has_score:
         plots = [
@@ -309,7 +308,7 @@ def names(paths: Sequence[Path]) -> list[str]:
     whole = [path.resolve().parts for path in paths]
     most = max(len(parts) for parts in whole)
     for depth in range(1, most + 1):
-        called = ["/".join(parts[-depth:]) for parts in whole]
+        called = [printable("/".join(parts[-depth:])) for parts in whole]
         if len(set(called)) == len(set(whole)):
             break
     return called

@@ -31,7 +31,7 @@ def read_header(path: Path) -> dict[str, Any]:
         version, settings, about = header["format"], header["settings"], header["metadata"]
     except SafetensorError as error:
         raise UserError(f"{path}: not a whole safetensors file ({error}); copy or train it again") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: safetensors, but no checkpoint of dfnb's; give one that dfnb train wrote") from error
     if version != FORMAT:
         raise UserError(f"{path}: checkpoint format {version}, this version reads {FORMAT}; train it again")

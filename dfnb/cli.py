@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dfnb import ending, variations
+from dfnb import ending, files, variations
 from dfnb import profile as profiles
-from dfnb.errors import UserError
+from dfnb.errors import UserError, printable, shown
 
 app = typer.Typer(
     name="dfnb",
@@ -154,7 +154,7 @@ def prepare(
         table, problems = run.coverage(), run.problems()
     typer.echo(table.to_string(index=False))
     for row in problems.head(20).itertuples():
-        typer.echo(f"{row.path}: {row.reason}", err=True)
+        typer.echo(printable(f"{row.path}: {row.reason}"), err=True)
     if len(problems) > 20:
         typer.echo(f"... and {len(problems) - 20} more, see problems.csv of each store", err=True)
     typer.echo(f"stores: {run.folder / 'faces'}")
@@ -168,7 +168,7 @@ def _verify(folder: Path) -> None:
     for one in store.verify(folder):
         faults += len(one.faults)
         for fault in one.faults:
-            typer.echo(fault, err=True)
+            typer.echo(printable(fault), err=True)
         typer.echo(f"{one.name}: {'damaged' if one.faults else f'{one.faces} faces, as they were written'}")
     if faults:
         raise UserError(f"{folder}: {faults} damaged files, named above; delete them and run `dfnb prepare` again")
@@ -260,7 +260,7 @@ def sweep(
         failed = one.work(jobs, threads)
     typer.echo(one.table()[["variation", "network", "seed", "part", "auc", "low", "high"]].to_string(index=False))
     for name, reason in failed.items():
-        typer.echo(f"dfnb: {name}: {reason}", err=True)
+        typer.echo(printable(f"dfnb: {name}: {reason}"), err=True)
     typer.echo(f"sweep: {one.folder / 'sweep.csv'}")
     raise typer.Exit(Exit.SOME if failed else Exit.ALL)
 
@@ -316,7 +316,7 @@ def score(
     """
     from tqdm import tqdm
 
-    from dfnb import answer, files, network, timeline
+    from dfnb import answer, network, timeline
     from dfnb import score as scoring
 
     _check_outputs(output, plot, page)
@@ -352,21 +352,20 @@ def _check_outputs(output: Path | None, plot: Path | None, page: Path | None) ->
     for option, folder in (("--plot", plot), ("--html", page if page and page.suffix != ".html" else None)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: {option} needs a folder" + (" or a .html file" if option == "--html" else ""))
-    if page is not None and page.suffix == ".html" and page.is_dir():
-        raise UserError(f"{page}: is a folder; give --html the name of a page, or a folder without .html in its name")
+    for file in (output, page if page and page.suffix == ".html" else None):
+        if file is not None:
+            files.check_writable(file)
 
 
 def _write_scores(rows: list[dict[str, Any]], warning: str | None, output: Path | None, as_json: bool) -> None:
     import pandas as pd
-
-    from dfnb import files
 
     if as_json or (output is not None and output.suffix == ".json"):
         text = json.dumps({"warning": warning, "files": rows} if warning else {"files": rows}, indent=1) + "\n"
     else:
         text = (f"# {warning}\n" if warning else "") + pd.DataFrame(rows).to_csv(index=False)
     if output is None:
-        typer.echo(text, nl=False)
+        typer.echo(shown(files.plain(text)), nl=False)
     else:
         files.write_text(output, text)
         if warning:

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from dfnb.errors import Stopped, UserError
+from dfnb.errors import Stopped, UserError, printable
 
 USER_ERROR = 2
 KEPT = "what is finished is kept"
+_LONGEST = 2000  # characters of a line; a damaged file may be one long word
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -46,5 +47,6 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def _end(message: str, status: int) -> NoReturn:
-    print(f"dfnb: {' '.join(message.split())}", file=sys.stderr)
+    line = printable(" ".join(message.split()))
+    print(f"dfnb: {line if len(line) <= _LONGEST else line[:_LONGEST] + ' ...'}", file=sys.stderr)
     sys.exit(status)

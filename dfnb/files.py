@@ -3,12 +3,17 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from dfnb.errors import UserError
+
+_TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.[a-z0-9]+)?")  # how `replacing` names its files
 
 
 @contextmanager
@@ -32,15 +37,50 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Before long work: whether its result can be written to `path`. Makes missing parent folders. Raises UserError."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise UserError(f"{path}: can't be written ({error.strerror}); name another file") from None
+
+
+def tidy(folder: Path) -> None:
+    """Remove the temporary files that a killed `replacing` left in `folder`. Only for one who works there alone."""
+    for file in folder.glob(".*-*"):
+        if _TEMPORARY.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
+def plain(text: str) -> str:
+    """The same text where it can be written as UTF-8; bytes of a file's name that are none become escapes (\\udcff)."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `plain(text)`, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(plain(text), encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write `value` as JSON with sorted keys, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, default=str) + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object that `write_json` wrote. Raises UserError, naming the file, where it isn't one any more."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        if isinstance(value, dict):
+            return value
+        reason = "no object in it"
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error)
+    raise UserError(f"{path}: damaged ({reason}); delete it, and it is made again")
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

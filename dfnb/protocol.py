@@ -52,9 +52,13 @@ def is_current(path: Path, about: Mapping[str, str], embeddings: bool = True) ->
     """
     if not (path.exists() and (path.with_suffix(".npy").exists() or not embeddings)):
         return False
-    if not set(about) <= set(_parquet(path, []).column_names):
+    names = _parquet(path, []).column_names
+    if not all(names.count(stamp) == 1 for stamp in about):
         return False
-    stamps = _parquet(path, list(about)).to_pandas().drop_duplicates()
+    read = _parquet(path, list(about))
+    if not all(_is_text(kind) for kind in read.schema.types):
+        return False
+    stamps = read.to_pandas().drop_duplicates()
     return len(stamps) == 1 and stamps.iloc[0].to_dict() == dict(about)
 
 
@@ -78,10 +82,19 @@ def load(path: Path) -> pd.DataFrame:
 
 @lru_cache(maxsize=32)
 def _read(path: Path, _: tuple[int, int]) -> pd.DataFrame:
-    table = _parquet(path, None).to_pandas()
+    read = _parquet(path, None)
     remedy = "delete it and run `dfnb evaluate` again"
-    if missing := [name for name in (*PLACE, "score", *STAMPS) if name not in table]:
-        raise UserError(f"{path}: not a score table, it has no column {missing[0]}; {remedy}")
+    for name in (*PLACE, "score", *STAMPS):
+        if read.column_names.count(name) != 1:
+            raise UserError(f"{path}: not a score table, it has no column {name} of its own; {remedy}")
+    texts = {name for name in (*PLACE, *STAMPS) if name not in _NUMBERS}
+    for name in texts:
+        if not _is_text(read.schema.field(name).type) or (name in STAMPS and read.column(name).null_count):
+            raise UserError(f"{path}: column {name} holds something else than texts; {remedy}")
+    try:
+        table = read.to_pandas()
+    except (pa.ArrowException, ValueError, OverflowError) as error:  # a column more than ours, of a kind of its own
+        raise UserError(f"{path}: can't be read ({str(error).splitlines()[0]}); {remedy}") from None
     for name in _NUMBERS:
         if not pd.api.types.is_numeric_dtype(table[name]) or not np.isfinite(table[name].to_numpy(float)).all():
             raise UserError(f"{path}: column {name} holds something else than finite numbers; {remedy}")
@@ -99,7 +112,7 @@ def embeddings(path: Path, rows: int) -> NDArray[np.float32]:
     """What the head saw of each face of a table, (rows, D) float32. Raises UserError naming a damaged file."""
     file = path.with_suffix(".npy")
     try:
-        array = np.load(file, allow_pickle=False)
+        array = np.array(np.lib.format.open_memmap(file, mode="r"))  # no other kind of file, and no larger than it is
     except (OSError, ValueError, EOFError, MemoryError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{file}: can't be read ({reason}); delete it and run `dfnb evaluate` again") from None
@@ -127,6 +140,10 @@ def together(tables: Iterable[pd.DataFrame], what: str) -> None:
                     f"{what}: {other} and {name} were scored in different ways ({stamp}: {before} / {value}); score "
                     "them again with one profile"
                 )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _parquet(path: Path, columns: list[str] | None) -> pa.Table:

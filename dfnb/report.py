@@ -70,6 +70,8 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     whole = not any(run.checkpoint(one).exists() for one in run.networks)
     results = run.everything()
     folder = run.folder / "report"
+    for inner in (folder, folder / "notebooks", folder / "figures"):
+        files.tidy(inner)
     swept = ablations.swept(run).record
     state = files.digest([run.profile.hash(), library_hash(), results.to_dict("records"), run.data_digest(), swept])
     executed = []

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dfnb import files
+from dfnb import files, weights
 from dfnb.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ def restore(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimiz
     """
     if not path.exists():
         return Position(0, [])
+    weights.refuse_other_formats(path)
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
@@ -56,7 +57,7 @@ def restore(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimiz
         if odd := [name for name, value in tensors.items() if not bool(value.isfinite().all())]:
             raise ValueError(f"{odd[0]} is not finite")
         position = Position(int(about["step"]), json.loads(about["history"]))
-        if position.step < 0 or not isinstance(position.history, list):
+        if position.step < 0 or not all(isinstance(line, dict) for line in position.history):
             raise ValueError("its place in the training")
         net.load_state_dict({n.removeprefix("net."): value for n, value in tensors.items() if n.startswith("net.")})
         state: dict[int, dict[str, Tensor]] = {}
@@ -65,8 +66,8 @@ def restore(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimiz
                 _, index, field = name.split(".", 2)
                 state.setdefault(int(index), {})[field] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: damaged ({reason}); remove it to start this training anew") from error
     log.info("%s: going on after step %d", path, position.step)
     return position

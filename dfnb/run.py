@@ -282,6 +282,10 @@ class Run(Data):
         return self.folder / "scores" / part / f"{one.folder}.parquet", about
 
     def _score(self, part: str, one: Network, path: Path, about: dict[str, str]) -> None:
+        with processes.exclusive(path.parent, "scoring", (one.folder,), f".{one.folder}.lock"):
+            self._score_alone(part, one, path, about)
+
+    def _score_alone(self, part: str, one: Network, path: Path, about: dict[str, str]) -> None:
         from dfnb import network, score
         from dfnb.sbi import PairDataset, SelfBlender
 

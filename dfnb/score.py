@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 from dfnb import faces, files, metrics, processes
 from dfnb.ahead import Look, look
 from dfnb.clips import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from dfnb.errors import UserError
+from dfnb.clips.lists import below
+from dfnb.errors import UserError, printable
 from dfnb.inference import Precision, Scorer
 from dfnb.protocol import MARGIN, PLACE
 from dfnb.sbi import PairDataset, init_worker
@@ -122,12 +123,12 @@ def score_pairs(
 def find_files(paths: Sequence[Path]) -> list[Path]:
     """Videos and images named by `paths`; a folder stands for those in it, at any depth, sorted, hidden ones left out.
 
-    Raises UserError for a path that doesn't exist and for a folder without videos or images.
+    Raises UserError for a path that doesn't exist, for a folder without videos or images, and as `lists.below`.
     """
     found = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if _is_media(p))
+            inside = [file for file in below(path) if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
             if not inside:
                 raise UserError(f"{path}: no videos or images in this folder")
             found += inside
@@ -136,10 +137,6 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
         else:
             raise UserError(f"{path}: no such file or folder")
     return found
-
-
-def _is_media(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 class Scored(NamedTuple):
@@ -192,7 +189,7 @@ def score_files(
         for seen in look(finder, paths, count, MARGIN, scorer.size):
             if not opened or opened[-1].done:
                 opened.append(_File(seen.path, pictures))
-                bar.set_description(seen.path.name, refresh=False)
+                bar.set_description(printable(seen.path.name), refresh=False)
             file = opened[-1]
             waiting += [(file, crop) for crop in seen.crops]
             file.add(seen)
@@ -232,11 +229,12 @@ class _File:
         return self.done and len(self.scores) == len(self.places)
 
     def result(self) -> Scored:
-        row: dict[str, Any] = {"file": str(self.path), "score": None, "frames": self.frames, "frames_with_face": 0}
+        name = files.plain(str(self.path))
+        row: dict[str, Any] = {"file": name, "score": None, "frames": self.frames, "frames_with_face": 0}
         row |= {"faces": len(self.places), "reason": self.reason}
         table = pd.DataFrame(self.places, columns=["frame", "face", "x0", "y0", "x1", "y1"])
-        about = {"dataset": "files", "split": "", "video": str(self.path), "label": "", "method": ""}
-        table = table.assign(**about, group=str(self.path), score=np.array(self.scores, np.float32))
+        about = {"dataset": "files", "split": "", "video": name, "label": "", "method": ""}
+        table = table.assign(**about, group=name, score=np.array(self.scores, np.float32))
         if not self.places:
             return Scored(row | {"reason": self.reason or "no face found"}, table, [], None)
         video = metrics.video_scores(table).iloc[0]

@@ -9,7 +9,6 @@ Videos, faces and unchanged networks are those of the base profile's run. Cells 
 taps under two readings, say) are trained once.
 """
 
-import json
 import logging
 import math
 import multiprocessing
@@ -287,7 +286,7 @@ class Sweep:
     def record(self) -> dict[str, Any]:
         """What sweep.json says so far; nothing where there is none, or one of another base."""
         path = self.folder / "sweep.json"
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found = files.read_json(path) if path.exists() else {}
         return found if found.get("same_base") == variations.same_base(self.base.profile) else {}
 
     def _spent(self) -> float:

@@ -1,5 +1,8 @@
 """One file's score over time with its interval, its strongest frames, and where the network looked there."""
 
+import os
+import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +14,14 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from dfnb import files, metrics, pictures
+from dfnb.errors import printable
 from dfnb.score import Scored
-from dfnb.style import DPI, FAINT, INK, Plot, new_figure, styled
+from dfnb.style import DPI, FAINT, INK, Plot, new_figure, styled, taken_literally
 
 STRONGEST = 4  # frames shown
 FEWEST = 5  # frames that an interval needs
 LINE = "#0072B2"
+_LONGEST = 200  # bytes of a name; file systems have 255, and temporary files add some
 CAPTION = "Faces of the strongest frames; below them the attention map: where the network looks, not what is fake."
 
 
@@ -64,7 +69,8 @@ def timeline(scored: Scored, fps: float = 0.0, warning: str | None = None) -> Pl
     heads = [line for line in (warning, _headline(scored)) if line]
     with styled():
         figure = new_figure(5.6 if rows == 3 else 4.4)
-        figure.suptitle("\n".join(heads), fontsize=11, x=0.02, ha="left", color=INK, wrap=True)
+        words = "\n".join(textwrap.fill(line, 80) for line in heads)  # matplotlib would take $s for formulas, wrapping
+        figure.suptitle(words, fontsize=11, x=0.02, ha="left", color=INK)
         cells = figure.add_gridspec(rows, STRONGEST, height_ratios=[1.2, *[1] * (rows - 1)])
         _course(figure.add_subplot(cells[0, :]), scored, frames, best, fps)
         for column, face in enumerate(best):
@@ -105,14 +111,16 @@ def strongest(scored: Scored, fps: float = 0.0) -> Plot:
 def save(plot: Plot, folder: Path, file: Path) -> Path:
     """Write the picture as PNG into `folder`, named after `file` and where it lies, whole or not at all."""
     path = folder / named_after(file, ".png")
-    with files.replacing(path) as temporary, styled():
-        plot.figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    with files.replacing(path) as temporary, styled(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a letter of the name that the font lacks is a box
+        taken_literally(plot.figure).savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
     return path
 
 
 def named_after(file: Path, suffix: str) -> str:
-    """A file name that tells two files of one name in two folders apart."""
-    return f"{file.name}-{files.digest(str(file.resolve()))[:6]}{suffix}"
+    """A file name that tells two files of one name in two folders apart; of a long name, its beginning."""
+    name = os.fsencode(file.name)[:_LONGEST].decode("utf-8", "ignore")
+    return f"{name}-{files.digest(str(file.resolve()))[:6]}{suffix}"
 
 
 def _frames(scored: Scored) -> tuple[pd.DataFrame, list[int]]:
@@ -147,7 +155,7 @@ def _label(scored: Scored, column: int, face: int, fps: float) -> str:
 
 
 def _headline(scored: Scored) -> str:
-    return f"{Path(scored.row['file']).name}: probability of fake {scored.row['score']:.2f}"
+    return f"{printable(Path(scored.row['file']).name)}: probability of fake {scored.row['score']:.2f}"
 
 
 def _numbers(frames: pd.DataFrame, fps: float) -> pd.DataFrame:

@@ -104,11 +104,14 @@ def read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         version = about["format"]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: can't be read ({error})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a table of `dfnb bench`") from error
     if version != FORMAT:
         raise UserError(f"{path}: a bench table of format {version}, where {FORMAT} is read; measure it again")
-    table = pd.read_csv(path, skiprows=1)
+    try:
+        table = pd.read_csv(path, skiprows=1)
+    except ValueError as error:
+        raise UserError(f"{path}: not a table of `dfnb bench` ({error})") from None
     if lacking := set(Row._fields) - set(table.columns):
         raise UserError(f"{path}: a bench table without {min(lacking)}; measure it again")
     return table, about

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dfnb.errors import UserError
+from dfnb.files import plain
 
 COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
 VIDEO_SUFFIXES = frozenset(
@@ -83,7 +84,7 @@ def inside(name: Any, where: str) -> PurePosixPath:
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UserError(f"{where}: {name!r} is not a file name")
     path = PurePosixPath(name.strip().replace("\\", "/"))
-    if not path.parts or any(len(os.fsencode(part)) > _MAX_NAME for part in path.parts):
+    if not path.parts or plain(name) != name or any(len(os.fsencode(part)) > _MAX_NAME for part in path.parts):
         raise UserError(f"{where}: {name[:80]!r} is not a file name")
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise UserError(f"{where}: {name!r} leads out of the set's folder")
@@ -98,6 +99,27 @@ def contained(file: Path, root: Path) -> Path:
     if not file.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{file}: a link that leads out of {root}; put the file itself there, or remove the link")
     return file
+
+
+def below(root: Path) -> list[Path]:
+    """The files at any depth below a folder, sorted; hidden ones are left out.
+
+    Raises UserError where something would be left out without a word: a folder that can't be listed, or a link to a
+    folder, which isn't followed.
+    """
+    found: list[Path] = []
+
+    def unlisted(error: OSError) -> None:
+        raise UserError(f"{error.filename}: can't be listed ({error.strerror}); make it readable, or move it away")
+
+    for at, folders, names in os.walk(root, onerror=unlisted):
+        if links := [name for name in folders if not name.startswith(".") and (Path(at) / name).is_symlink()]:
+            link = Path(at) / min(links)
+            raise UserError(
+                f"{link}: a link to a folder, which isn't followed; name that folder itself, or move it here"
+            )
+        found += [Path(at) / name for name in names if not name.startswith(".")]
+    return sorted(found)
 
 
 def media(at: Path) -> dict[str, Path]:
@@ -122,10 +144,10 @@ def videos(at: Path) -> tuple[Path, dict[str, Path]]:
     return (at, beside) if beside and not inner else (at / "videos", inner)
 
 
-def row(path: Path, dataset: str, method: str, label: str, group: str, split: str) -> dict[str, str]:
-    """A row of a catalogue."""
-    video = f"{method}/{path.stem}"
-    return dict(zip(COLUMNS, (str(path), dataset, video, label, method, group, split), strict=True))
+def row(path: Path, dataset: str, method: str, label: str, group: str, split: str, video: str = "") -> dict[str, str]:
+    """A row of a catalogue, all of it UTF-8 (see `files.plain`). video: METHOD/STEM unless given."""
+    told = (str(path), dataset, video or f"{method}/{path.stem}", label, method, group, split)
+    return dict(zip(COLUMNS, map(plain, told), strict=True))
 
 
 def part(dataset: str, split: str, label: str, method: str, found: int, missing: list[str], expected: int | None):

@@ -98,7 +98,10 @@ def _labels(file: Path) -> list[tuple[str, str, str, str | None]]:
     out = []
     for number, line in rows:
         where = f"{file} line {number}"
-        fields = next(csv.reader([line]))
+        try:
+            fields = next(csv.reader([line]))
+        except csv.Error as error:
+            raise UserError(f"{where}: not a row of a table ({error})") from None
         if len(fields) != len(names):
             raise UserError(f"{where}: {len(fields)} columns where the header has {len(names)}")
         entry = dict(zip(names, fields, strict=True))
@@ -153,8 +156,8 @@ def dfdc_preview(root: str | Path, split: str = "test") -> pd.DataFrame:
             continue
         found.append(lists.contained(root / path, root))
         group = str(entry.get("target_id") or path.parent.name)
-        row = lists.row(root / path, "DFDC-preview", path.parts[0], label, group, split)
-        rows.append({**row, "video": str(path.with_suffix(""))})
+        video = str(path.with_suffix(""))
+        rows.append(lists.row(root / path, "DFDC-preview", path.parts[0], label, group, split, video))
     sets = [_counted("DFDC-preview", split, method, label, *each) for (method, label), each in counts.items()]
     return lists.catalogue(rows, sets, f"{root}: not one {split} video of dataset.json is there")
 
@@ -192,14 +195,13 @@ def faces_folder(
     suffixes = lists.VIDEO_SUFFIXES | lists.IMAGE_SUFFIXES
     rows, sets = [], []
     for kind, at in (inner or {label: root}).items():
-        files = [f for f in sorted(at.rglob("*")) if f.suffix.lower() in suffixes and not f.name.startswith(".")]
+        files = [f for f in lists.below(at) if f.suffix.lower() in suffixes]
         method = "original" if kind == "real" else "unknown"
-        for file in (lists.contained(f, at) for f in files if f.is_file()):
+        for file in (lists.contained(f, at) for f in files):
             name = file.relative_to(root).as_posix()  # with its suffix: a.jpg and a.png may lie side by side
             found = pattern.search(file.name) if pattern else None
             person = found.group(1) if found and found.group(1) else name
-            row = lists.row(file, dataset, method, kind, person, split)
-            rows.append({**row, "video": name})
+            rows.append(lists.row(file, dataset, method, kind, person, split, name))
         sets.append(lists.part(dataset, split, kind, method, len(files), [], None))
     return lists.catalogue(rows, sets, f"{root}: no video or image in it")
 

@@ -39,7 +39,7 @@ def is_current(out: Path, settings: Demo) -> bool:
         check_folder(out, stamp_of(settings))
     try:
         return all(_is_same(json.loads(path.read_text("utf-8")), stamp_of(settings)) for path in markers)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{markers[0]}: can't be read ({error}); delete {out} and build again") from error
 
 
@@ -53,7 +53,7 @@ def check_folder(out: Path, stamp: dict) -> None:
         try:
             old = json.loads((out / name).read_text(encoding="utf-8"))
             before, _ = old["settings"], old["code"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{out / name}: can't be read ({error!r}); delete {out} and build again") from error
         now = stamp["settings"]
         changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in now if before.get(key) != now.get(key)]

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from dfnb.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, shard_pat
 log = logging.getLogger(__name__)
 MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
 _BATCH = 32  # videos whose rows are written at once
+_ESCAPED = re.compile(r"\\ud[89a-f][0-9a-f]{2}")  # a byte of a name that is no UTF-8, see `files.plain`
 _SAMPLED = 32 << 20  # bytes; larger videos are told apart by parts of this size in all
 
 _CLIPS = [(c, pa.string()) for c in CLIP_COLUMNS]
@@ -205,6 +207,8 @@ def _unread(error: OSError) -> str:
 
 def _one(path: str, file: Path, root: Path, settings: dict[str, Any], find: FaceFinder) -> tuple[str, dict[str, str]]:
     """Process one video, or find it done. Returns `path` and its key, or the problem that stood in the way."""
+    if _ESCAPED.search(path) and not file.exists():
+        return path, {"problem": "its name, or a folder's, is not UTF-8, so no table can hold it; rename it"}
     try:
         key = key_of(file, settings)
     except OSError as error:
@@ -252,9 +256,14 @@ def record_of(root: Path, key: str) -> dict[str, Any]:
     file = shard_path(root, key, ".json")
     try:
         record = json.loads(file.read_text("utf-8"))
-        if record.keys() >= {"frames", "faces", "notes", "shard_bytes", "sha256"}:
+        if (
+            record.keys() >= {"frames", "faces", "notes", "shard_bytes", "sha256"}
+            and all(isinstance(row, dict) for row in [*record["frames"], *record["faces"]])
+            and all(isinstance(note, str) for note in record["notes"])
+            and isinstance(record["shard_bytes"], int)
+        ):
             return record
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         pass
     raise UserError(f"{file}: damaged; delete it and run `dfnb prepare` again")
 
@@ -338,7 +347,7 @@ def _assemble(
 def _as_tables(kept: list[dict[str, Any]], looked: list[dict[str, Any]], root: Path) -> tuple[pa.Table, pa.Table]:
     try:
         return pa.Table.from_pylist(kept, _MANIFEST_SCHEMA), pa.Table.from_pylist(looked, _FRAMES_SCHEMA)
-    except (pa.ArrowException, TypeError) as error:  # a record that was edited
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:  # a record that was edited
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{root}: a record in shards/ was edited ({reason}); delete the folder and prepare again"
@@ -361,7 +370,7 @@ def _rows_of(
     shard = {"shard": key, "shard_bytes": record["shard_bytes"], "sha256": record["sha256"]}
     looked += [{**clip, **frame} for frame in frames]
     kept += [{**clip, **face, **shard} for face in faces]
-    with_face = sum(1 for frame in frames if frame["faces"])
+    with_face = sum(1 for frame in frames if frame.get("faces"))
     return {"frames": len(frames), "frames_with_face": with_face, "faces": len(faces), "notes": record["notes"]}
 
 

@@ -35,6 +35,7 @@ _KEY = re.compile("[0-9a-f]{16}")  # of a shard; nothing else can be a part of a
 META = b"dfnb.store"  # the key in the Parquet file's metadata
 CLIP_COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
 _CONTENT = ("dataset", "video", "label", "method", "group", "split", "frame", "face", "offset", "sha256")
+_FARTHEST = 1 << 20  # pixels; no crop is as high or as wide
 _MAPPED = 32  # shards kept open in one process
 
 
@@ -239,7 +240,8 @@ def _sane(table: pa.Table, file: Path) -> tuple[NDArray[np.float32], pd.DataFram
         height, width, offset = (rows[c].to_numpy("int64") for c in ("crop_h", "crop_w", "offset"))
         last = offset + height * width * 3
         inside = (height > 0) & (width > 0) & (offset >= 0) & (last <= rows["shard_bytes"].to_numpy("int64"))
-    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        inside &= (height < _FARTHEST) & (width < _FARTHEST) & (last > offset)  # nor around the end of the numbers
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
         raise UserError(fault.format(f"columns of the wrong kind: {str(error).splitlines()[0]}")) from None
     if len(landmarks) != len(rows) or not np.isfinite(landmarks).all():
         raise UserError(fault.format("landmarks"))
@@ -257,7 +259,7 @@ def _about(meta: dict[bytes, bytes], root: Path) -> dict[str, Any]:
         version = about["format"]
         if not isinstance(about["settings"], dict) or not isinstance(about["digest"], str):
             raise TypeError
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise UserError(f"{root / 'manifest.parquet'}: not a face store's manifest") from None
     if version != FORMAT:
         raise UserError(
