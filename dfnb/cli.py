@@ -352,9 +352,11 @@ def _check_outputs(output: Path | None, plot: Path | None, page: Path | None) ->
     for option, folder in (("--plot", plot), ("--html", page if page and page.suffix != ".html" else None)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: {option} needs a folder" + (" or a .html file" if option == "--html" else ""))
-    for file in (output, page if page and page.suffix == ".html" else None):
+        if folder is not None:
+            files.check_writable(folder / "a picture or a page", option)
+    for option, file in (("--output", output), ("--html", page if page and page.suffix == ".html" else None)):
         if file is not None:
-            files.check_writable(file)
+            files.check_writable(file, option)
 
 
 def _write_scores(rows: list[dict[str, Any]], warning: str | None, output: Path | None, as_json: bool) -> None:

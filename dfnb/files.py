@@ -37,15 +37,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: Path) -> None:
-    """Before long work: whether its result can be written to `path`. Makes missing parent folders. Raises UserError."""
+def check_writable(path: Path, option: str) -> None:
+    """Before long work: whether its result can be written to `path`, which `option` named. Makes missing folders.
+
+    Raises UserError.
+    """
     if path.is_dir():
-        raise UserError(f"{path}: is a folder; name a file to write")
+        raise UserError(f"{path}: is a folder; {option} needs the name of a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
-        raise UserError(f"{path}: can't be written ({error.strerror}); name another file") from None
+        raise UserError(f"{option}: {path.parent} can't be written into ({error.strerror})") from None
 
 
 def tidy(folder: Path) -> None:

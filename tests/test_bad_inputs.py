@@ -7,20 +7,24 @@ of each. Lists, profiles, stores and all else: `test_bad_files`.
 # ruff: noqa: F811 (fixtures of another module are arguments here)
 
 import json
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from bad_inputs import ASKED, MEDIA, PARTLY, SPRUNG, film
 from lab import checkpoint, dfnb, faces, heads, made, profile  # noqa: F401 (fixtures)
+from PIL import Image
 
-from dfnb import store
+from dfnb import clips, files, frames, network, score, store
+from dfnb.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def plain_score(checkpoint, heads, tmp_path_factory) -> float:
     """The score of the head in a sound video."""
-    from dfnb import network, score
     from dfnb.faces import FaceFinder
 
     path = tmp_path_factory.mktemp("plain") / "plain.mp4"
@@ -92,7 +96,105 @@ def test_paths_that_are_no_files(capsys, tmp_path, checkpoint):
 def test_output_that_cannot_be_written_is_named(capsys, tmp_path, checkpoint, heads):
     film(tmp_path / "a.mp4", heads[0], 1)
     (tmp_path / "file").write_text("x")
-    for option, path in (("-o", "scores.txt"), ("-o", "file/scores.csv"), ("--plot", "file"), ("--plot", "file/more")):
+    (tmp_path / "folder.csv").mkdir()
+    for option, path in (
+        ("-o", "scores.txt"),
+        ("-o", "file/scores.csv"),
+        ("--plot", "file"),
+        ("--plot", "file/more"),
+        ("-o", "folder.csv"),
+    ):
         ended = dfnb(capsys, "score", checkpoint, tmp_path / "a.mp4", option, tmp_path / path)
         assert (ended.status, len(ended.complaints)) == (2, 1), (option, path)
         assert "file" in ended.complaints[0] or ".csv" in ended.complaints[0]
+        assert ended.err.count("frame [") == 0  # before the work, not after it
+
+
+HOSTILE = ("a$\\frac{$b \x1b[31m; rm -rf $(touch sprung)\n<script>alert(1)<b>.jpg".replace("/", ""), "n" * 251 + ".jpg")
+
+
+def test_hostile_names_reach_page_picture_and_table(capsys, tmp_path, monkeypatch, checkpoint, heads):
+    """Markup, a formula, a terminal's commands, a shell's, a line end; the longest name; one that isn't UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    paths = [os.fsencode(tmp_path / "in" / name) for name in HOSTILE] + [os.fsencode(tmp_path / "in") + b"/\xff.jpg"]
+    Image.fromarray(heads[0]).save(tmp_path / "in" / "a.jpg", quality=95)
+    for path in paths:
+        shutil.copy(os.fsencode(tmp_path / "in" / "a.jpg"), path)
+    ended = dfnb(capsys, "score", checkpoint, "in", "--plot", "plots", "-o", "scores.csv")
+    assert (ended.status, ended.complaints) == (0, []), ended.err
+    assert "\x1b[31m" not in ended.err
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert len(table) == 4
+    assert r"in/\udcff.jpg" in set(table["file"])
+    assert table["score"].nunique() == 1
+    assert len(list((tmp_path / "plots").iterdir())) == 4
+    odd = [os.fsdecode(path) for path in (paths[0], paths[2])]
+    ended = dfnb(capsys, "score", checkpoint, *odd, "--html", "page.html")
+    assert (ended.status, ended.complaints) == (0, []), ended.err
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "\x1b" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "page.html", "plots", "scores.csv"]
+
+
+def test_a_name_that_is_not_utf8_is_counted(capsys, tmp_path, heads):
+    faces(tmp_path / "faces", heads)
+    at = os.fsencode(tmp_path / "faces")
+    os.rename(at + b"/p0_0.png", at + b"/p0_\xff.png")
+    ended = dfnb(capsys, "prepare", "--profile", profile(tmp_path))
+    assert (ended.status, ended.complaints) == (0, []), ended.err
+    assert r"p0_\udcff.png: its name, or a folder's, is not UTF-8" in ended.err
+
+
+def test_what_a_folder_holds_is_scored_or_named(capsys, tmp_path, checkpoint, heads):
+    """Links to nowhere and pipes have a row with the reason; a linked folder, or one that can't be listed, is named."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(heads[0]).save(tmp_path / "in" / "a.jpg")
+    (tmp_path / "in" / "gone.jpg").symlink_to(tmp_path / "in" / "nowhere.jpg")
+    os.mkfifo(tmp_path / "in" / "pipe.mp4")
+    ended = dfnb(capsys, "score", checkpoint, tmp_path / "in", "--json")
+    reasons = {Path(row["file"]).name: row["reason"] for row in json.loads(ended.out)["files"]}
+    assert ended.status == 3
+    assert reasons == {"a.jpg": "", "gone.jpg": "can't be opened (No such file or directory)",
+                       "pipe.mp4": "is not an ordinary file"}  # fmt: skip
+    (tmp_path / "in" / "sub").symlink_to(tmp_path)
+    for call in (lambda: score.find_files([tmp_path / "in"]), lambda: clips.faces_folder(tmp_path / "in", "real")):
+        with pytest.raises(UserError, match=r"sub: a link to a folder, which isn't followed"):
+            call()
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="permissions as Unix has them")
+def test_what_may_not_be_read_is_named_or_counted(heads, checkpoint):
+    """As a user without rights: a file and a folder of somebody else's."""
+    with tempfile.TemporaryDirectory() as name:
+        at = Path(name)
+        at.chmod(0o755)
+        for file in ("mine.jpg", "theirs.jpg"):
+            Image.fromarray(heads[0]).save(at / file)
+        (at / "theirs.jpg").chmod(0)
+        shutil.copy(checkpoint, at / "net.safetensors")
+        (at / "net.safetensors").chmod(0)
+        (at / "closed").mkdir()
+        (at / "closed").chmod(0)
+        before = os.geteuid()
+        os.seteuid(65534 if before == 0 else before)
+        try:
+            reasons = [complaint(lambda path=at / file: frames.read_image(path)) for file in ("mine.jpg", "theirs.jpg")]
+            assert reasons == ["", f"{at / 'theirs.jpg'}: can't be opened (Permission denied)"]
+            assert "Permission denied" in complaint(lambda: network.load(at / "net.safetensors"))
+            assert "closed: can't be listed (Permission denied)" in complaint(lambda: score.find_files([at]))
+            assert "Permission denied" in complaint(lambda: files.check_writable(at / "out.csv", "-o"))
+        finally:
+            os.seteuid(before)
+            (at / "closed").chmod(0o755)
+
+
+def complaint(call) -> str:
+    """What a UserError says, "" where there is none."""
+    try:
+        call()
+    except UserError as error:
+        return str(error)
+    return ""

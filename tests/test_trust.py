@@ -3,6 +3,7 @@
 import ast
 import html
 import stat
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,10 +26,16 @@ PICKLES = {"pickle.load", "pickle.loads", "torch.load", "joblib.load", "pd.read_
            "marshal.loads", "shelve.open", "yaml.unsafe_load", "yaml.full_load"}  # fmt: skip
 
 
+@cache
+def trees() -> list[tuple[str, ast.Module]]:
+    """The library's modules, read once: file name and tree."""
+    return [(path.name, ast.parse(path.read_text("utf-8"))) for path in LIBRARY]
+
+
+@cache
 def calls() -> list[tuple[str, str, ast.Call]]:
     """Every call in the library: file, dotted name, node."""
-    trees = [(path.name, ast.parse(path.read_text("utf-8"))) for path in LIBRARY]
-    nodes = [(name, node) for name, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    nodes = [(name, node) for name, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return [(name, ast.unparse(node.func), node) for name, node in nodes]
 
 
@@ -46,12 +53,12 @@ def test_the_library_starts_no_shell_and_unpickles_nothing_but_the_pinned_weight
 
 
 def test_no_module_imports_what_starts_processes_or_pickles():
-    for path in LIBRARY:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for file, tree in trees():
+        for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            imported = {name.split(".")[0] for name in names} - ({"subprocess"} if path.name == "growth.py" else set())
-            assert not {"pickle", "subprocess", "shelve", "marshal", "dill"} & imported, path.name
+            imported = {name.split(".")[0] for name in names} - ({"subprocess"} if file == "growth.py" else set())
+            assert not {"pickle", "subprocess", "shelve", "marshal", "dill"} & imported, file
 
 
 VALUES = st.recursive(
