@@ -28,8 +28,7 @@ from dfnb import ablations, bench, clips, network, profile, protocol, resume, st
 from dfnb.clips import lists
 from dfnb.errors import UserError
 from dfnb.report import read_notebook
-from dfnb.store.prepare import record_of
-from dfnb.store.read import META
+from dfnb.store.read import META, record_of
 
 SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 often, seldom = (settings(max_examples=n, deadline=None, suppress_health_check=SLOW) for n in (60, 25))

@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 
 from dfnb.errors import UserError
 from dfnb.faces import FaceFinder
-from dfnb.store.prepare import _one, disk_fault, key_of, record_of, settings_of
+from dfnb.store.prepare import _one, disk_fault, key_of, settings_of
+from dfnb.store.read import record_of
 
 SAMPLE = 3  # videos
 ROOM = 1.2  # times the estimate that must be free: three videos say only so much

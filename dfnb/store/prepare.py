@@ -36,7 +36,7 @@ from dfnb.errors import UserError
 from dfnb.faces import LANDMARKS_SHA256, Face, FaceFinder, window
 from dfnb.files import digest, replacing, sha256, write_text
 from dfnb.store.coverage import Coverage, tally
-from dfnb.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, shard_path
+from dfnb.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, record_of, shard_path
 
 log = logging.getLogger(__name__)
 MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
@@ -249,23 +249,6 @@ def _done(root: Path, key: str) -> bool:
         return shard_path(root, key).stat().st_size == record_of(root, key)["shard_bytes"]
     except (OSError, UserError):
         return False
-
-
-def record_of(root: Path, key: str) -> dict[str, Any]:
-    """What is kept of a video: frames, faces, notes, shard_bytes, sha256. Raises UserError where it is damaged."""
-    file = shard_path(root, key, ".json")
-    try:
-        record = json.loads(file.read_text("utf-8"))
-        if (
-            record.keys() >= {"frames", "faces", "notes", "shard_bytes", "sha256"}
-            and all(isinstance(row, dict) for row in [*record["frames"], *record["faces"]])
-            and all(isinstance(note, str) for note in record["notes"])
-            and isinstance(record["shard_bytes"], int)
-        ):
-            return record
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        pass
-    raise UserError(f"{file}: damaged; delete it and run `dfnb prepare` again")
 
 
 def _extract(path: Path, root: Path, key: str, settings: dict[str, Any], find: FaceFinder) -> None:

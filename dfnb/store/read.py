@@ -63,6 +63,23 @@ def shard_path(root: str | os.PathLike[str], key: str, suffix: str = ".rgb") -> 
     return Path(root) / "shards" / key[:2] / f"{key}{suffix}"
 
 
+def record_of(root: Path, key: str) -> dict[str, Any]:
+    """What is kept of a video: frames, faces, notes, shard_bytes, sha256. Raises UserError where it is damaged."""
+    file = shard_path(root, key, ".json")
+    try:
+        record = json.loads(file.read_text("utf-8"))
+        if (
+            record.keys() >= {"frames", "faces", "notes", "shard_bytes", "sha256"}
+            and all(isinstance(row, dict) for row in [*record["frames"], *record["faces"]])
+            and all(isinstance(note, str) for note in record["notes"])
+            and isinstance(record["shard_bytes"], int)
+        ):
+            return record
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        pass
+    raise UserError(f"{file}: damaged; delete it and run `dfnb prepare` again")
+
+
 class ContentDigest:
     """A hash of what a store holds, wherever it and the videos lie on disk; fed with parts of the manifest in order."""
 
