@@ -41,6 +41,9 @@ def claims(run: "Run", names: Sequence[str], draws: int = 1000) -> pd.DataFrame:
     """The claim in three numbers a network: "edge" (real faces with an alpha edge above real ones as filmed), "forgery"
     (forgeries without an edge above real ones as filmed), and "edge above forgery" (the former above the latter).
 
+    Then "only KIND", for each kind of the first group: real faces with that edge above real ones as filmed, since one
+    kind can make up the whole of a mean.
+
     Each is the share of pairs of videos, ties half, 0.5 where there is no difference; low and high: 95 %, resampling
     people.
     """
@@ -48,6 +51,7 @@ def claims(run: "Run", names: Sequence[str], draws: int = 1000) -> pd.DataFrame:
         "edge": (EDGE_ONLY, (FILMED,)),
         "forgery": (NO_EDGE, (FILMED,)),
         "edge above forgery": (EDGE_ONLY, NO_EDGE),
+        **{f"only {kind}": ((kind,), (FILMED,)) for kind in EDGE_ONLY},
     }
     rows = []
     for name in names:
@@ -80,6 +84,21 @@ def verdict(found: pd.DataFrame, name: str) -> str:
         said += "it reacts to forgery more than to blending, **against the hypothesis**."
     else:
         said += "these videos can't tell which of the two it reacts to more."
+    return said + _by_kind(own)
+
+
+def _by_kind(own: pd.DataFrame) -> str:
+    """Whether an edge alone does it, or only some kinds of edge: from the "only KIND" rows of `claims`."""
+    seen = [kind for kind in EDGE_ONLY if own.loc[f"only {kind}", "low"] > 0.5]
+    words = {kind: f"{kind} {_pairs(own.loc[f'only {kind}'])}" for kind in EDGE_ONLY}
+    said = f" Kind by kind: {'; '.join(words.values())}."
+    if 0 < len(seen) < len(EDGE_ONLY):
+        said += f" So **an edge alone isn't enough**: only {' and '.join(seen)} stands out"
+        if all(KINDS[kind].generated for kind in seen) and not any(
+            KINDS[kind].generated for kind in EDGE_ONLY if kind not in seen
+        ):
+            said += ", where what was pasted is generated and doesn't fit what was filmed in sharpness and noise"
+        said += "."
     return said
 
 

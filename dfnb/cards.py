@@ -141,7 +141,9 @@ def _failures(figures: Path, final: str) -> str:
         ends = own[own["level"] == own["level"].max()].sort_values("auc")
         start = own.loc[own["level"] == 0].iloc[0]
         fall = "; ".join(
-            f"{_KINDS.get(row.corruption, row.corruption)} {row.strength:g}: {row.auc:.3f}" for row in ends.itertuples()
+            f"{_KINDS.get(row.corruption, row.corruption)} {row.strength:g}: {row.auc:.3f} ({row.low:.3f} to "
+            f"{row.high:.3f})"
+            for row in ends.itertuples()
         )
         said.append(
             f"**Bad copies**: from {start['auc']:.3f} on the videos as they are, at the strongest level tested to "
@@ -157,8 +159,8 @@ def _failures(figures: Path, final: str) -> str:
         for kind, words in kinds_.items():
             if kind in own.index:
                 said.append(
-                    f"**{words}** is scored above a real video in {own.loc[kind, 'auc']:.0%} of pairs; "
-                    "50% is no difference."
+                    f"**{words}** is scored above a real video in {own.loc[kind, 'auc']:.0%} of pairs "
+                    f"({own.loc[kind, 'low']:.0%} to {own.loc[kind, 'high']:.0%}); 50% is no difference."
                 )
     said.append("**Faces not found** give no score; videos without any count as 0.5 in the tables.")
     said.append(

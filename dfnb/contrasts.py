@@ -72,7 +72,7 @@ def effects(rows: pd.DataFrame) -> Plot:
                 axes.plot([row.low, row.high], [y, y], color=style.colour, lw=style.width, solid_capstyle="butt")
                 axes.plot(
                     row.difference, y, style.marker, color=style.colour, ms=7.5, mew=1.5,
-                    mfc=style.colour if clear else "white",
+                    mfc=style.colour if clear else "white", zorder=4,
                 )  # fmt: skip
                 text = f"{row.difference:+.3f}".replace("-", "−")
                 axes.annotate(

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import nn
 
 from dfnb import arcface, faces, score
@@ -108,9 +107,11 @@ def _pixel_auc(values: NDArray[Any], inside: NDArray[np.bool_]) -> float:
     m, n = np.count_nonzero(inside), np.count_nonzero(~inside)
     if not m or not n:
         return float("nan")
-    # rounded, since pixels that bilinear interpolation should leave equal differ in their last digits
-    ranks = rankdata(np.round(values, 5), axis=None).reshape(values.shape)
-    return float((ranks[inside].sum() - m * (m + 1) / 2) / (m * n))
+    # in steps of 1e-5, since pixels that bilinear interpolation should leave equal differ in their last digits
+    steps = np.rint(np.clip(values, 0, None) * np.float32(1e5)).astype(np.int64)
+    most = int(steps.max()) + 1
+    within, without = (np.bincount(steps[which], minlength=most) for which in (inside, ~inside))
+    return float((within * (np.cumsum(without) - without / 2)).sum() / (m * n))
 
 
 def resized(small: NDArray[Any], shape: Sequence[int]) -> Maps:

@@ -108,7 +108,10 @@ def verdict(table: pd.DataFrame) -> str:
         high = gap + np.hypot(last["high"] - last["auc"], first["auc"] - first["low"])
         said = f"{dataset}, {BY[by].split(',')[0]}: {signed(gap, 2)} ({signed(low, 2)} to {signed(high, 2)})"
         (clear if low > 0 or high < 0 else unclear).append(said)
-    parts = [f"From the lowest third to the highest the AUC clearly changes by: {'; '.join(clear)}."] if clear else []
+    parts = [f"From the lowest third to the highest the AUC changes by: {'; '.join(clear)}."] if clear else []
+    if clear:
+        count = len(clear) + len(unclear)
+        parts.append(f"Each of the {count} comparisons is at the 5 % level by itself: of so many, one may be chance.")
     if unclear:
         parts.append(f"No change that these samples could show: {'; '.join(unclear)}.")
     return " ".join(parts)

@@ -1,12 +1,13 @@
 """Sentences made from numbers, in Markdown: what a result shows and what it doesn't. Nothing here is typed by hand."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dfnb.style import look
+from dfnb.style import look, signed
 from dfnb.tables import SHUFFLED, SIGNIFICANT, published
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def differences(table: pd.DataFrame, reference: str, where: str) -> str:
         where_ = "" if parts else f" on {where}"
         largest = unclear["difference"].abs().max()
         size = f"at most {largest:.3f} in size" if len(unclear) > 1 else f"{largest:.3f} in size"
-        how = f"paired, bootstrap over groups{seeds}, Holm's correction, 5 % level"
+        how = f"paired, bootstrap over groups{seeds}, Holm's correction over the {len(table)} of this set, 5 % level"
         said += f" {start} **not significant**{where_} ({size}; {how})"
         said += ": these samples can't tell them apart."
     if not known:
@@ -140,8 +141,13 @@ def size_rule(results: pd.DataFrame, reference: str) -> str:
 
 
 def harder_set(results: pd.DataFrame, network: str) -> str:
-    """Which test set one network finds harder, Celeb-DF or FFIW, beside the paper's finding."""
-    ours = results[results["network"] == network].groupby("part")["auc"].mean()
+    """Which test set one network finds harder, Celeb-DF or FFIW, beside the paper's finding.
+
+    results: rows of `Run.results`, one a seed; with several, means. The sets' videos are independent, so the interval
+    of the difference is made from theirs (Zou and Donner 2008).
+    """
+    own = results[results["network"] == network].groupby("part")[["auc", "low", "high"]].mean()
+    ours = own["auc"]
     theirs = published()["sets"]
     if not {"celeb-df", "ffiw"} <= set(ours.index):
         return "This run hasn't both sets, so they can't be compared."
@@ -153,7 +159,12 @@ def harder_set(results: pd.DataFrame, network: str) -> str:
     said += f"{ours['celeb-df']:.3f} on the Celeb-DF part and {ours['ffiw']:.3f} on the FFIW part: "
     if ours["ffiw"] == ours["celeb-df"]:
         return said + "the same."
-    return said + ("the same order." if harder == paper_harder else "**the other way round**.")
+    said += "the same order" if harder == paper_harder else "**the other way round**"
+    one, other = own.loc["celeb-df"], own.loc["ffiw"]
+    low = one["auc"] - other["auc"] - math.hypot(one["auc"] - one["low"], other["high"] - other["auc"])
+    high = one["auc"] - other["auc"] + math.hypot(one["high"] - one["auc"], other["auc"] - other["low"])
+    said += f" (difference {signed(one['auc'] - other['auc'], 3)}, 95 % interval {signed(low, 3)} to {signed(high, 3)})"
+    return said + ("." if low > 0 or high < 0 else ", but the difference is **not significant** and may be chance.")
 
 
 def supervision(run: "Run") -> str:

@@ -46,15 +46,18 @@ def test_failures_are_named_where_they_were_measured(figures):
     final = pd.read_csv(figures / "results.csv")["network"].iloc[-1]
     assert "Bad copies" not in cards.model_card(figures)
     curves = pd.DataFrame(
-        [(final, "jpeg", level, q, auc) for level, q, auc in ((0, None, 0.9), (1, 80, 0.8), (2, 10, 0.61234))],
-        columns=["network", "corruption", "level", "strength", "auc"],
+        [(final, "jpeg", k, q, auc, 0.512, 0.703) for k, q, auc in ((0, None, 0.9), (1, 80, 0.8), (2, 10, 0.61234))],
+        columns=["network", "corruption", "level", "strength", "auc", "low", "high"],
     )
     curves.to_csv(figures / "robustness.csv", index=False)
-    blends = pd.DataFrame([(final, "swap, redrawn whole", 0.5678)], columns=["network", "kind", "auc"])
+    blends = pd.DataFrame([{"network": final, "kind": "swap, redrawn whole", "auc": 0.5678, "low": 0.44, "high": 0.66}])
     blends.to_csv(figures / "blending.csv", index=False)
     card = cards.model_card(figures)
-    assert "from 0.900 on the videos as they are, at the strongest level tested to JPEG quality 10: 0.612" in card
-    assert "in 57% of pairs" in card
+    assert (
+        "from 0.900 on the videos as they are, at the strongest level tested to JPEG quality 10: 0.612 (0.512 to 0.703)"
+        in card
+    )
+    assert "in 57% of pairs (44% to 66%); 50% is no difference" in card
 
 
 def test_a_run_on_real_videos_is_not_called_rendered(figures):

@@ -126,12 +126,12 @@ def test_a_run_on_folders_has_no_such_videos():
         composites.clips(run)
 
 
-def scored(edge: float, forgery: float, people: int = 12) -> SimpleNamespace:
-    """Made-up video scores: by how much an edge, and a forgery, lifts the score."""
+def scored(edge: float, forgery: float, people: int = 12, needs_generated: bool = False) -> SimpleNamespace:
+    """Made-up video scores: by how much an edge (or one with a generated face only), and a forgery, lifts the score."""
     rng, rows = np.random.default_rng(0), []
     for kind, about in KINDS.items():
         for k in range(people):
-            lift = edge * (about.edge == "alpha") + forgery * about.forged
+            lift = edge * (about.edge == "alpha" and (about.generated or not needs_generated)) + forgery * about.forged
             rows.append({"method": kind, "group": f"id{k}", "label": about.label, "score": 0.3 + lift})
     table = pd.DataFrame(rows)
     table["score"] += rng.normal(0, 0.05, len(table))
@@ -162,3 +162,13 @@ def test_the_verdict_follows_the_interval(edge, forgery, says):
     said = blending.verdict(blending.claims(scored(edge, forgery), ["proposed-arcface"]), "proposed-arcface")
     assert says in said
     assert said.startswith("proposed + ArcFace scores")
+    assert "isn't enough" not in said
+
+
+def test_a_mean_over_kinds_does_not_hide_that_only_one_stands_out():
+    found = blending.claims(scored(0.6, 0.0, needs_generated=True), ["proposed-arcface"])
+    said = blending.verdict(found, "proposed-arcface")
+    own = found.set_index("question")
+    assert own.loc["only own face redrawn, pasted", "share"] == 1
+    assert own.loc["only own face, 5 % brighter", "low"] < 0.5
+    assert "**an edge alone isn't enough**: only own face redrawn, pasted stands out, where what was pasted is" in said

@@ -174,9 +174,14 @@ def test_separation_names_the_better_head_and_the_hardest_group():
 
 
 def test_the_harder_set_is_compared_with_the_papers():
-    rows = [("celeb-df", 0.9), ("ffiw", 0.8)]
-    table = pd.DataFrame([{"network": "proposed-arcface", "part": part, "auc": auc} for part, auc in rows])
-    assert "the same order" in verdicts.harder_set(table, "proposed-arcface")
-    turned = table.assign(auc=[0.8, 0.9])
+    rows = [("celeb-df", 0.9, 0.86, 0.93), ("ffiw", 0.8, 0.75, 0.84)]
+    about = ("part", "auc", "low", "high")
+    table = pd.DataFrame([{"network": "proposed-arcface"} | dict(zip(about, row, strict=True)) for row in rows])
+    said = verdicts.harder_set(table, "proposed-arcface")
+    low, high = 0.1 - np.sqrt(0.04**2 + 0.04**2), 0.1 + np.sqrt(0.03**2 + 0.05**2)
+    assert f"the same order (difference +0.100, 95 % interval +{low:.3f} to +{high:.3f})." in said
+    wide = table.assign(low=[0.8, 0.6], high=[0.95, 0.9])
+    assert "**not significant**" in verdicts.harder_set(wide, "proposed-arcface")
+    turned = table.assign(auc=[0.8, 0.9], low=[0.75, 0.86], high=[0.84, 0.93])
     assert "the other way round" in verdicts.harder_set(turned, "proposed-arcface")
     assert "hasn't both sets" in verdicts.harder_set(table.iloc[:1], "proposed-arcface")
