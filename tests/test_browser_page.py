@@ -10,7 +10,7 @@ from dfnb import page, report, style, tables
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[1]
-OVERFLOWING = """() => [...document.querySelectorAll('main *, nav *')].filter(e => {
+OVERFLOWING = """() => [...document.querySelectorAll('.report *')].filter(e => {
     const box = e.getBoundingClientRect();
     if (!box.width || box.right <= innerWidth + 1 || e.closest('.skip, .wide, pre, math')) return false;
     return true;
@@ -58,7 +58,7 @@ def test_nothing_is_wider_than_the_screen_but_what_scrolls_by_itself(tab):
     assert wide <= browser.SCREENS[tab.screen][0]
     assert tab.evaluate(OVERFLOWING) == []
     scrolling = tab.locator("div.wide:has(table)")
-    assert scrolling.count() == tab.locator("main table").count() > 10
+    assert scrolling.count() == tab.locator("table").count() > 10
 
 
 def test_every_link_of_the_contents_leads_to_a_heading(tab):

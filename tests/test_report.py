@@ -134,14 +134,14 @@ def test_figures_take_their_vectors_and_tables_their_captions_along(tmp_path):
 
 def test_links_stay_in_the_page_or_lead_to_the_web(tmp_path):
     (tmp_path / "GLOSSARY.md").write_text("# Glossary\n\n## ROC curve\n\nA curve.\n", encoding="utf-8")
-    text = "# A?\n\n[b](02_b.ipynb#What-now?) [c](02_b.ipynb) [d](GLOSSARY.md#roc-curve)"
+    text = "# A?\n\n[b](02_b.ipynb#What-now-%22b%22?) [c](02_b.ipynb) [d](GLOSSARY.md#roc-curve)"
     text += " [e](../dfnb/page.py) [f](https://doi.org/1) [g](README.md)"
     first, second = tmp_path / "01_a.ipynb", tmp_path / "02_b.ipynb"
     nbformat.write(notebook(("markdown", text)), first)
-    nbformat.write(notebook(("markdown", "# B\n\n## What now?")), second)
+    nbformat.write(notebook(("markdown", '# B\n\n## What now "b"?')), second)
     made = page.build([first, second], "t", "a", glossary=tmp_path / "GLOSSARY.md")
     read = Reader(made)
-    assert {"#02_b-What-now?", "#02_b", "#glossary-roc-curve", "https://doi.org/1"} <= set(read.links)
+    assert {"#02_b-What-now-b", "#02_b", "#glossary-roc-curve", "https://doi.org/1"} <= set(read.links)
     assert {link[1:] for link in read.links if link.startswith("#")} <= set(read.ids)
     assert "#contents" in read.links
     assert "page.py" not in made
