@@ -17,6 +17,7 @@ app = typer.Typer(
     help="Deepfake detection from real faces alone: the report, its steps, and scores for your own videos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -289,9 +290,7 @@ def bench(
 def score(
     checkpoint: Annotated[Path, typer.Argument(help="a network's checkpoint.safetensors")],
     paths: Annotated[list[Path], typer.Argument(metavar="VIDEO|IMAGE|FOLDER...")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="write a .csv or .json instead of printing")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="write .csv or .json, don't print")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of CSV")] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FOLDER", help="draw each file's score over time into this folder")
