@@ -189,7 +189,7 @@ def score_files(
         for seen in look(finder, paths, count, MARGIN, scorer.size):
             if not opened or opened[-1].done:
                 opened.append(_File(seen.path, pictures))
-                bar.set_description(printable(seen.path.name), refresh=False)
+                bar.set_description_str(printable(seen.path.name), refresh=False)  # tqdm adds a colon itself here
             file = opened[-1]
             waiting += [(file, crop) for crop in seen.crops]
             file.add(seen)
