@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
+
+from dfnb.cli import app
 
 
 def complete(line: str, tmp_path, shell: str = "bash") -> list[str]:
@@ -37,20 +40,23 @@ def test_fish_is_told_what_a_command_is_for(tmp_path):
     assert complete("dfnb rep", tmp_path, "fish") == ["report"]
 
 
+def helped(*words: str) -> str:
+    """The help a command prints, in this process."""
+    done = CliRunner().invoke(app, [*words, "--help"], prog_name="dfnb", env={"COLUMNS": "100"})
+    assert done.exit_code == 0
+    return done.stdout
+
+
 def test_help_groups_the_commands():
-    done = subprocess.run(
-        [sys.executable, "-m", "dfnb", "--help"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}
-    )
-    assert done.returncode == 0
-    places = [done.stdout.index(f" {group} ") for group in ("Report", "Steps of the report", "Your own videos")]
+    said = helped()
+    places = [said.index(f" {group} ") for group in ("Report", "Steps of the report", "Your own videos")]
     assert places == sorted(places)
     for command in ("report", "prepare", "train", "evaluate", "score"):
-        assert f" {command} " in done.stdout
+        assert f" {command} " in said
 
 
 @pytest.mark.parametrize("command", ["report", "demo", "prepare", "train", "evaluate", "score"])
 def test_every_command_says_what_it_reads_and_writes(command):
-    done = subprocess.run([sys.executable, "-m", "dfnb", command, "--help"], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert "Reads" in done.stdout
-    assert "rites" in done.stdout
+    said = helped(command)
+    assert "Reads" in said
+    assert "rites" in said

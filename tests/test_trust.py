@@ -2,6 +2,8 @@
 
 import ast
 import html
+import os
+import re
 import stat
 from functools import cache
 from html.parser import HTMLParser
@@ -17,6 +19,7 @@ from matplotlib.figure import Figure
 from papermill.parameterize import parameterize_notebook
 
 from dfnb import files, page, style
+from dfnb.errors import UserError
 
 LIBRARY = sorted((Path(__file__).parents[1] / "dfnb").rglob("*.py"))
 # the pinned package's weights; the bench measures this very Python in processes of its own, without a shell
@@ -138,9 +141,12 @@ def test_temporary_files_are_private_and_finished_ones_ordinary(tmp_path):
 def test_the_lock_pins_everything_by_hash_and_the_policy_names_tests_that_exist():
     root = Path(__file__).parents[1]
     policy = (root / "SECURITY.md").read_text("utf-8")
-    for word in policy.replace("`", " ").replace(",", " ").split():
-        if word.startswith("test_") and word.endswith(".py"):
-            assert (root / "tests" / word).is_file(), word
+    named = set(re.findall(r"`(test_\w+)::(test_\w+)`", policy))
+    assert len(named) > 25
+    for file, function in named:
+        assert f"\ndef {function}(" in (root / "tests" / f"{file}.py").read_text("utf-8"), function
+    rows = [line for line in policy.splitlines() if line.startswith("| ") and "promise" not in line]
+    assert all("::test_" in row for row in rows)
     assert "--require-hashes" in (root / "Makefile").read_text("utf-8")
 
 
@@ -150,3 +156,24 @@ def test_names_reach_a_table_unchanged(name, tmp_path):
 
     (tmp_path / f"{name}.jpg").write_text("x")
     assert clips.faces_folder(tmp_path, "real")["video"].tolist() == [f"{name}.jpg"]
+
+
+def test_files_over_their_limit_are_named_unread(tmp_path, monkeypatch):
+    """Lists, tensors and score tables; videos, images and profiles: test_frames, test_bad_files. Holes, no bytes."""
+    from dfnb import checkpoints, protocol
+    from dfnb.clips import lists
+
+    large = tmp_path / "large"
+    for size, read, says in (
+        ((256 << 20) + 1, lists.text, "larger than 256 MiB"),
+        ((4 << 30) + 1, checkpoints.refuse_other_formats, "more than the 4096 MiB that are read"),
+    ):
+        large.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+        os.truncate(large, size)
+        with pytest.raises(UserError, match=says):
+            read(large)
+    large.unlink()
+    monkeypatch.setattr(protocol, "MAX_ROWS", 1)
+    pd.DataFrame({"score": [0.5, 0.5]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(UserError, match="more than 1 rows"):
+        protocol.load(tmp_path / "t.parquet")
