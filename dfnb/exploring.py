@@ -209,7 +209,8 @@ def threshold_plot(videos: pd.DataFrame, network: str, chosen: Sequence[float]) 
                 where, low = {"textcoords": "offset points", "va": "center"}, 14 * (number - 1)
                 top = spread.get_ylim()[1]
                 spread.annotate(f"{number}", (at.threshold, top), xytext=(4, -8 - low), **where)
-                curve.annotate(f"{number}", (at.fpr, at.tpr), xytext=(8, -8 - low), **where)
+                arrow = {"arrowstyle": "-", "color": FAINT, "lw": 0.8, "shrinkA": 1, "shrinkB": 3}
+                curve.annotate(f"{number}", (at.fpr, at.tpr), xytext=(16, -12 - low), arrowprops=arrow, **where)
     told = "; ".join(
         f"at {at.threshold:.2f}, {at.real_called_fake} of {at.real_called_fake + at.real_called_real} real and "
         f"{at.fake_called_fake} of {at.fake_called_fake + at.fake_called_real} fake videos are called fake"
