@@ -31,10 +31,10 @@ from dfnb.style import evenly
 MOVED, APART = 0.01, 0.001  # by how much a video's probability, and an AUC, may change
 SIZE = 380  # of B4's input, pixels
 _SAME = 0.5  # boxes that overlap by more are one face
-_FITTED = 192  # faces that B4's head is fitted on
+_FITTED = 96  # faces that B4's head is fitted on
 _ANY_SIDE = 1 << 16  # pixels: no frame is shrunk
 _BATCH = 16
-_FRAMES = 2  # of each video, where all of them would take an hour
+_FRAMES = 1  # of each video: two networks and two ways of finding faces take a while
 
 
 def coverage(clips: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -137,7 +137,7 @@ def measure(run: Run, backbone: str = steps.BACKBONE, size: int = SIZE) -> pd.Da
     own, side = run.networks[-1], run.profile.model.size
     found = [coverage(run.clips(part), _FRAMES).assign(part=part, network="") for part in run.tests]
     for part in run.tests:
-        trained = scores(run, part, run.network(own.name, own.seed), side)
+        trained = scores(run, part, run.network(own.name, own.seed), side, _FRAMES)
         found.append(trained.assign(part=part, network=f"{own.name}, {side} px"))
     part, net = run.cross_tests[0], fitted(run, run.tests[0], backbone, size)
     found.append(
