@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from lab import NETWORK, SETTINGS, checkpoint, dfnb, heads, lab, made, profile  # noqa: F401 (fixtures)
 from safetensors.torch import load, save_file
 from test_clips import make_celeb, make_ff
@@ -430,6 +431,19 @@ def test_a_table_of_something_else_is_made_anew(capsys, lab, made, case):
     here, whole = lab / "runs" / "lab", made / "runs" / "lab"
     pd.testing.assert_frame_equal(pd.read_parquet(here / TABLE), pd.read_parquet(whole / TABLE))
     assert (here / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+def test_one_command_scores_a_network_at_a_time_and_tidies_up_after_a_killed_one(capsys, lab):
+    scores = lab / "runs" / "lab" / "scores" / "sbi"
+    stray = scores / f".{NETWORK}-abcd_123.npy"  # as a killed one leaves it
+    stray.write_bytes(b"half")
+    (scores / f"{NETWORK}.npy").unlink()
+    with FileLock(scores / f".{NETWORK}.lock"):
+        ended = dfnb(capsys, "evaluate", "--profile", lab / "lab.yaml")
+        assert "another command is scoring here" in complaint(ended)
+    assert dfnb(capsys, "evaluate", "--profile", lab / "lab.yaml").status == 0
+    assert not stray.exists()
+    assert (scores / f"{NETWORK}.npy").exists()
 
 
 def test_tables_of_different_protocols_are_not_mixed(made):

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -79,6 +79,16 @@ class Command:
         self.said = folder / "said.txt"
         self.process = server.Process(target=run, args=(str(self.said), [str(a) for a in arguments], limits))
         self.process.start()
+
+    def begun(self) -> None:
+        """Wait until it has its handlers: before that the system itself ends a process, in its own way."""
+        wanted = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGINT - 1)
+        while self.process.is_alive():
+            with suppress(OSError, StopIteration):
+                about = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+                if int(next(line for line in about if line.startswith("SigCgt")).split()[1], 16) & wanted == wanted:
+                    return
+            time.sleep(0.01)
 
     def signal(self, number: int) -> None:
         """Ctrl-C reaches the whole group, as from a terminal; the others reach the command alone."""
@@ -182,7 +192,8 @@ def interrupted(server, folder: Path, arguments: list[object], took: float, rng:
     for _ in range(6 * TIMES):
         number = SIGNALS[len(ended) % 3]
         command = Command(server, folder, *arguments)
-        command.process.join(rng.uniform(0.03, 0.6) * took)
+        command.begun()
+        command.process.join(rng.uniform(0.0, 0.6) * took)
         command.signal(number)
         status, said = command.end(300)
         if status == 0:
