@@ -43,7 +43,7 @@ def offer(kind: type[ipw.Widget], *arguments: Any, **settings: Any) -> None:
 
 
 def _note(text: str = "") -> ipw.HTML:
-    return ipw.HTML(text, layout={"max_width": "62em"})
+    return ipw.HTML(text, layout={"max_width": "min(62em, 100%)"})
 
 
 def _says(text: str) -> str:
