@@ -48,5 +48,8 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 def _end(message: str, status: int) -> NoReturn:
     line = printable(" ".join(message.split()))
-    print(f"dfnb: {line if len(line) <= _LONGEST else line[:_LONGEST] + ' ...'}", file=sys.stderr)
+    from tqdm import tqdm
+
+    # a line of its own, whatever progress bar stands there
+    tqdm.write(f"dfnb: {line if len(line) <= _LONGEST else line[:_LONGEST] + ' ...'}", file=sys.stderr)
     sys.exit(status)
