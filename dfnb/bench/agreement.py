@@ -141,7 +141,9 @@ def measure(run: Run, backbone: str = steps.BACKBONE, size: int = SIZE) -> pd.Da
         found.append(trained.assign(part=part, network=f"{own.name}, {side} px"))
     part, net = run.cross_tests[0], fitted(run, run.tests[0], backbone, size)
     found.append(
-        scores(run, part, net, size, _FRAMES).assign(part=part, network=f"{backbone} with a fitted head, {size} px")
+        scores(run, part, net, size, _FRAMES).assign(
+            part=part, network=f"{backbone} with random weights and a fitted head, {size} px"
+        )
     )
     return pd.concat(found, ignore_index=True)[["part", "network", "what", "samples", "plain", "fast", "limit"]]
 
