@@ -26,10 +26,9 @@ from tqdm.auto import tqdm
 
 from dfnb import files
 from dfnb.errors import UserError
-from dfnb.profile import Demo
+from dfnb.profile import Demo, Profile
 
 if TYPE_CHECKING:
-    from dfnb.data import Data
     from dfnb.demo.build import Studio
     from dfnb.demo.heads import Person
     from dfnb.demo.layout import Fake, Job
@@ -73,15 +72,15 @@ KINDS = {
 }
 
 
-def clips(run: "Data") -> pd.DataFrame:
+def clips(profile: Profile, root: Path) -> pd.DataFrame:
     """The catalogue of these videos (columns as in `dfnb.clips`; method is the kind); what is missing is made now.
 
-    Raises UserError where the run has no embedded benchmark.
+    root: the folder they lie in. Raises UserError where the profile has no embedded benchmark.
     """
-    if not run.embedded:
-        raise UserError(f"profile {run.profile.name} reads videos from folders: only rendered heads can be redrawn")
-    settings, root = run.profile.robustness, run.data_folder / "composites"
-    made = run.profile.demo.model_copy(update={"frames": settings.take_frames})
+    if profile.data.source != "embedded":
+        raise UserError(f"profile {profile.name} reads videos from folders: only rendered heads can be redrawn")
+    settings = profile.robustness
+    made = profile.demo.model_copy(update={"frames": settings.take_frames})
     jobs = takes(made, settings.takes)
     stamp = {"demo": made.model_dump(mode="json"), "code": _code()}
     _make_room(root, stamp)
@@ -99,7 +98,7 @@ def clips(run: "Data") -> pd.DataFrame:
         for job in jobs
     ]
     missing = [job for job in jobs if not all(_path(root, kind, job).is_file() for kind in KINDS)]
-    _build(root, made, missing, run.profile.jobs)
+    _build(root, made, missing, profile.jobs)
     return pd.DataFrame(rows)
 
 
@@ -132,7 +131,7 @@ def _code() -> str:
 def _make_room(root: Path, stamp: dict[str, Any]) -> None:
     """An empty folder, or one with videos of this very stamp. Raises UserError where something else lies there."""
     marker = root / MARKER
-    if marker.is_file() and json.loads(marker.read_text("utf-8")) == stamp:
+    if marker.is_file() and _stamp_in(marker) == stamp:
         return
     if root.exists() and any(root.iterdir()) and not marker.is_file():
         raise UserError(f"{root}: holds something else than this part's videos; move it away")
@@ -140,6 +139,13 @@ def _make_room(root: Path, stamp: dict[str, Any]) -> None:
         log.info("%s: of other settings or another version, made anew", root)
         shutil.rmtree(root)
     files.write_json(marker, stamp)
+
+
+def _stamp_in(marker: Path) -> Any:
+    try:
+        return json.loads(marker.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{marker}: can't be read ({error}); delete its folder, it is made again") from error
 
 
 def _build(root: Path, settings: Demo, missing: list["Job"], jobs: int) -> None:

@@ -128,7 +128,7 @@ class Data:
         if part == "blending":
             from dfnb import composites
 
-            return composites.clips(self)
+            return composites.clips(self.profile, self.data_folder / "composites")
         if part in catalogues.TEST_SETS:
             return catalogues.TEST_SETS[part](self._root(part))
         if part in ("train", "validation") and data.faces is not None:

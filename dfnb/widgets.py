@@ -244,7 +244,7 @@ class OwnVideo(ipw.VBox):
         self.again = ipw.Button(description="list again", tooltip="after dropping a file into the list on the left")
         self.look = ipw.Button(description="look at it", button_style="primary")
         self.keep = ipw.Button(description="write this page", disabled=True)
-        self.said, self.shown = _note(), ipw.HTML()
+        self.said, self.shown = _note(), _note()
         self._page: tuple[str, str] | None = None
         warning = f"<strong>{html.escape(answer.spoken(detector.warning))}</strong>" if detector.warning else ""
         super().__init__(

@@ -98,32 +98,34 @@ def test_no_code_is_shared_with_self_blending():
 def test_videos_are_kept_made_again_alike_and_nothing_else_is_removed(tmp_path):
     settings = {"demo.size": 160, "robustness.takes": 4, "runs": str(tmp_path), "jobs": 1}
     loaded = profile.load("smoke", settings)
-    run = SimpleNamespace(embedded=True, profile=loaded, data_folder=tmp_path / "smoke")
-    clips = composites.clips(run)
+    root = tmp_path / "smoke" / "composites"
+    clips = composites.clips(loaded, root)
     assert clips.groupby("method").size().eq(len(composites.takes(loaded.demo, 4))).all()
     assert dict(zip(clips["method"], clips["label"], strict=True)) == {k: v.label for k, v in KINDS.items()}
     before = {path: (Path(path).read_bytes(), Path(path).stat().st_mtime_ns) for path in clips["path"]}
     gone = clips["path"].iloc[-1]
     Path(gone).unlink()
-    assert composites.clips(run).equals(clips)
+    assert composites.clips(loaded, root).equals(clips)
     assert Path(gone).read_bytes() == before[gone][0]
     other_scene = [path for path in clips["path"] if Path(path).name != Path(gone).name]
     assert all(Path(path).stat().st_mtime_ns == before[path][1] for path in other_scene)
-    marker = tmp_path / "smoke" / "composites" / composites.MARKER
+    marker = root / composites.MARKER
+    marker.write_bytes(b"\xff{")
+    with pytest.raises(UserError, match="can't be read"):
+        composites.clips(loaded, root)
     marker.write_text(json.dumps({"code": "older"}))
     composites._make_room(marker.parent, {"code": "newer"})
     assert [path.name for path in marker.parent.iterdir()] == [composites.MARKER]
     marker.unlink()
     (marker.parent / "mine.txt").touch()
     with pytest.raises(UserError, match="something else"):
-        composites.clips(run)
+        composites.clips(loaded, root)
     assert (marker.parent / "mine.txt").exists()
 
 
 def test_a_run_on_folders_has_no_such_videos():
-    run = SimpleNamespace(embedded=False, profile=profile.load("paper"))
     with pytest.raises(UserError, match="only rendered heads"):
-        composites.clips(run)
+        composites.clips(profile.load("paper"), Path("composites"))
 
 
 def scored(edge: float, forgery: float, people: int = 12, needs_generated: bool = False) -> SimpleNamespace:
