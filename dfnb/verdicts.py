@@ -173,8 +173,9 @@ def supervision(run: "Run") -> str:
     if weight == 0:
         return "In this run no map was taught: what is shown above is attention **without** supervision."
     return (
-        f"All networks of this run were taught (attention weight {weight:g}); an untaught one isn't part of it. To see "
-        'one, open these cells with `overrides = {"train.attention_weight": 0}`; the run gets a folder of its own.'
+        f"All networks of this run were taught (attention weight {weight:g}). For the maps of untaught ones, "
+        'open these cells with `overrides = {"train.attention_weight": 0}`; that run gets a folder of its own. What '
+        "teaching does to the AUC is below."
     )
 
 
