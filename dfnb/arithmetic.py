@@ -15,16 +15,18 @@ from dfnb.profile import Precision, Train
 if TYPE_CHECKING:
     import torch
 
-WORTH_IT = 256  # pixels: from here on "auto" is fast; smaller networks score quickly enough to keep exact numbers
+WORTH_IT = 256  # pixels: from here on "auto" is fast; smaller networks score quickly enough as they are
+FAST = "float32, ONNX Runtime"
 
 
 def precision(recipe: Train, size: int) -> Literal["no", "bf16"]:
     """What `mixed_precision` means on this machine, for inputs of `size` pixels.
 
     auto is a rule and no measurement, so that the same profile gives the same numbers on the same machine: bf16 on a
-    GPU (before Ampere torch emulates it, which gains nothing: set "no" there), and on a CPU that has it for inputs of
-    256 px and more. Smaller ones lose more there by the conversions than they gain; `dfnb bench` shows both for one
-    size. GPUs are only counted: asking one what it can do would keep a notebook from starting a process for each.
+    GPU (before Ampere torch emulates it, which gains nothing: set "no" there), and for inputs of 256 px and more on a
+    CPU with matrix units for it. Smaller ones lose more there by the conversions than they gain; `dfnb bench` shows
+    both for one size. GPUs are only counted: asking one what it can do would keep a notebook from starting a process
+    for each.
     """
     if recipe.mixed_precision != "auto":
         return recipe.mixed_precision
@@ -36,28 +38,29 @@ def precision(recipe: Train, size: int) -> Literal["no", "bf16"]:
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16, AMX, or Arm's BF16); emulation gains nothing."""
+    """Whether this processor multiplies matrices of bfloat16 (AMX). Vector instructions gain nothing for EfficientNet.
+
+    (AVX-512 BF16: a training step of B4 at 380 px takes longer than in float32, see `figures/bench-*.csv`.)
+    """
     import torch
 
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def choose(precision: Precision, size: int, device: "torch.device | str" = "cpu") -> str:
-    """How a network will score, in words: "float32", "float32, folded" or "bfloat16, folded".
+    """How a network will score, in words: "float32" or `FAST`.
 
-    precision: "auto" is "fast" on a processor for inputs of at least `WORTH_IT` px a side, else "float32".
+    precision: "fast" is for processors, and float32 on a GPU. "auto" is "fast" for inputs of at least `WORTH_IT` px a
+    side, else "float32".
     """
-    if precision == "auto":
-        precision = "fast" if str(device).startswith("cpu") and size >= WORTH_IT else "float32"
-    if precision == "float32":
-        return "float32"
-    return "bfloat16, folded" if has_bfloat16() else "float32, folded"
+    on_cpu = str(device).startswith("cpu")
+    return FAST if on_cpu and (precision == "fast" or (precision == "auto" and size >= WORTH_IT)) else "float32"
 
 
 def here(precision: Precision, size: int) -> str:
     """`choose` on this machine; its device is looked for only where that decides, since torch takes seconds."""
-    return choose(precision, size, device() if precision == "auto" and size >= WORTH_IT else "cpu")
+    decides = precision == "fast" or (precision == "auto" and size >= WORTH_IT)
+    return choose(precision, size, device() if decides else "cpu")
 
 
 def device() -> "torch.device":

@@ -164,8 +164,7 @@ class Evaluate(Section):
     batch: int = Field(32, ge=1, le=65_536)
     precision: Precision = Field(
         "auto",
-        description="float32: exact; fast: batch norms folded, bfloat16 where the processor has it; auto: fast on a "
-        "processor from 256 px on, else float32",
+        description="float32: by torch, as in training; fast: by ONNX Runtime (processors); auto: fast from 256 px on",
     )
     size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")
 

@@ -46,7 +46,10 @@ def restore(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimiz
     """
     if not path.exists():
         return Position(0, [])
-    weights.refuse_other_formats(path)
+    try:
+        weights.refuse_other_formats(path)
+    except UserError as error:
+        raise UserError(f"{error}, or remove it to start this training anew") from None
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}

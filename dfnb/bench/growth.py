@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from dfnb import figures, protocol, style, tables
 from dfnb.errors import UserError
 from dfnb.profile import load
-from dfnb.run import Run
+from dfnb.run import Network, Run
 from dfnb.score import FaceScores, save
 
 VIDEOS = (10, 100, 1000)
@@ -84,18 +84,18 @@ class Drawn(Run):
     def title(self, part: str) -> str:
         return f"{self.videos} videos"
 
-    def scores(self, part: str, name: str, seed: int | None = None) -> pd.DataFrame:
-        """32 faces a video, one a frame, from the disk."""
-        path = self.folder / f"{name}.parquet"
+    def _scored(self, part: str, one: Network) -> Path:
+        """A table on the disk: 32 faces a video, one a frame."""
+        path = self.folder / f"{one.name}.parquet"
         if not path.exists():
             clips = self.clips(part)
             table = clips.loc[clips.index.repeat(_FACES)].reset_index(drop=True)
             table = table.assign(frame=np.tile(np.arange(_FACES), len(clips)), face=0, x0=0.0, y0=0.0, x1=1.0, y1=1.0)
-            rng = np.random.default_rng([len(name), self.videos])
+            rng = np.random.default_rng([len(one.name), self.videos])
             table["score"] = 0.8 * rng.random(len(table)) + 0.2 * rng.random(len(table)) * (table["label"] == "fake")
-            about = {"network": name, "checkpoint": name, "store": "drawn", "protocol": "drawn"}
+            about = {"network": one.name, "checkpoint": one.name, "store": "drawn", "protocol": "drawn"}
             save(FaceScores(table, np.zeros((len(table), 1), np.float32)), path, about)
-        return protocol.load(path)
+        return path
 
 
 def report(folder: Path, videos: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from dfnb import files, style
 from dfnb.errors import UserError
@@ -69,7 +70,7 @@ def text(table: pd.DataFrame) -> str:
         {
             "stage": table["stage"],
             "work": table["what"],
-            "a second": [f"{v:.3g} {unit}" for v, unit in zip(table["per_second"], table["unit"], strict=True)],
+            "a second": [f"{_rate(v)} {unit}" for v, unit in zip(table["per_second"], table["unit"], strict=True)],
             "ms each": [f"{v:.3g}" for v in table["ms"]],
             "yardstick": [f"{n}, {v:.3g} ms" for n, v in zip(table["yardstick"], table["yardstick_ms"], strict=True)],
             "ratio": [f"{v:.3g}" for v in table["ratio"]],
@@ -79,6 +80,10 @@ def text(table: pd.DataFrame) -> str:
         }
     )
     return shown.to_string(index=False)
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _limit(ratio: float, limit: float) -> str:
@@ -158,6 +163,9 @@ def picture(table: pd.DataFrame, about: Mapping[str, Any]) -> style.Plot:
         axes.plot(table["ratio"], places, "o", color=style.REAL, label="measured")
         axes.plot(table["limit"][limited], places[limited], "|", color=style.FAKE, ms=15, mew=2.5, label="limit")
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlim(table["ratio"].min() / 2, table["ratio"].max() * 2)
         axes.set_yticks(places, [f"{r.stage}: {r.what}\nagainst {r.yardstick}" for r in table.itertuples()], fontsize=8)
         axes.set_ylim(-0.7, len(table) - 0.3)
@@ -165,7 +173,7 @@ def picture(table: pd.DataFrame, about: Mapping[str, Any]) -> style.Plot:
         axes.set_xlabel("time of a unit of work, in times of its yardstick (less is faster)")
         for place, one in zip(places, table.itertuples(), strict=True):
             axes.annotate(
-                f"{one.per_second:.3g} {one.unit} a second", (1.01, place), xycoords=("axes fraction", "data"),
+                f"{_rate(one.per_second)} {one.unit} a second", (1.01, place), xycoords=("axes fraction", "data"),
                 va="center", fontsize=8, annotation_clip=False,
             )  # fmt: skip
         axes.set_title(f"{about['hardware']}, {about['date']}")
