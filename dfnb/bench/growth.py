@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from dfnb import figures, protocol, style, tables
+from dfnb import figures, style, tables
 from dfnb.errors import UserError
 from dfnb.profile import load
 from dfnb.run import Network, Run
