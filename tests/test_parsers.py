@@ -317,6 +317,14 @@ def test_what_a_manifest_says_of_itself(root, manifest, said, flips):
     opened(root)
 
 
+def test_a_manifest_whose_column_names_are_no_text(root, manifest):
+    pq.write_table(manifest, root / "manifest.parquet")
+    file = root / "manifest.parquet"
+    file.write_bytes(file.read_bytes().replace(b"crop_h", b"crop_\x80"))
+    with pytest.raises(UserError, match=r"manifest\.parquet: can't be read"):
+        store.open(root)
+
+
 @often
 @given(st.dictionaries(st.sampled_from(["frames", "faces", "notes", "shard_bytes", "sha256"]), VALUES) | VALUES)
 def test_a_record_of_a_video(at, value):

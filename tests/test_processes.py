@@ -16,6 +16,7 @@ import cv2
 import pandas as pd
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from filelock import FileLock
 from safetensors.torch import load_file
 from ten_steps import ten_steps
@@ -217,6 +218,7 @@ def test_nothing_touches_a_gpu_before_a_notebook_starts_a_process_for_each(monke
     monkeypatch.setattr(torch.cuda, "_lazy_init", touched)
     monkeypatch.setattr(torch.cuda.random, "_lazy_init", touched)
     monkeypatch.setattr(processes, "in_a_kernel", lambda: True)
+    monkeypatch.setattr(AcceleratorState, "_shared_state", {})  # as in a kernel that hasn't trained
     settings = profile.load("paper", {"model.backbone": "test_efficientnet", "model.pretrained": False})
     train.initial_network(settings, "proposed", "arcface", seed=0)
     train.training_key(settings, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1))

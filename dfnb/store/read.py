@@ -240,7 +240,7 @@ def _read_table(file: Path) -> tuple[pa.Table, dict[bytes, bytes]]:
     try:
         with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             return parquet.read(), parquet.metadata.metadata or {}
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a column's name
         reason = str(error).splitlines()[0]
         raise UserError(f"{file}: can't be read ({reason}); delete it and run `dfnb prepare` again") from None
 
