@@ -147,6 +147,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
                 kernel_name="python3",
                 language="python",
                 cwd=Path.cwd(),
+                extra_arguments=["--log-level=CRITICAL"],  # what cells say is kept; a kernel that is stopped grumbles
             )
         except DeadKernelError:
             raise NotebookError(
