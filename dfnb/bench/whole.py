@@ -128,10 +128,18 @@ def _scaled(rows: list[Row], folder: Path, seconds: float) -> list[Row]:
 
 
 def network_stages(backbone: str, size: int, repeats: int) -> list[Row]:
-    """A training step beside timm's, in float32 and bf16, and scoring beside the plain way; all of torch's threads."""
+    """Scoring beside the plain way, and a training step beside timm's in float32 and bf16; all of torch's threads.
+
+    Scoring comes first, in a process that hasn't trained, as with `dfnb score`: training leaves memory behind in which
+    torch scores in half the time, since it needs none from the system.
+    """
     count, name = 4, f"{backbone.split('.')[0].removeprefix('tf_')}, {size} px"
-    data, nets = steps.batch(size, count), steps.networks(backbone)
-    rows, single = [], 0.0
+    data, several = steps.batch(size, count), torch.get_num_threads() > 1
+    images = data[0].repeat(2, 1, 1, 1)  # scoring works on larger batches than this training step
+    works = [steps.plain_scoring(images, backbone), steps.scoring(images, backbone)]
+    plain, ours = (seconds / len(images) for seconds in measure.in_turn(works, repeats))
+    scoring = row("scoring", f"proposed arcface, {name}", "images", ours, "eager float32", plain, LIMITS["scoring"])
+    nets, rows, single = steps.networks(backbone), [], 0.0
     for kind, bf16 in (("float32", False), ("bf16", True)):
         taken = measure.in_turn([steps.step(net, data, bf16) for net in nets], repeats)
         plain, *ours = (seconds / count for seconds in taken)
@@ -140,16 +148,14 @@ def network_stages(backbone: str, size: int, repeats: int) -> list[Row]:
         for (variant, head), seconds in zip(steps.NETWORKS, ours, strict=True):
             what = f"{variant} {head}, {name}, {kind}"
             rows.append(row("training step", what, "images", seconds, f"timm's, {kind}", plain, LIMITS[variant]))
-    images = data[0].repeat(2, 1, 1, 1)  # scoring works on larger batches than this training step
-    works = [steps.plain_scoring(images, backbone), steps.scoring(images, backbone)]
-    plain, ours = (seconds / len(images) for seconds in measure.in_turn(works, repeats))
-    rows.append(row("scoring", f"proposed arcface, {name}", "images", ours, "eager float32", plain, LIMITS["scoring"]))
-    if torch.get_num_threads() == 1:
+    rows.append(scoring)
+    if not several:
         return rows
     with measure.one_thread():
-        learning, scoring = measure.in_turn([steps.step(nets[-1], data), works[-1]], max(1, repeats // 3))
-    alone = {len(steps.NETWORKS): learning / count, len(rows) - 1: scoring / len(images)}  # float32's last; scoring
-    return [one._replace(scaling=1e3 * alone[n] / one.ms) if n in alone else one for n, one in enumerate(rows)]
+        alone = [steps.step(nets[-1], data), steps.scoring(images, backbone)]
+        learned, scored = measure.in_turn(alone, max(1, repeats // 3))
+    found = {len(steps.NETWORKS): learned / count, len(rows) - 1: scored / len(images)}  # float32's last; scoring
+    return [one._replace(scaling=1e3 * found[n] / one.ms) if n in found else one for n, one in enumerate(rows)]
 
 
 def shared(rows: pd.DataFrame) -> pd.DataFrame:
