@@ -148,7 +148,9 @@ def picture(table: pd.DataFrame, about: dict[str, object]) -> style.Plot:
             axes.set_xlabel("videos")
             axes.set_ylabel(label)
         left.set_yscale("log")
-        right.set_ylim(bottom=0)
+        for axis in (left.xaxis, left.yaxis, right.xaxis):
+            axis.set_major_formatter("{x:g}")
+        right.set_ylim(0, 1.1 * max(10, (table["peak_mib"] - table["start_mib"]).max()))
         left.legend(fontsize=8)
         figure.suptitle(f"{about['hardware']}, {about['date']}", fontsize=10)
     each = zip(table.itertuples(), table["peak_mib"] - table["start_mib"], strict=True)
@@ -165,14 +167,16 @@ _LOOKS = (
 
 def peak_mib() -> float:
     """The most memory that this process has had, MiB."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "linux":  # ru_maxrss would begin with that of the process it was started from
+        status = Path("/proc/self/status").read_text("utf-8").splitlines()
+        return int(next(line for line in status if line.startswith("VmHWM:")).split()[1]) / 2**10
+    if sys.platform == "win32":
         import psutil
 
         return psutil.Process().memory_info().peak_wset / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _main(work: str, videos: str, folder: str) -> None:
