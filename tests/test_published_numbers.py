@@ -101,7 +101,7 @@ def test_a_table_in_a_notebook_shows_the_numbers_of_its_file(page, name):
     if f'<div id="{name}"' not in page:
         pytest.skip("of no published notebook")
     head, *rows = Cells(page, name).rows
-    assert head == list(frame.columns)
+    assert head == [name.replace("_", " ") for name in frame.columns]
     assert len(rows) == len(frame)
     for told, row in zip(rows, frame.astype(object).to_numpy().tolist(), strict=True):
         for text, value in zip(told, row, strict=True):
