@@ -53,14 +53,16 @@ def choose(precision: Precision, size: int, device: "torch.device | str" = "cpu"
     precision: "fast" is for processors, and float32 on a GPU. "auto" is "fast" for inputs of at least `WORTH_IT` px a
     side, else "float32".
     """
-    on_cpu = str(device).startswith("cpu")
-    return FAST if on_cpu and (precision == "fast" or (precision == "auto" and size >= WORTH_IT)) else "float32"
+    return FAST if _wants_fast(precision, size) and str(device).startswith("cpu") else "float32"
 
 
 def here(precision: Precision, size: int) -> str:
     """`choose` on this machine; its device is looked for only where that decides, since torch takes seconds."""
-    decides = precision == "fast" or (precision == "auto" and size >= WORTH_IT)
-    return choose(precision, size, device() if decides else "cpu")
+    return choose(precision, size, device() if _wants_fast(precision, size) else "cpu")
+
+
+def _wants_fast(precision: Precision, size: int) -> bool:
+    return precision == "fast" or (precision == "auto" and size >= WORTH_IT)
 
 
 def device() -> "torch.device":

@@ -206,8 +206,7 @@ class Run(Data):
         if self._results and self._results[0] == made_of and (self.folder / "results.csv").exists():
             return self._results[1].copy()
         for part in self.scored_parts:
-            tables = [self.scores(part, one.name, one.seed) for one in self.networks]
-            protocol.together([table.loc[:0, list(protocol.STAMPS)] for table in tables], self.title(part))
+            protocol.together((self.scores(part, one.name, one.seed) for one in self.networks), self.title(part))
         results = pd.DataFrame([row for one in self.networks for row in self.results_of(one)])
         with files.replacing(self.folder / "results.csv") as temporary:
             results.to_csv(temporary, index=False)

@@ -363,7 +363,7 @@ def test_a_worker_of_the_benchmark_that_dies_is_named(server, tmp_path, undistur
     while not victims and command.process.is_alive():
         victims = children(command.process.pid, b"popen_loky")
         time.sleep(0.05)
-    time.sleep(1)
+    time.sleep(1)  # so that it dies at its work, not at its start
     os.kill(victims[0], signal.SIGKILL)
     status, said = command.end()
     assert (status, len(said)) == (2, 1), said
