@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from dfnb import attention, files, metrics, network, processes, resume
+from dfnb import attention, files, memory, metrics, network, processes, resume
 from dfnb.arithmetic import precision
 from dfnb.checkpoints import deciding, is_finished, training_key
 from dfnb.errors import UserError
@@ -86,7 +86,8 @@ def fit(
         return checkpoint
     accelerator = accelerator or processes.accelerator(precision(profile.train, profile.model.size))
     doing = f"training {variant} {head}, seed {seed}"
-    with processes.exclusive(folder, "training", ("checkpoint", "history", "state")), processes.named_faults(doing):
+    alone = processes.exclusive(folder, "training", ("checkpoint", "history", "state"))
+    with alone, processes.named_faults(doing), memory.kept():
         _fit(profile, variant, head, seed, faces, held_out, checkpoint, key, accelerator)
     return checkpoint
 
