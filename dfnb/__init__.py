@@ -5,12 +5,17 @@ Modules are handed on lazily (`dfnb.network`, `dfnb.store`, ...): torch and timm
 """
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.1.0"
 
+# Torch's threads (libgomp, where torch is loaded later) wait for each other awake for a millisecond and more. Where
+# something else needs the cores, a loader's worker or a second command, that takes them from whoever has work.
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
 _MODULES = (
-    "errors", "files", "environment", "parameters", "processes", "variants", "profile", "variations", "clips",
+    "errors", "files", "environment", "parameters", "processes", "memory", "variants", "profile", "variations", "clips",
     "frames", "faces", "ahead", "store", "augment", "hulls", "blend", "sbi", "attention", "arcface", "arithmetic",
     "recipe", "checkpoints", "weights", "network", "resume", "train", "inference", "metrics", "comparisons",
     "protocol", "truth", "score", "explain", "gradcam", "pose", "style", "failures", "figures", "pictures", "diagrams",

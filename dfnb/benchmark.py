@@ -9,6 +9,7 @@ import shutil
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
+import av
 import pandas as pd
 from filelock import FileLock, Timeout
 
@@ -47,6 +48,12 @@ def build(out: Path, settings: Demo, jobs: int = 2, renew: bool = False) -> pd.D
         ) from None
     except MemoryError:
         raise UserError(f"{out}: out of memory; finished videos are kept, so run it again, with fewer jobs") from None
+    except av.error.FFmpegError as error:  # a write that fails while it encodes is an error within this one
+        cause = error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) else str(error)
+        raise UserError(
+            f"{out}: a video can't be written ({reason}); is there space left? Finished videos are kept, run it again"
+        ) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"{out}: can't be written ({reason}); finished videos are kept, run it again") from None
@@ -73,5 +80,3 @@ def _tidy(out: Path, settings: Demo) -> None:
         named = _TEMPORARY.fullmatch(file.name)
         if named and (file.parent / f"{named[1]}{named[2]}").relative_to(out).as_posix() in ours:
             file.unlink()
-    if out.is_dir() and not any(out.iterdir()):
-        out.rmdir()  # a build that was killed before its marker

@@ -1,8 +1,9 @@
-"""What training frees stays with the process until training ends, so that each step finds its memory mapped already.
+"""What torch frees stays with the process for a while, so that the next step finds its memory mapped already.
 
-glibc gives every large block back to the system when it is freed, and a step of training takes and frees gigabytes of
-them: the next step then waits for some 60,000 pages to be mapped and cleared anew, an eighth of its time on a
-processor. The arithmetic isn't touched, and neither is the largest amount of memory in use.
+glibc gives every large block back to the system when it is freed, and a training step takes and frees gigabytes of
+them, a batch that is scored hundreds of megabytes: the next one then waits until the system has found and cleared all
+those pages anew. On a processor that takes longer than some of the arithmetic does. No number changes by it, and
+neither does the largest amount of memory in use.
 """
 
 import ctypes

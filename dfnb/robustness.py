@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from dfnb import arithmetic, corrupt, faces, files, frames, metrics, processes, protocol
+from dfnb import arithmetic, corrupt, faces, files, frames, memory, metrics, processes, protocol
 from dfnb.corrupt import CORRUPTIONS
 from dfnb.errors import UserError
 from dfnb.store import FaceStore
@@ -164,7 +164,7 @@ def _score(
     nets = {name: Scorer(run.network(name).to(arithmetic.device()), size, precision) for name in networks}
     values = {name: np.empty((len(store), len(strengths)), np.float32) for name in networks}
     bar = tqdm(total=len(store) * len(strengths), desc=f"{kind}, {len(nets)} networks", unit="face", leave=False)
-    with processes.named_faults(kind), bar, torch.inference_mode():
+    with processes.named_faults(kind), memory.kept(), bar, torch.inference_mode():
         for crops, rows in loader:  # (F, K, S, S, 3), (F,)
             for name, net in nets.items():
                 images = [

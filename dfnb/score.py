@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from dfnb import faces, files, metrics, processes
+from dfnb import faces, files, memory, metrics, processes
 from dfnb.ahead import Look, look
 from dfnb.clips import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from dfnb.clips.lists import below
@@ -60,7 +60,7 @@ def predict(
     """
     scores, embeddings = [], []
     bar = tqdm(total=total, desc=what, unit="face", leave=False, mininterval=1.0)
-    with processes.named_faults(what), torch.inference_mode(), bar:
+    with processes.named_faults(what), memory.kept(), torch.inference_mode(), bar:
         for images in batches:
             output = net(images)
             scores.append(probability(output.logits))

@@ -181,14 +181,18 @@ def waiting_in_line(name: str, folder: Path) -> measure.Work:
 @pytest.mark.slow
 def test_two_workers_are_set_beside_one(tmp_path):
     """What needs nothing in common is done twice as fast by two, what needs one thing in common is not."""
-    rates = measure.throughput(waiting_in_line, ["free", "one at a time"], tmp_path, seconds=1.5)
+    with measure.crew(waiting_in_line, ["free", "one at a time"], tmp_path, seconds=1.5) as measured:
+        rates = measured()
     alone, together = rates["free"]
     assert 40 < alone <= 60
     assert 1.7 < together / alone < 2.3
     alone, together = rates["one at a time"]
     assert together / alone < 1.3
-    with pytest.raises(RuntimeError, match="ValueError: no such work"):
-        measure.throughput(waiting_in_line, ["broken"], tmp_path, seconds=0.1)
+    with (
+        pytest.raises(RuntimeError, match="ValueError: no such work"),
+        measure.crew(waiting_in_line, ["broken"], tmp_path, seconds=0.1) as measured,
+    ):
+        measured()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ hundred of them bearable. `make test-slow` runs these.
 
 # ruff: noqa: F811 (fixtures of another module are arguments here)
 
+import atexit
 import hashlib
 import json
 import multiprocessing
@@ -16,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -72,7 +74,11 @@ def run(said: str, arguments: list[str], limits: dict[int, int] | None = None) -
         resource.setrlimit(kind, (value, value))
     os.chdir(ROOT)
     sys.argv = ["dfnb", *arguments]
-    cli.main()
+    try:
+        cli.main()
+    finally:  # as an interpreter ends; a forked process would wait for joblib's idle ones first, which wait for it
+        threading._shutdown()
+        atexit._run_exitfuncs()
 
 
 class Command:
@@ -391,9 +397,10 @@ def test_a_loaders_worker_that_dies_is_named(server, tmp_path, undisturbed):
 
 
 def starved(folder: str, bytes_: int) -> None:
-    """Find faces in a folder with little memory left for this process and its workers."""
-    from dfnb import clips, store
+    """Find faces in a folder with little memory left for this process and its workers, once the models are read."""
+    from dfnb import clips, faces, frames, store
 
+    faces.FaceFinder()(next(frames.sample(Path(folder) / "faces" / "a.png", 1))[1])
     used = int(next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmSize")).split()[1])
     resource.setrlimit(resource.RLIMIT_AS, (used * 1024 + bytes_,) * 2)
     table = clips.faces_folder(Path(folder) / "faces", "real")
@@ -406,7 +413,7 @@ def test_a_video_too_large_for_the_memory_is_counted_and_the_others_kept(server,
     (tmp_path / "faces").mkdir()
     cv2.imwrite(str(tmp_path / "faces" / "a.png"), heads[0][..., ::-1])
     cv2.imwrite(str(tmp_path / "faces" / "b.png"), np.zeros((7000, 7000, 3), np.uint8))
-    process = server.Process(target=starved, args=(str(tmp_path), 60 << 20))
+    process = server.Process(target=starved, args=(str(tmp_path), 100 << 20))
     process.start()
     process.join()
     assert process.exitcode == 0

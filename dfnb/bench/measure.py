@@ -7,6 +7,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from queue import Empty
 from typing import Any, NamedTuple
@@ -62,58 +63,70 @@ def product_2048() -> Callable[[], Any]:
     return lambda: a @ b
 
 
+@cache
 def copy_1_gib() -> Callable[[], Any]:
-    """A copy of 1 GiB from memory to memory, pages touched before."""
+    """A copy of 1 GiB from memory to memory, pages touched before, which takes seconds: the memory is kept."""
     source, target = np.ones(1 << 27), np.ones(1 << 27)
     return lambda: np.copyto(target, source)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """OpenCV and torch without threads of their own, as in a loader's worker."""
+    """OpenCV, torch and linear algebra without threads of their own, as in a worker."""
     import cv2
     import torch
+    from threadpoolctl import threadpool_limits
 
     threads = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         cv2.setNumThreads(threads[0])
         torch.set_num_threads(threads[1])
 
 
-def throughput(
+@contextmanager
+def crew(
     make: Callable[[str, Path], Work], names: Sequence[str], folder: Path, seconds: float, workers: int = 2
-) -> dict[str, tuple[float, float]]:
-    """Units a second of each named work, done by one process and by `workers` at the same time.
+) -> Iterator[Callable[[], dict[str, tuple[float, float]]]]:
+    """Processes that import what they need while this one does something else, and then wait to be called.
 
-    The processes are started once. For each work all of them get ready; then one works while the others wait, and then
-    all do, for about `seconds` each.
+    The call measures: units a second of each named work, done by one process and by `workers` at the same time. For
+    each work all of them get ready; then one works while the others wait, and then all do, for about `seconds` each.
     make: (name, folder) -> work; a function of a module, since the processes are started anew.
-    Raises RuntimeError where a worker fails or doesn't come back.
+    The call raises RuntimeError where a worker fails or doesn't come back.
     """
     context = multiprocessing.get_context("spawn")
-    turn, results = context.Barrier(workers), context.Queue()
-    arguments = (make, tuple(names), folder, seconds, turn, results)
+    called, turn, results = context.Event(), context.Barrier(workers), context.Queue()
+    arguments = (make, tuple(names), folder, seconds, called, turn, results)
     processes = [context.Process(target=_serve, args=(k, *arguments), daemon=True) for k in range(workers)]
     for process in processes:
         process.start()
-    totals = {name: [0.0, 0.0] for name in names}
-    try:
+
+    def measured() -> dict[str, tuple[float, float]]:
+        called.set()
+        totals = {name: [0.0, 0.0] for name in names}
         for _ in range((1 + workers) * len(names)):
-            name, together, rate = results.get(timeout=PATIENCE + seconds)
+            try:
+                name, together, rate = results.get(timeout=PATIENCE + seconds)
+            except Empty:
+                raise RuntimeError("a worker of the bench doesn't answer") from None
             if name not in totals:
                 raise RuntimeError(f"a worker of the bench failed: {name}")
             totals[name][together] += rate
-    except Empty:
-        raise RuntimeError("a worker of the bench doesn't answer") from None
-    finally:
         for process in processes:
             process.join(timeout=10)
+        return {name: (alone, together) for name, (alone, together) in totals.items()}
+
+    try:
+        yield measured
+    finally:
+        for process in processes:
             process.kill()
-    return {name: (alone, together) for name, (alone, together) in totals.items()}
+            process.join()
 
 
 def _serve(
@@ -122,11 +135,13 @@ def _serve(
     names: Sequence[str],
     folder: Path,
     seconds: float,
+    called: Any,
     turn: Any,
     results: Any,
 ) -> None:
     try:
         with one_thread():
+            called.wait()
             for name in names:
                 work = make(name, folder)
                 work()

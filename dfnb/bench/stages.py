@@ -35,7 +35,7 @@ def _takes(demo: Demo) -> list[layout.Take]:
     return [job.takes[0] for job in layout.plan(demo) if job.takes[0].part == "ff" and not job.fakes]
 
 
-def film(folder: Path, people: int = 3) -> None:
+def film(folder: Path, people: int = 2) -> None:
     """Make the clips and the face store that the stages work on. Takes seconds; nothing of it is timed."""
     demo = settings(CLIP, RENDERED)
     rows = []

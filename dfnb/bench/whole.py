@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from dfnb import environment
+from dfnb import environment, memory
 from dfnb.bench import growth, measure, stages, steps, table, ways
 from dfnb.bench.table import Row, frame, row, shares
 
@@ -68,15 +68,18 @@ def run(
     seconds = seconds or (10.0 if long else 1.6)
     with tempfile.TemporaryDirectory(prefix="dfnb-bench-") as temporary:
         folder = Path(temporary)
-        log.info("bench: rendering the heads that it works on")
-        with measure.one_thread():
-            stages.film(folder)
-            log.info("bench: one process, then two")
-            rows = [*_yardsticks(seconds), *(_data_stage(name, folder, seconds) for name in stages.WORKS)]
-        rows = _scaled(rows, folder, seconds)
+        with measure.crew(stages.make, list(stages.WORKS), folder, seconds / 2) as together:
+            log.info("bench: rendering the heads that it works on")
+            with measure.one_thread():
+                stages.film(folder)
+                log.info("bench: one process, then two")
+                rows = [*_yardsticks(seconds), *(_data_stage(name, folder, seconds) for name in stages.WORKS)]
+            measure.copy_1_gib.cache_clear()  # its memory is needed by what comes now
+            rows = _scaled(rows, together())
         log.info("bench: the networks, %s at %d px", backbone, size)
         rows += network_stages(backbone, size, repeats=8 if long else 2)
-        waits = steps.waiting(folder, backbone, size, pairs=2, steps=8 if long else 2, workers=1)
+        with memory.kept():
+            waits = steps.waiting(folder, backbone, size, pairs=2, steps=8 if long else 2, workers=1)
     about = environment.describe() | {
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
@@ -120,9 +123,8 @@ def _data_stage(name: str, folder: Path, seconds: float) -> Row:
     return row(name, WHAT[name], UNITS.get(name, "frames"), timing.seconds, yardstick, timing.yard / per, limit)
 
 
-def _scaled(rows: list[Row], folder: Path, seconds: float) -> list[Row]:
+def _scaled(rows: list[Row], rates: dict[str, tuple[float, float]]) -> list[Row]:
     """The same rows with what a second process adds."""
-    rates = measure.throughput(stages.make, list(stages.WORKS), folder, seconds / 2)
     scaling = {name: together / alone for name, (alone, together) in rates.items()}
     return [one._replace(scaling=scaling.get(one.stage, one.scaling)) for one in rows]
 
@@ -131,7 +133,8 @@ def network_stages(backbone: str, size: int, repeats: int) -> list[Row]:
     """Scoring beside the plain way, and a training step beside timm's in float32 and bf16; all of torch's threads.
 
     Scoring comes first, in a process that hasn't trained, as with `dfnb score`: training leaves memory behind in which
-    torch scores in half the time, since it needs none from the system.
+    torch scores in half the time, since it needs none from the system. Steps have that memory, timm's and ours, as
+    `dfnb train` gives it to them.
     """
     count, name = 4, f"{backbone.split('.')[0].removeprefix('tf_')}, {size} px"
     data, several = steps.batch(size, count), torch.get_num_threads() > 1
@@ -140,18 +143,19 @@ def network_stages(backbone: str, size: int, repeats: int) -> list[Row]:
     plain, ours = (seconds / len(images) for seconds in measure.in_turn(works, repeats))
     scoring = row("scoring", f"proposed arcface, {name}", "images", ours, "eager float32", plain, LIMITS["scoring"])
     nets, rows, single = steps.networks(backbone), [], 0.0
-    for kind, bf16 in (("float32", False), ("bf16", True)):
-        taken = measure.in_turn([steps.step(net, data, bf16) for net in nets], repeats)
-        plain, *ours = (seconds / count for seconds in taken)
-        single = single or plain
-        rows.append(row("training step", f"timm's {name}, {kind}", "images", plain, "the same in float32", single))
-        for (variant, head), seconds in zip(steps.NETWORKS, ours, strict=True):
-            what = f"{variant} {head}, {name}, {kind}"
-            rows.append(row("training step", what, "images", seconds, f"timm's, {kind}", plain, LIMITS[variant]))
+    with memory.kept():
+        for kind, bf16 in (("float32", False), ("bf16", True)):
+            taken = measure.in_turn([steps.step(net, data, bf16) for net in nets], repeats)
+            plain, *ours = (seconds / count for seconds in taken)
+            single = single or plain
+            rows.append(row("training step", f"timm's {name}, {kind}", "images", plain, "the same in float32", single))
+            for (variant, head), seconds in zip(steps.NETWORKS, ours, strict=True):
+                what = f"{variant} {head}, {name}, {kind}"
+                rows.append(row("training step", what, "images", seconds, f"timm's, {kind}", plain, LIMITS[variant]))
     rows.append(scoring)
     if not several:
         return rows
-    with measure.one_thread():
+    with measure.one_thread(), memory.kept():
         alone = [steps.step(nets[-1], data), steps.scoring(images, backbone)]
         learned, scored = measure.in_turn(alone, max(1, repeats // 3))
     found = {len(steps.NETWORKS): learned / count, len(rows) - 1: scored / len(images)}  # float32's last; scoring
