@@ -58,7 +58,7 @@ def is_current(path: Path, about: Mapping[str, str], embeddings: bool = True) ->
     read = _parquet(path, list(about))
     if not all(_is_text(kind) for kind in read.schema.types):
         return False
-    stamps = read.to_pandas().drop_duplicates()
+    stamps = read.to_pandas(ignore_metadata=True).drop_duplicates()
     return len(stamps) == 1 and stamps.iloc[0].to_dict() == dict(about)
 
 
@@ -80,7 +80,7 @@ def load(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: can't be read ({error.strerror}); run `dfnb evaluate` again") from None
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _read(path: Path, _: tuple[int, int]) -> pd.DataFrame:
     read = _parquet(path, None)
     remedy = "delete it and run `dfnb evaluate` again"
@@ -92,7 +92,8 @@ def _read(path: Path, _: tuple[int, int]) -> pd.DataFrame:
         if not _is_text(read.schema.field(name).type) or (name in STAMPS and read.column(name).null_count):
             raise UserError(f"{path}: column {name} holds something else than texts; {remedy}")
     try:
-        table = read.to_pandas(categories=list(STAMPS))  # the same in every row, and the longest texts by far
+        # stamps are the longest texts and the same in every row; what pandas noted in the file may be damaged
+        table = read.to_pandas(categories=list(STAMPS), ignore_metadata=True)
     except (pa.ArrowException, ValueError, OverflowError) as error:  # a column more than ours, of a kind of its own
         raise UserError(f"{path}: can't be read ({str(error).splitlines()[0]}); {remedy}") from None
     for name in _NUMBERS:

