@@ -1,12 +1,14 @@
 """How the `dfnb` command ends: in one line and with a status that says why, never in a traceback from the depths."""
 
+import _thread
 import errno
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from dfnb.errors import Stopped, UserError, printable
 
@@ -23,8 +25,8 @@ def in_one_line() -> Iterator[None]:
     A user's error is one line on standard error and status 2; so are a full disk, a file that can't be read or written,
     and memory that runs out. Ctrl-C and SIGTERM are one line and, as shells have it, 130 and 143.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    _listen()
+    before, sys.unraisablehook = sys.unraisablehook, lambda dropped: _again(dropped, before)
     try:
         yield
     except UserError as error:
@@ -38,12 +40,37 @@ def in_one_line() -> Iterator[None]:
         if error.filename is None and error.errno not in _DISK:
             raise
         _end(f"{error.filename or 'a file'}: {error.strerror}; {KEPT}", USER_ERROR)
+    finally:
+        sys.unraisablehook = before
+
+
+def _listen() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)  # once is enough: clean-up is short, and not to be cut short
     raise Stopped(number)
+
+
+def _again(dropped: Any, before: Callable[[Any], Any]) -> None:
+    """Stop a moment later where Python drops the errors of what it runs just now: what follows a fork, a `__del__`."""
+    if not isinstance(dropped.exc_value, Stopped):
+        before(dropped)
+        return
+    _listen()
+    later = threading.Timer(0.05, _deliver, (dropped.exc_value.number,))
+    later.daemon = True
+    later.start()
+
+
+def _deliver(number: int) -> None:
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, number)  # to the thread whose sleep it is to end
+    else:
+        _thread.interrupt_main(number)
 
 
 def _end(message: str, status: int) -> NoReturn:

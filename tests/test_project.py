@@ -1,5 +1,6 @@
 """The project's own files agree with one another."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -57,6 +58,17 @@ def test_importing_the_package_is_light():
     code = "import sys, dfnb, dfnb.cli; print(sorted({'torch', 'timm', 'cv2', 'pandas', 'warp'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_torchs_threads_wait_asleep_unless_told_otherwise():
+    import subprocess
+    import sys
+
+    code = "import dfnb, os; print(os.environ['GOMP_SPINCOUNT'])"
+    for given, expected in (({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7")):
+        environ = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"} | given
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
+        assert done.stdout.strip() == expected
 
 
 def test_the_readme_states_the_benchmarks_size_as_the_profile_has_it():

@@ -60,3 +60,32 @@ def test_every_command_says_what_it_reads_and_writes(command):
     said = helped(command)
     assert "Reads" in said
     assert "rites" in said
+
+
+DROPPED = """
+import os, signal, time
+from dfnb.ending import in_one_line
+
+class Late:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})  # its handler's error is raised in here, where Python drops it
+
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.{name}))
+with in_one_line():
+    if {fork}:
+        os.fork() or os._exit(0)
+    else:
+        Late()
+    time.sleep(20)
+    print("went on")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+@pytest.mark.parametrize("fork", [True, False])
+def test_a_stop_that_comes_where_errors_are_dropped_still_stops(name, status, fork):
+    code = DROPPED.format(name=name, fork=fork)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.splitlines() == [f"dfnb: stopped ({name}); what is finished is kept"]

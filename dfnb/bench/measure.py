@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Work = Callable[[], int]  # does some work and says how many units it was
-PATIENCE = 300.0  # seconds that a worker may take to import, and to warm up
+PATIENCE = 300.0  # seconds that a worker may take to import and to warm up, and that it waits for the others
 
 
 class Timing(NamedTuple):
@@ -141,7 +141,8 @@ def _serve(
 ) -> None:
     try:
         with one_thread():
-            called.wait()
+            if not called.wait(PATIENCE):  # whoever started this one is gone
+                return
             for name in names:
                 work = make(name, folder)
                 work()
