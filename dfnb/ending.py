@@ -25,7 +25,7 @@ def in_one_line() -> Iterator[None]:
     A user's error is one line on standard error and status 2; so are a full disk, a file that can't be read or written,
     and memory that runs out. Ctrl-C and SIGTERM are one line and, as shells have it, 130 and 143.
     """
-    _listen()
+    _listen(_stop)
     before, sys.unraisablehook = sys.unraisablehook, lambda dropped: _again(dropped, before)
     try:
         yield
@@ -41,17 +41,17 @@ def in_one_line() -> Iterator[None]:
             raise
         _end(f"{error.filename or 'a file'}: {error.strerror}; {KEPT}", USER_ERROR)
     finally:
+        _listen(signal.SIG_IGN)  # all is said; the rest is the interpreter's own end, and short
         sys.unraisablehook = before
 
 
-def _listen() -> None:
+def _listen(handler: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, handler)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)  # once is enough: clean-up is short, and not to be cut short
+    _listen(signal.SIG_IGN)  # once is enough: clean-up is short, and not to be cut short
     raise Stopped(number)
 
 
@@ -60,7 +60,7 @@ def _again(dropped: Any, before: Callable[[Any], Any]) -> None:
     if not isinstance(dropped.exc_value, Stopped):
         before(dropped)
         return
-    _listen()
+    _listen(_stop)
     later = threading.Timer(0.05, _deliver, (dropped.exc_value.number,))
     later.daemon = True
     later.start()
