@@ -74,6 +74,7 @@ def _deliver(number: int) -> None:
 
 
 def _end(message: str, status: int) -> NoReturn:
+    _listen(signal.SIG_IGN)
     line = printable(" ".join(message.split()))
     from tqdm import tqdm
 
