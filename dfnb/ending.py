@@ -41,13 +41,20 @@ def in_one_line() -> Iterator[None]:
             raise
         _end(f"{error.filename or 'a file'}: {error.strerror}; {KEPT}", USER_ERROR)
     finally:
-        _listen(signal.SIG_IGN)  # all is said; the rest is the interpreter's own end, and short
+        _settle()
         sys.unraisablehook = before
 
 
 def _listen(handler: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
+
+
+def _settle() -> None:
+    """Nothing interrupts the interpreter's own end, which is short: no stop, and no worker that ends on its own."""
+    _listen(signal.SIG_IGN)
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises where a loader's worker has failed
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
@@ -74,7 +81,7 @@ def _deliver(number: int) -> None:
 
 
 def _end(message: str, status: int) -> NoReturn:
-    _listen(signal.SIG_IGN)
+    _settle()
     line = printable(" ".join(message.split()))
     from tqdm import tqdm
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -365,5 +366,9 @@ class Batches:
 
 
 def init_worker(worker: int) -> None:
-    """A loader's `worker_init_fn`: one thread a worker, since the workers share the cores already."""
+    """A loader's `worker_init_fn`: one thread a worker, since the workers share the cores already.
+
+    Ctrl-C in a terminal reaches the whole group. The process that reads from the workers heeds it, and ends them.
+    """
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
