@@ -2,11 +2,13 @@
 
 import _thread
 import errno
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -25,15 +27,16 @@ def in_one_line() -> Iterator[None]:
     A user's error is one line on standard error and status 2; so are a full disk, a file that can't be read or written,
     and memory that runs out. Ctrl-C and SIGTERM are one line and, as shells have it, 130 and 143.
     """
-    _listen(_stop)
-    before, sys.unraisablehook = sys.unraisablehook, lambda dropped: _again(dropped, before)
+    stop = partial(_stop, os.getpid())
+    _listen(stop)
+    before, sys.unraisablehook = sys.unraisablehook, lambda dropped: _again(dropped, stop, before)
     try:
         yield
     except UserError as error:
         _end(str(error), USER_ERROR)
-    except Stopped as stop:
-        name = signal.Signals(stop.number).name
-        _end(f"stopped ({name}); {KEPT}", 128 + stop.number)
+    except Stopped as stopped:
+        name = signal.Signals(stopped.number).name
+        _end(f"stopped ({name}); {KEPT}", 128 + stopped.number)
     except MemoryError:
         _end(f"out of memory; {KEPT}, run it again with fewer jobs or a smaller batch", USER_ERROR)
     except OSError as error:
@@ -57,17 +60,21 @@ def _settle() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises where a loader's worker has failed
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
+def _stop(owner: int, number: int, _frame: FrameType | None) -> None:
+    if os.getpid() != owner:  # forked from the command, such as a loader's worker: Ctrl-C reaches the whole group
+        if number == signal.SIGTERM:
+            os._exit(128 + number)
+        return  # the command itself heeds it, and ends its workers
     _listen(signal.SIG_IGN)  # once is enough: clean-up is short, and not to be cut short
     raise Stopped(number)
 
 
-def _again(dropped: Any, before: Callable[[Any], Any]) -> None:
+def _again(dropped: Any, stop: Callable[..., None], before: Callable[[Any], Any]) -> None:
     """Stop a moment later where Python drops the errors of what it runs just now: what follows a fork, a `__del__`."""
     if not isinstance(dropped.exc_value, Stopped):
         before(dropped)
         return
-    _listen(_stop)
+    _listen(stop)
     later = threading.Timer(0.05, _deliver, (dropped.exc_value.number,))
     later.daemon = True
     later.start()

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import itertools
-import signal
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -366,9 +365,5 @@ class Batches:
 
 
 def init_worker(worker: int) -> None:
-    """A loader's `worker_init_fn`: one thread a worker, since the workers share the cores already.
-
-    Ctrl-C in a terminal reaches the whole group. The process that reads from the workers heeds it, and ends them.
-    """
+    """A loader's `worker_init_fn`: one thread a worker, since the workers share the cores already."""
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
