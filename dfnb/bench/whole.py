@@ -62,10 +62,10 @@ def run(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Measure everything. Returns the table (columns of `table.Row`) and what it was measured with.
 
-    long: more repeats. seconds: for each stage before the network, unless given 10 in a long run and else 1.6.
+    long: more repeats. seconds: for each stage before the network, unless given 10 in a long run and else 1.2.
     backbone, size: of the network's stages, size in pixels; pairs are made at 380 px all the same.
     """
-    seconds = seconds or (10.0 if long else 1.6)
+    seconds = seconds or (10.0 if long else 1.2)
     with tempfile.TemporaryDirectory(prefix="dfnb-bench-") as temporary:
         folder = Path(temporary)
         with measure.crew(stages.make, list(stages.WORKS), folder, seconds / 2) as together:
