@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from dfnb.errors import UserError
 
+pa.set_memory_pool(pa.system_memory_pool())  # arrow's own holds on to what it has had: more than the tables in use
+
 STAMPS = ("network", "checkpoint", "store", "protocol")
 PLACE = ("dataset", "split", "video", "frame", "face", "x0", "y0", "x1", "y1", "label", "method", "group")
 MARGIN = 0.125  # of the box on each side of a scored crop, SBI's test protocol
@@ -153,7 +155,7 @@ def _parquet(path: Path, columns: list[str] | None) -> pa.Table:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if file.metadata.num_rows > MAX_ROWS:
                 raise UserError(f"{path}: more than {MAX_ROWS} rows, so not a score table of ours")
-            return file.schema_arrow.empty_table() if columns == [] else file.read(columns)
+            return file.schema_arrow.empty_table() if columns == [] else file.read(columns, use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: can't be read ({reason}); delete it and run `dfnb evaluate` again") from None
