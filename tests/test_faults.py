@@ -64,9 +64,8 @@ def server():
 def run(said: str, arguments: list[str], limits: dict[int, int] | None = None) -> None:
     """The body of a process: `dfnb ARGUMENTS` in a session of its own, what it says written into the file `said`."""
     os.setsid()
-    multiprocessing.set_start_method(
-        None, force=True
-    )  # as in a process that a shell starts: the server hands on its own
+    # as in a process that a shell starts: the server hands on its own
+    multiprocessing.set_start_method(None, force=True)
     out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(out, 2)

@@ -8,7 +8,6 @@ other noise in each, one frame each, and go the way that every video goes.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -120,7 +119,8 @@ def report(folder: Path, videos: int) -> None:
 
 
 WORKS: dict[str, Callable[[Path, int], None]] = {"catalogue and store": prepare, "training": train, "report": report}
-BEFORE = {"report": scores}  # what a work needs and no one measures
+UNMEASURED = {"scores": scores}  # what a work needs first, in a process whose memory isn't its own
+BEFORE = {"report": ("scores",)}
 
 
 def measure(videos: Sequence[int] = VIDEOS, works: Sequence[str] = tuple(WORKS)) -> pd.DataFrame:
@@ -132,13 +132,14 @@ def measure(videos: Sequence[int] = VIDEOS, works: Sequence[str] = tuple(WORKS))
     rows = []
     with tempfile.TemporaryDirectory(prefix="dfnb-growth-") as temporary:
         draw(Path(temporary) / _PICTURES, max(videos))
-        each = [(work, count) for work in works for count in videos]
+        each = [(name, count) for work in works for count in videos for name in (*BEFORE.get(work, ()), work)]
         for work, count in tqdm(each, desc="growth", unit="process", leave=False):
             command = [sys.executable, "-m", "dfnb.bench.growth", work, str(count), temporary]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"{work} of {count} videos failed: {done.stderr.strip().splitlines()[-1:]}")
-            rows.append({"work": work, "videos": count, **json.loads(done.stdout.splitlines()[-1])})
+            if work in WORKS:
+                rows.append({"work": work, "videos": count, **json.loads(done.stdout.splitlines()[-1])})
     return pd.DataFrame(rows)
 
 
@@ -193,12 +194,8 @@ def _main(work: str, videos: str, folder: str) -> None:
     import dfnb.store
     import dfnb.train  # noqa: F401 (what is imported anyway belongs to the start)
 
-    if work in BEFORE:  # in a process of its own, whose memory isn't this one's
-        preparing = multiprocessing.get_context("spawn").Process(target=BEFORE[work], args=(Path(folder), int(videos)))
-        preparing.start()
-        preparing.join()
     start, began = peak_mib(), time.perf_counter()
-    WORKS[work](Path(folder), int(videos))
+    (WORKS | UNMEASURED)[work](Path(folder), int(videos))
     seconds = time.perf_counter() - began
     print(json.dumps({"seconds": seconds, "start_mib": start, "peak_mib": peak_mib()}))
 
