@@ -1,8 +1,10 @@
 """papermill -> executed notebooks -> one HTML file, figures and results.json; publishing copies the chosen ones."""
 
+import errno
 import html
 import json
 import logging
+import os
 import re
 import shutil
 import time
@@ -135,7 +137,8 @@ def _record(path: Path, record: dict[str, Any], seconds: float | None) -> None:
 def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     """Run one notebook through papermill into `target`, whole or not at all.
 
-    Raises NotebookError naming notebook and cell, with the traceback; UserError where that is what a cell raised.
+    Raises NotebookError naming notebook and cell, with the traceback; UserError where that is what a cell raised, and
+    where the disk is full.
     """
     log.info("notebook %s", source.name)
     with files.replacing(target) as temporary:
@@ -156,9 +159,14 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
         except PapermillExecutionError as error:
             if error.ename == "UserError":  # one clear line already
                 raise UserError(f"{source.name}, cell {error.cell_index + 1}: {error.evalue}") from None
+            trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+            if os.strerror(errno.ENOSPC) in trace:  # an encoder has the system's error within one of its own
+                raise UserError(
+                    f"{source.name}, cell {error.cell_index + 1}: the disk is full; free some space and run it again, "
+                    "what is finished is kept"
+                ) from None
             failed = target.with_suffix(".failed.ipynb")
             shutil.copyfile(temporary, failed)
-            trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
             raise NotebookError(
                 f"{source.name}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}\n{trace}\nkept as {failed}"
             ) from error

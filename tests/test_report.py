@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -197,6 +198,18 @@ def test_a_failing_notebook_is_named_with_its_cell_and_traceback(tmp_path):
         report.execute(source, target, {})
     assert "fine / 0" in str(error.value)
     assert not target.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize(
+    "around", ["", "try:\n    1 / 0\nexcept ZeroDivisionError:\n    "], ids=["plain", "within another"]
+)
+def test_a_full_disk_is_one_line(tmp_path, around):
+    source, target = tmp_path / "07_full.ipynb", tmp_path / "out" / "07_full.ipynb"
+    nbformat.write(notebook(("code", f"{around}with open('/dev/full', 'w') as file: file.write('x')")), source)
+    with pytest.raises(UserError, match=r"^07_full\.ipynb, cell 1: the disk is full; free some space and run it again"):
+        report.execute(source, target, {})
+    assert not list(target.parent.iterdir())
 
 
 def test_an_unknown_parameter_stops_a_notebook(tmp_path):
