@@ -38,7 +38,8 @@ def build(out: Path, settings: Demo, jobs: int = 2, renew: bool = False) -> pd.D
             if renew and not demo.is_current(out, settings):
                 log.info("%s: of other settings or another version, built anew", out)
                 _remove(out)
-            return demo.build(out, settings, jobs=jobs)
+            lacking = any(not (out / video.path).is_file() for job in plan(settings) for video in job.videos)
+            return demo.build(out, settings, jobs=jobs, progress=lacking)  # no bar where nothing is to be done
     except Timeout:
         raise UserError(f"{out}: another command is building the embedded benchmark here; wait for it") from None
     except BrokenExecutor:

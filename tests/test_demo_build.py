@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dfnb import benchmark
 from dfnb.demo import build as demo
 from dfnb.demo import marker as marker_of
 from dfnb.demo import video
@@ -173,15 +174,18 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(root, tmp_path):
     assert contents(out) == contents(root)
 
 
-def test_what_is_missing_is_made_again_and_only_that(root):
+def test_what_is_missing_is_made_again_and_only_that(root, capsys):
     before = contents(root)
+    assert set(benchmark.build(root, TINY, jobs=1).state) == {"kept"}
+    assert "video" not in capsys.readouterr().err  # no bar where nothing is to be done
     gone = [fake.video for _, fake in every_fake(TINY)][::4]
     for item in gone[::2]:
         (root / item.path).unlink()
     for item in gone[1::2]:
         (root / item.mask).unlink()
     (root / demo.MARKER).rename(root / ".building.json")  # as if the build had been interrupted
-    rows = demo.build(root, TINY, jobs=1, progress=False)
+    rows = benchmark.build(root, TINY, jobs=1)
+    assert f"{len(gone)}/{len(gone)}" in capsys.readouterr().err
     assert set(rows.path[rows.state == "written"]) == {item.path for item in gone}
     assert contents(root) == before
 

@@ -26,12 +26,16 @@ def test_all_videos_sampled_give_the_very_size_and_their_work_is_kept(tmp_path, 
     assert tree(tmp_path) == tree(prepared[0])
 
 
-def test_a_few_videos_say_it_about_and_nothing_is_left_when_done(tmp_path, catalogue, prepared):
+def test_a_few_videos_say_it_about_and_nothing_is_left_when_done(tmp_path, catalogue, prepared, capsys):
     sound = catalogue[~catalogue["video"].str.contains("empty|noise|truncated|lost|nobody")].reset_index(drop=True)
     said = store.estimate(sound, tmp_path, sample=2, **HOW)
     assert (said.videos, said.left) == (len(sound), len(sound) - 2)
     assert said.seconds > 0
-    store.prepare(sound, tmp_path, progress=False, **HOW)
+    capsys.readouterr()
+    store.prepare(sound, tmp_path, **HOW)
+    assert f"{len(sound)}/{len(sound)}" in capsys.readouterr().err
+    store.prepare(sound, tmp_path, **HOW)
+    assert "video" not in capsys.readouterr().err  # no bar where nothing is to be done
     size = sum(file.stat().st_size for file in tmp_path.glob("shards/*/*.rgb"))
     assert 0.2 * size < said.size < 5 * size
     assert store.estimate(sound, tmp_path, **HOW) == store.Estimate(len(sound), 0, 0.0, 0.0)

@@ -171,7 +171,8 @@ def _process(
     # absolute, since the processes of a cluster may work in other folders
     tasks = (joblib.delayed(_one)(path, Path(path).absolute(), root.absolute(), settings, find) for path in left)
     workers = jobs if jobs is None or jobs < 0 else max(1, min(jobs, len(left)))
-    bar = tqdm(total=len(paths), initial=len(outcomes), desc=f"faces {root.name}", unit="video", disable=not progress)
+    shown = progress and bool(left)
+    bar = tqdm(total=len(paths), initial=len(outcomes), desc=f"faces {root.name}", unit="video", disable=not shown)
     try:
         with bar:
             for path, outcome in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(tasks):
