@@ -38,8 +38,7 @@ def build(out: Path, settings: Demo, jobs: int = 2, renew: bool = False) -> pd.D
             if renew and not demo.is_current(out, settings):
                 log.info("%s: of other settings or another version, built anew", out)
                 _remove(out)
-            lacking = any(not (out / video.path).is_file() for job in plan(settings) for video in job.videos)
-            return demo.build(out, settings, jobs=jobs, progress=lacking)  # no bar where nothing is to be done
+            return demo.build(out, settings, jobs=jobs)
     except Timeout:
         raise UserError(f"{out}: another command is building the embedded benchmark here; wait for it") from None
     except BrokenExecutor:

@@ -157,19 +157,17 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
                 f"{source.name}: its kernel died, killed or out of memory; the notebooks before it are kept"
             ) from None
         except PapermillExecutionError as error:
+            where = f"{source.name}, cell {error.cell_index + 1}"
             if error.ename == "UserError":  # one clear line already
-                raise UserError(f"{source.name}, cell {error.cell_index + 1}: {error.evalue}") from None
+                raise UserError(f"{where}: {error.evalue}") from None
             trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
             if os.strerror(errno.ENOSPC) in trace:  # an encoder has the system's error within one of its own
                 raise UserError(
-                    f"{source.name}, cell {error.cell_index + 1}: the disk is full; free some space and run it again, "
-                    "what is finished is kept"
+                    f"{where}: the disk is full; free some space and run it again, what is finished is kept"
                 ) from None
             failed = target.with_suffix(".failed.ipynb")
             shutil.copyfile(temporary, failed)
-            raise NotebookError(
-                f"{source.name}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}\n{trace}\nkept as {failed}"
-            ) from error
+            raise NotebookError(f"{where}: {error.ename}: {error.evalue}\n{trace}\nkept as {failed}") from error
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:

@@ -70,7 +70,7 @@ def build(out: Path, settings: Demo, jobs: int = 2, progress: bool = True) -> pd
     missing = [job for job in work if any(not _there(out, item) for item in job.videos)]
     videos = [item for job in work for item in job.videos]
     written = {item.path for item in videos if not _there(out, item)}
-    with tqdm(total=len(written), desc="embedded benchmark", unit="video", disable=not progress) as bar:
+    with tqdm(total=len(written), desc="embedded benchmark", unit="video", disable=not (progress and written)) as bar:
         for count in _run(out, settings, missing, jobs):
             bar.update(count)
     for path, text in lists(settings).items():
