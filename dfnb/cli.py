@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dfnb import ending, files, variations
 from dfnb import profile as profiles
-from dfnb.errors import UserError, printable, shown
+from dfnb.common import files, locks, shutdown, tuning
+from dfnb.common.errors import UserError, printable, shown
+from dfnb.experiment import sweep_plan
 
 app = typer.Typer(
     name="dfnb",
@@ -26,6 +27,18 @@ def _profiles(incomplete: str) -> list[str]:
     """What a shell offers to complete a profile: those of the package, and the working folder's files."""
     known = [*profiles.names(), *sorted(path.name for path in Path.cwd().glob("*.yaml"))]
     return [name for name in known if name.startswith(incomplete)]
+
+
+def _variants(incomplete: str) -> list[str]:
+    from dfnb.networks.variants import VARIANTS
+
+    return [name for name in VARIANTS if name.startswith(incomplete)]
+
+
+def _heads(incomplete: str) -> list[str]:
+    from dfnb.networks.variants import HEADS
+
+    return [name for name in HEADS if name.startswith(incomplete)]
 
 
 ProfileOption = Annotated[
@@ -54,10 +67,11 @@ class Exit(IntEnum):
 
 
 def main() -> None:
-    """Run the command; how it ends is `dfnb.ending`'s business."""
+    """Run the command; how it ends is `dfnb.common.shutdown`'s business."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("dfnb").setLevel(logging.INFO)
-    with ending.in_one_line():
+    tuning.wait_asleep()
+    with shutdown.in_one_line():
         app()
 
 
@@ -76,8 +90,8 @@ def report(
     executed notebooks, report.html, figures and results.json. Rerun it at any time: only what is missing or out of
     date is done again.
     """
-    from dfnb import processes
     from dfnb import report as reports
+    from dfnb.common import processes
 
     processes.alone("report")
     overrides = profiles.parse_overrides(settings or [])
@@ -87,7 +101,7 @@ def report(
     if not run.embedded and not run.tests:
         raise UserError(f"profile {profile}: the report needs a set with real videos and fakes to test on; see data")
     try:
-        with processes.exclusive(run.folder / "report", "writing a report", ("report", "results")):
+        with locks.exclusive(run.folder / "report", "writing a report", ("report", "results")):
             done = reports.build(run, profile, overrides, notebooks)
     except reports.NotebookError as error:
         typer.echo(f"dfnb: {error}", err=True)
@@ -113,10 +127,10 @@ def demo(
 
     Reads nothing. Writes videos, list files and ground-truth masks into OUT; what is there already is kept.
     """
-    from dfnb import benchmark
+    from dfnb.benchmark import build
 
     loaded = profiles.load(profile, profiles.parse_overrides(settings or []))
-    table = benchmark.build(out, loaded.demo, jobs=loaded.jobs)
+    table = build.build(out, loaded.demo, jobs=loaded.jobs)
     typer.echo(f"{len(table)} videos in {out}")
 
 
@@ -138,7 +152,8 @@ def prepare(
     Writes runs/PROFILE/faces/; videos done already are kept. The workers of a Dask cluster need this package and the
     same folders. With --verify it reads and compares only, and ends with 2 where a byte has changed.
     """
-    from dfnb import processes, store
+    from dfnb.common import processes
+    from dfnb.data import store
 
     processes.alone("prepare")
     run = _open(profile, profiles.parse_overrides(settings or []))
@@ -163,7 +178,7 @@ def prepare(
 
 def _verify(folder: Path) -> None:
     """Raises UserError where a byte of the face stores in `folder` changed; each fault is a line on standard error."""
-    from dfnb import store
+    from dfnb.data import store
 
     faults = 0
     for one in store.verify(folder):
@@ -178,8 +193,8 @@ def _verify(folder: Path) -> None:
 @app.command(rich_help_panel="Steps of the report")
 def train(
     profile: ProfileOption = "demo",
-    variant: Annotated[profiles.Variant | None, typer.Option(help="one network")] = None,
-    head: Annotated[profiles.Head | None, typer.Option(help="its head")] = None,
+    variant: Annotated[str | None, typer.Option(help="one network", autocompletion=_variants)] = None,
+    head: Annotated[str | None, typer.Option(help="its head", autocompletion=_heads)] = None,
     settings: SetOption = None,
 ) -> None:
     """Train the profile's networks, or those of one variant and head; alone, under `accelerate launch` or torchrun.
@@ -187,7 +202,7 @@ def train(
     Reads the face stores (made if missing). Writes runs/PROFILE/networks/*/checkpoint.safetensors and history.csv.
     A finished training is reused, an interrupted one goes on from its last epoch.
     """
-    from dfnb import processes
+    from dfnb.common import processes
 
     run = _open(profile, profiles.parse_overrides(settings or []))
     chosen = [one for one in run.networks if variant in (None, one.variant) and head in (None, one.head)]
@@ -205,8 +220,8 @@ def evaluate(profile: ProfileOption = "demo", settings: SetOption = None) -> Non
 
     Reads checkpoints and face stores (made if missing). Writes runs/PROFILE/scores/ and results.csv.
     """
-    from dfnb import processes
     from dfnb import report as reports
+    from dfnb.common import processes
 
     processes.alone("evaluate")
     run = _open(profile, profiles.parse_overrides(settings or []))
@@ -221,7 +236,7 @@ def evaluate(profile: ProfileOption = "demo", settings: SetOption = None) -> Non
 @app.command(rich_help_panel="Report")
 def sweep(
     plan: Annotated[
-        str, typer.Option("--profile", "-p", help=f"{', '.join(variations.names())}, or the path of a .yaml file")
+        str, typer.Option("--profile", "-p", help=f"{', '.join(sweep_plan.names())}, or the path of a .yaml file")
     ] = "sweep",
     base: Annotated[
         str | None,
@@ -242,11 +257,11 @@ def sweep(
     interrupted sweep goes on where it stopped; the table always holds what is finished. `dfnb report --publish` copies
     it into figures/. --set changes the base profile. Exit status: 0 all cells have a result, 3 some failed.
     """
-    from dfnb import processes
-    from dfnb import sweep as sweeps
+    from dfnb.common import processes
+    from dfnb.experiment import sweep as sweeps
 
     processes.alone("sweep")
-    loaded = variations.load(plan)
+    loaded = sweep_plan.load(plan)
     run = _open(base or loaded.base, profiles.parse_overrides(settings or []))
     one = sweeps.Sweep(loaded, run)
     if only_list:
@@ -278,8 +293,8 @@ def bench(
     Reads nothing. Writes bench-CPU-DATE.csv, with versions, and .png; with --long also bench-CPU-DATE-growth. Takes
     about two minutes on two free cores. Exit status: 0, or 1 where --against finds a stage that is slower than it was.
     """
-    from dfnb import bench as benches
-    from dfnb import processes
+    from dfnb import speed as benches
+    from dfnb.common import processes
 
     processes.alone("bench")
     slower = benches.report(output, long, against, tolerance)
@@ -315,12 +330,12 @@ def score(
     """
     from tqdm import tqdm
 
-    from dfnb import answer, network, timeline
-    from dfnb import score as scoring
+    from dfnb import networks
+    from dfnb.own_video import answer, find_files, timeline
 
     _check_outputs(output, plot, page)
-    network.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
-    found_files = scoring.find_files(paths)
+    networks.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
+    found_files = find_files(paths)
     detector = answer.detector(checkpoint, frames, upsample, precision)
     pictures = plot is not None or page is not None
     rows, sections = [], []
@@ -374,6 +389,6 @@ def _write_scores(rows: list[dict[str, Any]], warning: str | None, output: Path 
 
 
 def _open(profile: str, overrides: dict[str, Any]):
-    from dfnb.run import open_run
+    from dfnb.experiment.run import open_run
 
     return open_run(profile, overrides)

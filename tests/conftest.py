@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["filmed", "untrained"]  # fixtures that several rooms use
+
 LONG = "test_smoke.py"  # makes a whole report first
 
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # each its share of the cores, and what it starts

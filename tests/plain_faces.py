@@ -6,7 +6,7 @@ import av
 import dlib
 import numpy as np
 
-from dfnb import faces, frames
+from dfnb.data import faces, frames
 
 
 def plain_faces(path: Path, n: int) -> dict[int, list[faces.Face]]:

@@ -7,9 +7,9 @@ import pytest
 
 
 def rendered_heads(count: int, seed: int) -> Iterator:
-    """`count` frames of 320 x 320 px (`dfnb.demo.heads.Rendered`), each with another person; skips without Warp."""
+    """`count` frames of 320 x 320 px (`benchmark.heads.Rendered`), each with another person; skips without Warp."""
     pytest.importorskip("warp")
-    from dfnb.demo import heads, scene
+    from dfnb.benchmark import heads, scene
 
     renderer, rng = heads.Renderer(threads=1), np.random.default_rng(seed)
     for _ in range(count):

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from faces_in_memory import DrawnFaces
 from safetensors.torch import save_file
-from test_train import DrawnFaces
 from torch import nn
 
-from dfnb import processes, profile, train
+from dfnb import profile, training
+from dfnb.common import processes
 from dfnb.sbi import PairDataset
+from dfnb.training import loop
 
 SETTINGS = {
     "model.size": 64, "train.batch": 4, "train.optimizer": "sam", "train.schedule": "constant_then_linear",
@@ -34,18 +36,18 @@ def ten_steps() -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Returns the loss of every step (mean over all processes) and the pairs seen, and the weights at the end."""
     settings = profile.load("smoke", SETTINGS)
     recipe, accelerator = settings.train, processes.accelerator()
-    net = train.initial_network(settings, "proposed", "arcface", seed=0).double()
+    net = training.initial_network(settings, "proposed", "arcface", seed=0).double()
     model = accelerator.prepare(net)
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
-    optimizer = train.make_optimizer(net, recipe)
+    optimizer = training.make_optimizer(net, recipe)
     pairs = Noted(DrawnFaces(10, 0), size=32, mean=net.mean, std=net.std)
     losses = []
-    for step, pair in enumerate(train.make_loader(pairs, recipe, 0, recipe.steps, accelerator)):
-        batch = train.as_batch(*pair, like=next(net.parameters()))
-        rate = train.learning_rate(step, recipe.steps, recipe)
-        value = train.optimise(model, optimizer, accelerator, batch, rate, recipe).total.detach()
+    for step, pair in enumerate(loop.make_loader(pairs, recipe, 0, recipe.steps, accelerator)):
+        batch = loop.as_batch(*pair, like=next(net.parameters()))
+        rate = training.learning_rate(step, recipe.steps, recipe)
+        value = loop.optimise(model, optimizer, accelerator, batch, rate, recipe).total.detach()
         losses.append(accelerator.reduce(value, reduction="mean").item())
     return {"loss": losses, "seen": pairs.seen, "processes": accelerator.num_processes}, net.state_dict()
 

@@ -1,0 +1,235 @@
+"""What the parts of a network do: attention maps against masks, angles to class centres, embeddings in the plane.
+
+A face mask nearly fills a test crop, so that a map which is 1 everywhere agrees with it well. Every agreement is
+therefore given beside that of the all-ones map.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dfnb.benchmark.ground_truth import Maps, square
+from dfnb.benchmark.ground_truth import true_masks as true_masks  # beside the maps it is compared with
+from dfnb.common.errors import UserError
+from dfnb.data import faces
+from dfnb.data.store import FaceStore
+from dfnb.networks import Network, arcface
+from dfnb.plots.tables import ALL_ONES, CEILING, SHUFFLED
+from dfnb.scoring import score, score_table
+
+Floats = NDArray[np.float64]
+MEASURES = ("iou", "pointing", "energy", "pixel_auc")
+
+
+class Looks(NamedTuple):
+    """N faces as a network saw them."""
+
+    crops: NDArray[np.uint8]  # (N, S, S, 3) RGB
+    maps: Maps  # (N, h, w) in 0..1, the attention map as it is
+    masks: Maps  # (N, S, S) in 0..1, the face mask
+    scores: Maps  # (N,) probability of fake
+    rows: pd.DataFrame  # their rows of the store's manifest
+
+
+@torch.inference_mode()
+def look(net: Network, store: FaceStore, size: int, batch: int = 32) -> Looks:
+    """Run a network with an attention branch over the test crops of a store.
+
+    size: S, the network's input in pixels. Raises UserError for a network without a branch and an empty store.
+    """
+    if net.attention is None:
+        raise UserError(f"network {net.settings['variant']} has no attention branch, so there's no map to show")
+    if not len(store):
+        raise UserError(f"{store.root}: holds no faces to look at; see its coverage report")
+    crops, maps, masks, scores = [], [], [], []
+    for start in range(0, len(store), batch):
+        seen = [store[i] for i in range(start, min(start + batch, len(store)))]
+        crops += [faces.crop(face.rgb, face.box, score_table.MARGIN, size) for face in seen]
+        masks += [square(faces.face_mask(face.landmarks, face.rgb.shape), face, size) for face in seen]
+        output = net(torch.stack([score.to_input(crop, net.mean, net.std) for crop in crops[start:]]))
+        maps.append(output.attention[:, 0].float().numpy())
+        scores.append(output.logits.float().softmax(1)[:, 1].numpy())
+    return Looks(np.stack(crops), np.concatenate(maps), np.stack(masks), np.concatenate(scores), store.manifest)
+
+
+def one_of_each_method(rows: pd.DataFrame, real: int = 2, fake: int = 4) -> list[int]:
+    """Positions of faces to show: `real` real ones and `fake` fakes, of as many methods and groups as there are."""
+    chosen: list[int] = []
+    rows = rows.reset_index(drop=True)
+    for label, wanted in (("real", real), ("fake", fake)):
+        own = rows[(rows["label"] == label) & (rows["face"] == 0)]
+        methods = pd.unique(own["method"])
+        for k in range(wanted):
+            some = own[(own["method"] == methods[k % len(methods)]) & ~own.index.isin(chosen)] if len(methods) else own
+            fresh = some[~some["group"].isin(rows.loc[chosen, "group"])]
+            some = fresh if len(fresh) else some
+            if len(some):
+                chosen.append(int(some.index[(k * 7) % len(some)]))
+    return chosen
+
+
+def agreement(maps: Maps, masks: Maps) -> pd.DataFrame:
+    """How well maps (N, h, w) agree with masks (N, S, S), both in 0..1: a row a face, all measures in 0..1.
+
+    The map is resized to the mask's pixels (bilinear); a pixel is inside where the mask is above 0.5.
+    iou: intersection over union of the map above 0.5 and the mask; 0 where both are empty.
+    pointing: whether the map's highest pixel is inside; ties count by their share (the pointing game, Zhang et al.).
+    energy: the share of the map's sum that is inside (Wang et al. 2020).
+    pixel_auc: the share of (inside, outside) pairs of pixels in which the inside one is higher, ties half; a map that
+        is the same everywhere has 0.5. NaN where the mask is full or empty.
+    """
+    rows = []
+    for small, mask in zip(maps, masks, strict=True):
+        inside = mask > 0.5
+        large = resized(small, mask.shape)
+        marked = large > 0.5
+        union = np.count_nonzero(marked | inside)
+        top = large >= large.max() - 1e-6
+        total = float(large.sum())
+        rows.append(
+            {
+                "iou": np.count_nonzero(marked & inside) / union if union else 0.0,
+                "pointing": float(inside[top].mean()),
+                "energy": float(large[inside].sum()) / total if total > 0 else 0.0,
+                "pixel_auc": _pixel_auc(large, inside),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(MEASURES))
+
+
+def _pixel_auc(values: NDArray[Any], inside: NDArray[np.bool_]) -> float:
+    m, n = np.count_nonzero(inside), np.count_nonzero(~inside)
+    if not m or not n:
+        return float("nan")
+    # in steps of 1e-5, since pixels that bilinear interpolation should leave equal differ in their last digits
+    steps = np.rint(np.clip(values, 0, None) * np.float32(1e5)).astype(np.int64)
+    most = int(steps.max()) + 1
+    within, without = (np.bincount(steps[which], minlength=most) for which in (inside, ~inside))
+    return float((within * (np.cumsum(without) - without / 2)).sum() / (m * n))
+
+
+def resized(small: NDArray[Any], shape: Sequence[int]) -> Maps:
+    """A map (h, w) at a picture's resolution (H, W), bilinear."""
+    return cv2.resize(small.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def compare_maps(
+    maps: Mapping[str, Maps], masks: Maps, groups: Sequence[str], draws: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Mean agreement of several maps with the same masks, and of what any map must be measured against.
+
+    maps: name -> (N, h, w). groups: (N,) names of what is not independent, such as a video's person.
+    Added rows: the all-ones map; the mask shrunk to the first map's resolution by area, the best a branch could be
+    taught; and the first map against the masks of other faces (each the next group's).
+    Columns: map, faces, the four measures, and the mean IoU above the all-ones map's with its 95 % interval (bootstrap
+    over groups, percentiles).
+    """
+    first = next(iter(maps.values()))
+    shrunk = np.stack([cv2.resize(mask, first.shape[:0:-1], interpolation=cv2.INTER_AREA) for mask in masks])
+    order = np.argsort(np.asarray(groups, str), kind="stable")
+    other = np.empty_like(order)
+    other[order] = np.roll(order, len(order) // 2)
+    tables = {name: agreement(some, masks) for name, some in maps.items()}
+    tables |= {
+        ALL_ONES: agreement(np.ones_like(first), masks),
+        CEILING: agreement(shrunk, masks),
+        SHUFFLED: agreement(first, masks[other]),
+    }
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(np.asarray(groups) == group) for group in pd.unique(pd.Series(groups))]
+    picks = [np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))]) for _ in range(draws)]
+    rows = []
+    for name, table in tables.items():
+        above = (table["iou"] - tables[ALL_ONES]["iou"]).to_numpy()
+        low, high = np.percentile([above[pick].mean() for pick in picks], (2.5, 97.5))
+        means = {measure: table[measure].mean() for measure in MEASURES}
+        rows.append({"map": name, "faces": len(masks), **means, "above": above.mean(), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def randomised(net: Network, what: Literal["attention", "all"], seed: int = 0) -> Network:
+    """A copy whose attention branch, or everything, has random weights (sanity check of Adebayo et al. 2018).
+
+    A map that still looks the same shows the picture, not what was learned.
+    """
+    copied = copy.deepcopy(net)
+    part = copied.attention if what == "attention" else copied
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in part.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d):
+                module.reset_parameters()
+    return copied.eval()
+
+
+def class_angles(net: Network, embeddings: NDArray[np.floating]) -> Floats:
+    """Angles in degrees between embeddings (N, D) and the head's two class centres: (N, 2), real then fake."""
+    return np.degrees(
+        arcface.angles(torch.from_numpy(np.ascontiguousarray(embeddings)), net.head.weight).double().numpy()
+    )
+
+
+def centre_angle(net: Network) -> float:
+    """The angle between the two class centres, degrees; 180 is as far apart as can be."""
+    weight = net.head.weight
+    return float(np.degrees(arcface.angles(weight[:1].float(), weight[1:].float()).item()))
+
+
+def d_prime(real: NDArray[Any], fake: NDArray[Any]) -> float:
+    """How far apart two samples lie: difference of the means over the pooled standard deviation (each at least 2)."""
+    spread = np.sqrt((np.var(real, ddof=1) + np.var(fake, ddof=1)) / 2)
+    return float((np.mean(fake) - np.mean(real)) / spread) if spread > 0 else float("nan")
+
+
+def separation(net: Network, embeddings: NDArray[np.floating], rows: pd.DataFrame) -> pd.DataFrame:
+    """Angles of faces to the class centres: a row for the real faces, one for all fakes and one for each manipulation.
+
+    embeddings: (N, D); rows: their labels and methods. Degrees. d_prime tells the group from the real faces by how much
+    nearer the fake centre it lies (angle to real minus angle to fake).
+    """
+    angles = class_angles(net, embeddings)
+    nearer = angles[:, 0] - angles[:, 1]
+    real = (rows["label"] == "real").to_numpy()
+    groups = {"real": real, "all fakes": ~real}
+    groups |= {
+        m: ((rows["method"] == m) & (rows["label"] == "fake")).to_numpy() for m in pd.unique(rows.loc[~real, "method"])
+    }
+    table = []
+    for name, which in groups.items():
+        if name == "all fakes" and len(groups) == 3:
+            continue  # one manipulation only: it is all fakes
+        own = {
+            "group": name,
+            "faces": int(which.sum()),
+            "to_real": angles[which, 0].mean(),
+            "to_fake": angles[which, 1].mean(),
+        }
+        table.append(own | {"d_prime": float("nan") if name == "real" else d_prime(nearer[real], nearer[which])})
+    return pd.DataFrame(table)
+
+
+def by_group(values: NDArray[Any], rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Values (N,) of the real faces ("real") and of the fakes of each manipulation."""
+    real = (rows["label"] == "real").to_numpy()
+    methods = pd.unique(rows.loc[~real, "method"])
+    return {"real": values[real]} | {m: values[~real & (rows["method"] == m).to_numpy()] for m in methods}
+
+
+def project(embeddings: NDArray[np.floating]) -> tuple[Floats, tuple[float, float]]:
+    """Embeddings (N, D), made unit length, on their two first principal components: (N, 2), and the shares of variance.
+
+    Signs are fixed (the largest coordinate of a component is positive), so that the picture doesn't flip between runs.
+    """
+    from sklearn.decomposition import PCA
+
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    pca = PCA(n_components=2, svd_solver="full").fit(unit.astype(np.float64))
+    signs = np.sign(pca.components_[np.arange(2), np.abs(pca.components_).argmax(1)])
+    return pca.transform(unit) * signs, tuple(float(share) for share in pca.explained_variance_ratio_)

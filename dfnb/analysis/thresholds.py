@@ -1,0 +1,104 @@
+"""What a user would notice: a threshold fixed beforehand and its errors, and the videos that can't be judged."""
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from dfnb.plots.style import look
+from dfnb.plots.tables import names
+from dfnb.scoring import metrics
+
+if TYPE_CHECKING:
+    from dfnb.experiment.run import Run
+
+VALIDATION = "validation-pairs"  # held-out SBI pairs of the validation videos, scored like videos
+
+
+def thresholds(run: "Run", fpr: float | None = None) -> pd.DataFrame:
+    """A threshold fixed on validation data, and what it gets wrong on test videos; first seed.
+
+    Validation is real videos and their self-blended counterparts: no manipulated video decides anything. fpr: see
+    `metrics.threshold_at`; None puts the threshold where the two errors are closest to each other.
+    Columns: set, network, threshold, false_alarms (share of the real called fake) and missed (share of the fakes), each
+    with _low and _high (95 %, Wilson's interval: each video by itself), real, fake, validation (videos it rests on).
+    """
+    rows = []
+    for name in names(run):
+        known = run.video_scores(VALIDATION, name)
+        threshold = metrics.threshold_at(known["label"] == "fake", known["score"], fpr)
+        for part in run.tests:
+            videos = run.video_scores(part, name)
+            errors = metrics.error_rates(videos["label"] == "fake", videos["score"], threshold)
+            row = {"set": run.title(part), "network": name, "threshold": threshold}
+            row |= _share("false_alarms", errors.false_positive, errors.real)
+            row |= _share("missed", errors.false_negative, errors.fake)
+            rows.append(row | {"real": errors.real, "fake": errors.fake, "validation": len(known)})
+    return pd.DataFrame(rows)
+
+
+def _share(name: str, share: float, count: int) -> dict[str, float]:
+    """A share of `count` and its 95 % interval. Source: Wilson 1927."""
+    low, high = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
+    return {name: share, f"{name}_low": low, f"{name}_high": high}
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """`thresholds` as a table to read: shares with their intervals in words."""
+
+    def said(name: str) -> list[str]:
+        columns = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        return [f"{100 * a:.0f} % ({100 * b:.0f} to {100 * c:.0f})" for a, b, c in columns]
+
+    return pd.DataFrame(
+        {
+            "set": table["set"],
+            "network": [look(name).label for name in table["network"]],
+            "threshold": table["threshold"],
+            "real called fake": said("false_alarms"),
+            "fakes called real": said("missed"),
+            "videos": table["real"] + table["fake"],
+        }
+    )
+
+
+def verdict(table: pd.DataFrame) -> str:
+    """Whether the threshold keeps, on the test sets, the balance it was chosen for."""
+    gaps = (table["false_alarms"] - table["missed"]).to_numpy()
+    clear = (table["false_alarms_low"] > table["missed_high"]) | (table["missed_low"] > table["false_alarms_high"])
+    said = f"The threshold was put where both errors are alike on {table['validation'].iloc[0]} validation videos "
+    said += "(real ones and self-blends of them). On the test sets they are "
+    if not clear.any():
+        return said + f"alike within their intervals (largest gap {100 * np.abs(gaps).max():.0f} points)."
+    worst = table.iloc[int(np.abs(gaps).argmax())]
+    more = "false alarms" if worst["false_alarms"] > worst["missed"] else "missed fakes"
+    said += f"**not alike in {int(clear.sum())} of {len(table)} cases**, most of all, with {more}, for "
+    said += f"{look(worst['network']).label} on {worst['set']}: {100 * worst['false_alarms']:.0f} % of the real called "
+    said += f"fake, {100 * worst['missed']:.0f} % of the fakes called real. "
+    return said + "A good AUC doesn't bring a good threshold with it."
+
+
+def without_face(run: "Run") -> pd.DataFrame:
+    """AUC with videos that have no face scored 0.5 (SBI's protocol), and with them left out; first seed.
+
+    Columns: set, network, videos, without a face (also those that can't be read), AUC at 0.5, AUC left out (NaN where
+    one class is left).
+    """
+    rows = []
+    for part, name in itertools.product(run.tests, names(run)):
+        videos = run.video_scores(part, name)
+        kept = videos[videos["frames"] > 0]
+        both = kept["label"].nunique() == 2
+        rows.append(
+            {
+                "set": run.title(part),
+                "network": look(name).label,
+                "videos": len(videos),
+                "without a face": len(videos) - len(kept),
+                "AUC, these at 0.5": metrics.auc(videos["label"] == "fake", videos["score"]).value,
+                "AUC, these left out": metrics.auc(kept["label"] == "fake", kept["score"]).value if both else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)

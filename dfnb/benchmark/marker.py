@@ -1,0 +1,82 @@
+"""The file that marks a folder as the embedded benchmark, and says what made it."""
+
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+
+from dfnb.common.errors import UserError
+from dfnb.profile import Demo
+
+MARKER = "EMBEDDED_BENCHMARK.json"
+NOTICE = (
+    "Rendered heads, not real people. Made by `dfnb demo` in the folder layouts of FaceForensics++, Celeb-DF-v2 and "
+    "FFIW-10K; numbers measured here say nothing about those data sets. FF++-like training videos have no fakes."
+)
+BUILDING = ".building.json"  # the marker's place while the benchmark is unfinished
+
+
+# Code -> older code that draws the very same bytes, shown by building with both. Any further change ends it.
+SAME: dict[str, tuple[str, ...]] = {"e9f6b00112aaf00a": ("ec15d525ef942ed7", "ec6d85e285446b0d")}
+
+
+def stamp_of(settings: Demo) -> dict:
+    """Everything that decides the pixels: settings, how strong the traces are, and the code that draws."""
+    code = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        if source != Path(__file__):  # this file draws nothing
+            code.update(source.read_bytes())
+    return {"settings": settings.model_dump(mode="json"), "code": code.hexdigest()[:16]}
+
+
+def is_current(out: Path, settings: Demo) -> bool:
+    """Whether `build` can take up `out`: it is new, or (part of) the benchmark of these settings and this code.
+
+    Raises UserError where `out` isn't a benchmark's folder, so that a caller who removes the old deletes nothing else.
+    """
+    markers = [out / name for name in (MARKER, BUILDING) if (out / name).is_file()]
+    if not markers:
+        check_folder(out, stamp_of(settings))
+    try:
+        return all(_is_same(json.loads(path.read_text("utf-8")), stamp_of(settings)) for path in markers)
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise UserError(f"{markers[0]}: can't be read ({error}); delete {out} and build again") from error
+
+
+def check_folder(out: Path, stamp: dict) -> None:
+    """Raise UserError unless `out` is new, empty, or (part of) the benchmark with this very stamp."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; name a folder for the embedded benchmark")
+    for name in (MARKER, BUILDING):
+        if not (out / name).is_file():
+            continue
+        try:
+            old = json.loads((out / name).read_text(encoding="utf-8"))
+            before, _ = old["settings"], old["code"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{out / name}: can't be read ({error!r}); delete {out} and build again") from error
+        now = stamp["settings"]
+        changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in now if before.get(key) != now.get(key)]
+        if changed:
+            raise UserError(f"{out}: holds a benchmark of other settings ({', '.join(changed)}); use another folder")
+        if not _is_same(old, stamp):
+            raise UserError(f"{out}: was built by another version of the code; delete it or use another folder")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: is not empty and not an embedded benchmark; use another folder")
+
+
+def _is_same(old: dict, stamp: dict) -> bool:
+    code = stamp["code"]
+    return old.get("settings") == stamp["settings"] and old.get("code") in (code, *SAME.get(code, ()))
+
+
+def versions() -> dict[str, str]:
+    names = ("dfnb", "anny", "warp-lang", "numpy", "scipy", "opencv-python-headless", "av")
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # a checkout that isn't installed
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,44 @@
+"""Threads and memory of a process that trains or scores. No number changes by it; importing this changes nothing.
+
+`wait_asleep` is called where a run is opened and where a command begins, `freed_memory_kept` around the work itself.
+"""
+
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names for them, in glibc's malloc.h
+_LARGEST = 32 << 20  # bytes: blocks larger than this glibc gives back whatever happens, left to itself
+
+
+def wait_asleep() -> None:
+    """Let torch's threads (libgomp) wait for each other asleep, unless the environment says otherwise.
+
+    They wait awake for a millisecond and more, which takes the cores from whoever has work: a loader's worker, a
+    second command. It has to be said before torch is loaded; later it does nothing.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep freed memory within the block, and give it all back at the end. Does nothing where malloc isn't glibc's.
+
+    glibc gives every large block back to the system when it is freed. A training step frees gigabytes of them, and
+    the next step then waits until the system has found and cleared those pages again. The largest amount of memory
+    in use stays the same.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_MMAP_THRESHOLD, 1 << 30)
+    libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+    try:
+        yield
+    finally:
+        libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        libc.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
+        libc.malloc_trim(0)

@@ -1,0 +1,26 @@
+"""Videos -> faces: catalogues of the sets, decoding, detection and landmarks, the face store.
+
+Comes in: folders of videos and the sets' own lists. Goes out: a table of videos, then a store of faces, then crops.
+Public: the catalogues, `sample_frames`, `FaceFinder`, `face_mask`, `prepare`, `open_store`, `FaceStore`.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "catalogues": [
+            "face_forensics",
+            "celeb_df",
+            "ffiw",
+            "dfdc",
+            "dfdc_preview",
+            "faces_folder",
+            "real_faces",
+            "TEST_SETS",
+        ],
+        "frames": ["sample_frames"],
+        "faces": ["Face", "FaceFinder", "face_mask"],
+        "store": ["Coverage", "FaceStore", "StoredFace", "open_store", "prepare"],
+    },
+)

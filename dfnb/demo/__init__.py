@@ -1,1 +1,0 @@
-"""The embedded benchmark: faces drawn and manipulated on the spot, since real ones may not be handed on."""

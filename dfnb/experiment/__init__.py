@@ -1,0 +1,16 @@
+"""One run's artefacts by name, built when missing; sweeps: what the notebooks call.
+
+Comes in: a profile. Goes out: face stores, checkpoints, scores and results in `runs/<profile>/`.
+Where is what: videos and faces in `parts`, networks and scores in `run`, seeds and ablations in `sweep`,
+what a sweep tries in `sweep_plan`.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "run": ["Network", "Run", "open_run"],
+        "sweep": ["Sweep"],
+    },
+)

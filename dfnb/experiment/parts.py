@@ -1,0 +1,208 @@
+"""The videos of a run and the faces found in them, by part, built when missing.
+
+benchmark/        the embedded benchmark, where the profile uses it
+faces/<part>/     face stores
+"""
+
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dfnb import profile as profiles
+from dfnb.common import files, processes
+from dfnb.common.errors import UserError
+from dfnb.data import catalogues
+from dfnb.data import faces as face_finding
+from dfnb.data import store as stores
+from dfnb.data.store import FaceStore
+from dfnb.profile import Profile
+
+log = logging.getLogger(__name__)
+
+PARTS = {
+    "train": "real faces to train on",
+    "validation": "real faces for held-out SBI pairs",
+    "validation-fakes": "manipulated validation videos, for diagnosis only",
+    "ff": "FF++ test videos, originals and manipulations",
+    **{name: f"the test set {name}" for name in catalogues.TEST_SETS},
+    "blending": "rendered videos with a blending edge and without one, made by `composites`",
+}
+TESTS = ("ff", *catalogues.TEST_SETS)
+DECIDE_FACES = ("demo", "data", "faces")  # sections of a profile
+
+
+class Data:
+    """Videos and faces of one profile. Each method builds what it needs and is missing, and reuses what is there.
+
+    shared: another one with the same data, whose folder and stores are used instead of own ones. Raises ValueError
+    where the settings of the two differ in what decides the faces.
+    """
+
+    def __init__(self, profile: Profile, folder: Path, shared: "Data | None" = None) -> None:
+        self.profile = profile
+        self.jobs: int | None = profile.jobs  # None: where faces are found is up to joblib.parallel_config
+        if shared is not None and shared.profile.hash(*DECIDE_FACES) != profile.hash(*DECIDE_FACES):
+            raise ValueError(f"{folder}: of other videos or faces than {shared.data_folder}")
+        self._shared = shared
+        self.data_folder: Path = shared.data_folder if shared else folder
+        self._stores: dict[str, FaceStore] = shared._stores if shared else {}
+        self._catalogues: dict[str, pd.DataFrame] = shared._catalogues if shared else {}
+        self._coverages: dict[str, stores.Coverage] = shared._coverages if shared else {}
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the videos are the embedded benchmark's: rendered heads, no real people."""
+        return self.profile.data.source == "embedded"
+
+    @cached_property
+    def roots(self) -> dict[str, Path]:
+        """The folders of the sets, by name; builds the embedded benchmark where the profile uses it."""
+        data = self.profile.data
+        if self._shared is not None:
+            return self._shared.roots
+        if not self.embedded:
+            named = {"faces": data.faces, "ff": data.face_forensics, "celeb-df": data.celeb_df, "ffiw": data.ffiw}
+            if unknown := set(data.more) - (set(TESTS) - set(named)):
+                known = ", ".join(name for name in TESTS if name not in named)
+                raise UserError(f"profile {self.profile.name}: data.more: no set {min(unknown)!r}; use one of {known}")
+            named |= data.more
+            return {name: profiles.resolve(root) for name, root in named.items() if root is not None}
+        out = self.benchmark
+        return {
+            "ff": out / "FaceForensics++",
+            "celeb-df": out / "Celeb-DF-v2",
+            "ffiw": out / "FFIW10K-v1-release",
+        }
+
+    @cached_property
+    def benchmark(self) -> Path:
+        """The embedded benchmark's folder, built now where it is missing or of other settings or another version.
+
+        Raises UserError where the profile reads folders instead.
+        """
+        if not self.embedded:
+            raise UserError(f"profile {self.profile.name} reads videos from folders: it has no embedded benchmark")
+        from dfnb.benchmark import build
+
+        out = self.data_folder / "benchmark"
+        if processes.is_main():
+            build.build(out, self.profile.demo, jobs=self.profile.jobs, renew=True)
+        return out
+
+    @cached_property
+    def landmark_model(self) -> Path:
+        """dlib's 68-point model, its hash checked; asked for first, so that a missing one is named before long work."""
+        path = self.profile.faces.landmarks
+        return face_finding.landmark_model(profiles.resolve(path) if path else None)
+
+    @cached_property
+    def tests(self) -> tuple[str, ...]:
+        """The test parts there are data for, real videos and fakes both; a part with one of the two tests nothing."""
+        parts = []
+        for part in (part for part in TESTS if part in self.roots):
+            clips = self.clips(part)
+            if clips["label"].nunique() == 2:
+                parts.append(part)
+            else:
+                log.info("%s: only %s videos are there, so it tests nothing", self.title(part), clips["label"].iloc[0])
+        return tuple(parts)
+
+    @property
+    def cross_tests(self) -> tuple[str, ...]:
+        """The tests on other sets than the training's, which decide; FF++'s own where there is no other."""
+        return tuple(part for part in self.tests if part != "ff") or self.tests
+
+    def clips(self, part: str) -> pd.DataFrame:
+        """The catalogue of a part (see PARTS): one row a video, labels from paths and lists. Listed once and kept."""
+        if part not in PARTS:
+            raise UserError(f"no part {part!r} in a run: use one of {', '.join(PARTS)}")
+        if part not in self._catalogues:
+            self._catalogues[part] = self._listing(part)
+        return self._catalogues[part].copy()
+
+    def _listing(self, part: str) -> pd.DataFrame:
+        data = self.profile.data
+        if part == "blending":
+            from dfnb.benchmark import composites
+
+            return composites.clips(self.profile, self.data_folder / "composites")
+        if part in catalogues.TEST_SETS:
+            return catalogues.TEST_SETS[part](self._root(part))
+        if part in ("train", "validation") and data.faces is not None:
+            return catalogues.real_faces(self._root("faces"), data.person, data.held_out)[part]
+        split = {"train": "train", "ff": "test"}.get(part, "val")
+        methods = ("original",) if part in ("train", "validation") else ("original", *data.manipulations)
+        return catalogues.face_forensics(self._root("ff"), split, data.compression, methods)
+
+    def _root(self, name: str) -> Path:
+        if name not in self.roots:
+            setting = {"ff": "face_forensics", "celeb-df": "celeb_df", "ffiw": "ffiw"}.get(name, f"more.{name}")
+            raise UserError(f"profile {self.profile.name}: data.{setting} isn't set; give the set's root folder")
+        return self.roots[name]
+
+    def prepare(self, part: str) -> stores.Coverage:
+        """Detect and store the faces of a part; what is there already is kept. Returns its coverage report."""
+        # networks that are trained side by side need the same faces: the first command finds them, the others wait
+        coverage = stores.prepare(self.clips(part), self.data_folder / "faces" / part, wait=True, **self._how(part))
+        self._coverages[part] = coverage
+        return coverage
+
+    def _covered(self, part: str) -> stores.Coverage:
+        return self._coverages.get(part) or self.prepare(part)
+
+    def estimate(self, part: str) -> stores.Estimate:
+        """What preparing a part will still take, from a few of its videos."""
+        return stores.estimate(self.clips(part), self.data_folder / "faces" / part, **self._how(part))
+
+    def _how(self, part: str) -> dict[str, Any]:
+        data, faces = self.profile.data, self.profile.faces
+        frames = {"train": data.train_frames, "validation": data.validation_frames}
+        return {
+            "frames": (frames | {"validation-fakes": data.validation_frames}).get(part, data.test_frames),
+            "jobs": self.jobs,
+            "keep": "largest" if part in ("train", "validation") else "all",
+            "upsample": faces.upsample,
+            "longest_side": faces.longest_side,
+            "landmarks": self.landmark_model,
+            "follow": faces.follow,
+        }
+
+    def store(self, part: str) -> FaceStore:
+        """The face store of a part."""
+        if part not in self._stores:
+            if processes.is_main():
+                self._covered(part)
+            self._stores[part] = stores.open_store(self.data_folder / "faces" / part)
+        return self._stores[part]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the report: training, validation, the tests there are data for, and what gives SBI pairs."""
+        return ("train", "validation", *(part for part in TESTS if part in (*self.tests, self.pairs_from)))
+
+    def coverage(self) -> pd.DataFrame:
+        """What was listed, opened, decoded and found in every part, a row per part, dataset and method."""
+        tables = [self._covered(part).marked().table().assign(part=part) for part in self.parts]
+        table = pd.concat(tables, ignore_index=True)
+        return table[["part", *[column for column in table.columns if column != "part"]]]
+
+    def problems(self) -> pd.DataFrame:
+        """Videos that are missing from this copy, unreadable, damaged or without a face, and why: a row each."""
+        tables = [self._covered(part).marked().problems.assign(part=part) for part in self.parts]
+        return pd.concat(tables, ignore_index=True)[["part", "dataset", "method", "video", "path", "lost", "reason"]]
+
+    def title(self, part: str) -> str:
+        """The part's set as tables and figures name it; a copy that isn't whole says "subset"."""
+        return catalogues.title(self.clips(self.pairs_from if part == "sbi" else part))
+
+    @property
+    def pairs_from(self) -> str:
+        """The part whose real faces give the held-out SBI pairs."""
+        return "ff" if "ff" in self.roots else "validation"
+
+    def data_digest(self) -> str:
+        """A hash of all faces the run holds."""
+        return files.digest([self.store(part).digest for part in self.parts])

@@ -1,0 +1,362 @@
+"""A sweep: the cells of a plan (`variations`) trained and scored, what is finished kept, and their table.
+
+    runs/<sweep>/<variation>/      networks and scores of its cells, as in a run
+    runs/<sweep>/sweep.csv         AUC of every finished cell by set, with what was asked and what was held fixed
+    runs/<sweep>/sweep-differences.csv    every variation against the unchanged networks, and these among themselves
+    runs/<sweep>/sweep.json        how long it took, on what, and which cells are missing
+
+Videos, faces and unchanged networks are those of the base profile's run. Cells whose training is the very same (equal
+taps under two readings, say) are trained once.
+"""
+
+import logging
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from dfnb.common import environment, files, locks
+from dfnb.common.errors import UserError
+from dfnb.experiment import sweep_plan
+from dfnb.experiment.run import Network, Run
+from dfnb.experiment.sweep_plan import Plan, Variation
+from dfnb.profile import resolve
+from dfnb.scoring import comparisons, metrics
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network and seed of a variation, and the run it is trained in."""
+
+    variation: Variation
+    network: Network
+    run: Run
+
+    @property
+    def name(self) -> str:
+        """Such as "margin-0/proposed-arcface-s0"."""
+        return f"{self.variation.name}/{self.network.folder}"
+
+    def is_finished(self) -> bool:
+        """Whether it is trained and scored on everything."""
+        return self.run.is_done(self.network)
+
+    def has_other_pairs(self, part: str) -> bool:
+        """Whether a part is held-out SBI pairs, made in another way than the reference's."""
+        return part == "sbi" and any(key.startswith("sbi.") for key in self.variation.change)
+
+    def scores(self, part: str) -> pd.DataFrame:
+        """Its video scores of a part; held-out SBI pairs by face."""
+        read = self.run.scores if part == "sbi" else self.run.video_scores
+        return read(part, self.network.name, self.network.seed)
+
+    def finish(self) -> None:
+        """Train and score what is missing."""
+        self.run.train(self.network)
+        for part in self.run.scored_parts:
+            self.run.scores(part, self.network.name, self.network.seed)
+
+
+class Sweep:
+    """The cells of a plan over a base run. Nothing is trained until `work` is called."""
+
+    def __init__(self, plan: Plan, base: Run) -> None:
+        self.plan, self.base = plan, base
+        name = plan.name if base.profile.name == plan.base else f"{plan.name}-{base.profile.name}"
+        self.folder: Path = resolve(base.profile.runs) / name
+        unchanged = Variation(name=sweep_plan.BASE, label=f"as in {base.profile.name}", question="the reference")
+        self.cells = [Cell(unchanged, one, base) for one in base.networks]
+        for variation in plan.variations:
+            profile = sweep_plan.applied(variation, base.profile)
+            run = Run(profile, self.folder / variation.name, shared=base)
+            self.cells += [Cell(variation, one, run) for one in run.networks]
+
+    @cached_property
+    def origins(self) -> dict[str, Cell]:
+        """Cell name -> the first cell of the very same training, which may be itself: that one is trained."""
+        from dfnb import training
+
+        first: dict[str, Cell] = {}
+        found = {}
+        for cell in self.cells:
+            one = cell.network
+            same = training.same_training(cell.run.profile, one.variant, one.head, one.seed)
+            found[cell.name] = first.setdefault(same, cell)
+        return found
+
+    def missing(self) -> list[Cell]:
+        """The cells still to be trained or scored, in the plan's order, each training once."""
+        own = [cell for cell in self.cells if self.origins[cell.name] is cell]
+        return [cell for cell in own if not cell.is_finished()]
+
+    def states(self) -> Iterator[str]:
+        """A line a cell: whether it is finished, and which cell is trained in its stead."""
+        missing = {cell.name for cell in self.missing()}
+        for cell in self.cells:
+            origin = self.origins[cell.name]
+            state = "missing" if origin.name in missing else "finished"
+            yield f"{state}  {cell.name}" + ("" if origin is cell else f" (the same training as {origin.name})")
+
+    def work(self, jobs: int = 1, threads: int | None = None) -> dict[str, str]:
+        """Finish every missing cell, with a progress bar; the table is written anew after each.
+
+        jobs: cells at the same time, in processes of their own. threads: of each; by default torch's choice for one
+        job, and an equal share of the processors for several. They are part of "the same numbers", and in the table.
+        Returns cell name -> reason for those that failed; the others go on.
+        Raises UserError where another command works in the sweep's folder.
+        """
+        for part in self.base.parts:
+            self.base.store(part)
+        with locks.exclusive(self.folder, "sweeping", ("sweep",)):
+            todo, failed = self.missing(), {}
+            spent, began = self._spent() if todo else None, time.monotonic()
+            try:
+                with tqdm(total=len(todo), desc=self.plan.name, unit="cell", disable=None) as bar:
+                    for cell, reason in _finished(todo, jobs, threads, bar):
+                        if reason:
+                            failed[cell.name] = reason
+                            log.warning("%s failed: %s", cell.name, reason)
+                        bar.update()
+                        self.save(failed, spent + time.monotonic() - began, jobs)
+            finally:  # interrupted, too: what is finished is compared
+                if not todo:
+                    self.save(failed, None, jobs)
+                self.compare()
+        return failed
+
+    def compare(self) -> None:
+        """Write sweep-differences.csv from what is finished."""
+        with files.replacing(self.folder / "sweep-differences.csv") as temporary:
+            self.differences().to_csv(temporary, index=False)
+
+    def table(self) -> pd.DataFrame:
+        """AUC of every finished cell by set, by video under the profile's size rule (SBI pairs by face).
+
+        A variation of self-blending has no row for held-out SBI pairs: its own would be others than the reference's.
+
+        Columns: variation, label, question, asked, held (fixed), network, seed, taps (Blocks), part, dataset, auc, low,
+        high (95 %), real, fake, seconds (of training), threads, same_as (the cell that was trained instead; empty where
+        it is itself), checkpoint.
+        """
+        rows = []
+        for cell in self.cells:
+            origin = self.origins[cell.name]
+            if not origin.is_finished():
+                continue
+            own = {"variation": cell.variation.name, "label": cell.variation.label, "question": cell.variation.question}
+            own |= {"asked": sweep_plan.asked(cell.variation, self.base.profile)}
+            own |= {"held": sweep_plan.held(cell.variation, self.plan, self.base.profile)}
+            for row in self._results(origin):
+                if cell.has_other_pairs(row["part"]):
+                    continue
+                about = own | row | {"network": cell.network.name, "seed": cell.network.seed}
+                rows.append(about | {"same_as": "" if origin is cell else origin.name})
+        columns = [
+            "variation",
+            "label",
+            "question",
+            "asked",
+            "held",
+            "network",
+            "seed",
+            "taps",
+            "part",
+            "dataset",
+            "auc",
+        ]
+        columns += ["low", "high", "real", "fake", "seconds", "threads", "same_as", "checkpoint"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _results(self, cell: Cell) -> list[dict[str, Any]]:
+        """A finished cell's rows of `table`, kept as long as its checkpoint stays."""
+        from dfnb import networks
+
+        checkpoint = cell.run.checkpoint(cell.network)
+        key = (cell.name, checkpoint.stat().st_mtime_ns)
+        if key not in self._known:
+            about = networks.metadata(checkpoint)
+            taps = networks.load(checkpoint).taps
+            history = pd.read_csv(checkpoint.with_name("history.csv"))
+            more = {"taps": ", ".join(map(str, taps)), "seconds": history["seconds"].iloc[-1]}
+            more |= {"threads": about.get("threads")}
+            rule = cell.run.profile.evaluate.size_rule
+            self._known[key] = [
+                row | more
+                for row in cell.run.results_of(cell.network)
+                if row["level"] == "face" or (row["level"] == "video" and row["size_rule"] == rule)
+            ]
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
+        return {}
+
+    def differences(self) -> pd.DataFrame:
+        """What each change does: a row for every variation and set, and for every network against the last one.
+
+        Columns: variation, label, asked, network, reference, part, dataset, auc, reference_auc, difference (this minus
+        the reference), low, high (95 %), p, p_holm (corrected for all variations, or all networks, on a set), seeds,
+        reference_seeds, sampling_sd (over groups), seed_sd (of one AUC, pooled; NaN where no network has two seeds),
+        p_groups (sampling alone), p_delong (first seeds, each video by itself). Method: `comparisons`.
+        The reference is the same network unchanged, over all its finished seeds; on held-out SBI pairs variations of
+        self-blending are left out, as in `table`, and everywhere a change that changes nothing (equal taps).
+        """
+        done = [cell for cell in self.cells if self.origins[cell.name].is_finished()]
+        unchanged, changed = ([c for c in done if bool(c.variation.change) == wanted] for wanted in (False, True))
+        last = self.base.networks[-1].name
+        table = self.table()
+        alike = table[table["variation"].isin([cell.variation.name for cell in unchanged])]
+        rows = []
+        for part in self.base.scored_parts:
+            spread = comparisons.seed_spread(alike[alike["part"] == part])
+            for cells in _together(changed):
+                reference = [cell for cell in unchanged if cell.network.name == cells[0].network.name]
+                trained = {self.origins[cell.name].name for cell in reference}
+                same = any(self.origins[cell.name].name in trained for cell in cells)  # equal taps: nothing changes
+                if reference and not same and not cells[0].has_other_pairs(part):
+                    rows.append(self._difference(part, cells, reference, spread))
+            reference = [cell for cell in unchanged if cell.network.name == last]
+            for name in dict.fromkeys(
+                cell.network.name for cell in unchanged if reference and cell.network.name != last
+            ):
+                cells = [cell for cell in unchanged if cell.network.name == name]
+                rows.append(self._difference(part, cells, reference, spread))
+        frame = pd.DataFrame(rows)
+        if len(frame):
+            among = frame["variation"] == sweep_plan.BASE
+            for _, own in frame.groupby(["part", among]):
+                frame.loc[own.index, "p_holm"] = comparisons.holm(own["p"].to_numpy())
+        return frame
+
+    def _difference(
+        self, part: str, cells: list[Cell], reference: list[Cell], spread: comparisons.SeedSpread | None
+    ) -> dict[str, Any]:
+        labels, groups, ours = comparisons.align([self.origins[cell.name].scores(part) for cell in cells])
+        same, _, theirs = comparisons.align([self.origins[cell.name].scores(part) for cell in reference])
+        if not same.index.equals(labels.index):
+            raise UserError(f"{cells[0].name} and {reference[0].name} were scored on different samples of {part}")
+        sampling = comparisons.over_groups(labels.to_numpy(), ours, theirs, groups)
+        seeds = (len(ours), len(theirs))
+        outcome = comparisons.with_seeds(sampling, spread, seeds)
+        variation = cells[0].variation
+        return {
+            "variation": variation.name, "label": variation.label,
+            "asked": sweep_plan.asked(variation, self.base.profile),
+            "network": cells[0].network.name, "reference": reference[0].network.name, "part": part,
+            "dataset": self.base.title(part), "auc": comparisons.mean_auc(labels, ours),
+            "reference_auc": comparisons.mean_auc(labels, theirs), "difference": outcome.difference,
+            "low": outcome.low, "high": outcome.high, "p": outcome.p_value, "p_holm": float("nan"),
+            "seeds": seeds[0], "reference_seeds": seeds[1], "sampling_sd": sampling.error,
+            "seed_sd": math.sqrt(spread.variance) if spread else float("nan"),
+            "p_groups": comparisons.with_seeds(sampling, None).p_value,
+            "p_delong": metrics.compare(labels, ours[0], theirs[0]).p_value,
+        }  # fmt: skip
+
+    def save(self, failed: dict[str, str], seconds: float | None, jobs: int) -> None:
+        """Write sweep.csv and sweep.json. seconds: spent on the sweep so far; None leaves what was written before."""
+        table = self.table()
+        with files.replacing(self.folder / "sweep.csv") as temporary:
+            table.to_csv(temporary, index=False)
+        record = self.record()
+        finished = {f"{row.variation}/{row.network}-s{row.seed}" for row in table.itertuples()}
+        record |= {"sweep": self.plan.name, "base": self.base.profile.name, "embedded_benchmark": self.base.embedded}
+        record |= {
+            "same_base": sweep_plan.same_base(self.base.profile),
+            "plan": self.plan.model_dump(mode="json"),
+            "failed": failed,
+        }
+        record |= {"cells": len(self.cells), "missing": [c.name for c in self.cells if c.name not in finished]}
+        trained = table[table["same_as"] == ""].drop_duplicates(["variation", "network", "seed"])
+        record |= {"trainings": len(trained), "training_seconds": round(float(trained["seconds"].sum()), 1)}
+        if seconds is not None or "seconds" not in record:
+            most = max(jobs, record.get("jobs", 1))  # of all the times it was started
+            record |= {"seconds": round(seconds or 0.0, 1), "environment": environment.describe(), "jobs": most}
+        files.write_json(self.folder / "sweep.json", record)
+
+    def record(self) -> dict[str, Any]:
+        """What sweep.json says so far; nothing where there is none, or one of another base."""
+        path = self.folder / "sweep.json"
+        found = files.read_json(path) if path.exists() else {}
+        return found if found.get("same_base") == sweep_plan.same_base(self.base.profile) else {}
+
+    def _spent(self) -> float:
+        return float(self.record().get("seconds", 0.0))
+
+
+def _together(cells: list[Cell]) -> list[list[Cell]]:
+    """The seeds of each variation and network."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.variation.name, cell.network.name), []).append(cell)
+    return list(groups.values())
+
+
+def _finished(todo: list[Cell], jobs: int, threads: int | None, bar: tqdm) -> Iterator[tuple[Cell, str]]:
+    """Finish cells and yield each with the reason why it failed, or "", as they come."""
+    if jobs == 1:
+        if threads is not None:
+            _use(threads)
+        for cell in todo:
+            yield cell, _attempt(cell)
+        return
+    import joblib
+
+    share = threads or max(1, joblib.cpu_count() // jobs)
+    with (
+        _quiet_children(share),
+        ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _use, (share,)) as pool,
+    ):
+        waiting: dict[Future[str], Cell] = {pool.submit(_attempt, cell): cell for cell in todo}
+        try:
+            while waiting:
+                done, _ = wait(waiting, timeout=5, return_when=FIRST_COMPLETED)
+                bar.refresh()  # the time that has passed
+                for future in done:
+                    yield waiting.pop(future), future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _attempt(cell: Cell) -> str:
+    try:
+        cell.finish()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _use(threads: int, starting: str | None = None) -> None:
+    """starting: how this process starts others, such as those that make pairs; a spawned one would spawn, slowly."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if starting is not None:
+        multiprocessing.set_start_method(starting, force=True)
+
+
+@contextmanager
+def _quiet_children(threads: int) -> Iterator[None]:
+    """Processes started in the block draw no progress bars and use as many threads, in every library."""
+    ours = {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(threads)}
+    before = {key: os.environ.get(key) for key in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value

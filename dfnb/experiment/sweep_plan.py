@@ -1,0 +1,138 @@
+"""What a sweep tries: variations of a base profile, one question each, read from YAML (`dfnb/sweeps/`).
+
+A variation changes the settings its question is about; all else is held fixed as in the base profile. Each of its
+networks and seeds is a cell of the sweep.
+"""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from dfnb import profile as profiles
+from dfnb.common.errors import UserError
+from dfnb.networks.variants import check
+from dfnb.profile import Head, Profile, Section, Variant
+
+BASE = "base"  # the name of the unchanged networks among the variations
+SWEPT = ("sbi", "model", "arcface", "train")  # sections of a profile that a variation may change
+WORDS = {
+    "train.attention_weight": "attention weight",
+    "train.lr": "learning rate",
+    "train.optimizer": "optimizer",
+    "train.weight_decay": "weight decay",
+    "model.attention": "attention",
+    "model.tap_reading": "taps by",
+    "sbi.hull_variation": "hull variation",
+    "arcface.margin": "margin (rad)",
+    "arcface.scale": "scale",
+}
+
+
+class Variation(Section):
+    """A question, and the settings that change to answer it."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    label: str = Field(min_length=1, description="a few words for tables and figures")
+    question: str = Field(min_length=1)
+    networks: tuple[tuple[Variant, Head], ...] | Literal["all"] = Field("all", description="all: the base profile's")
+    seeds: tuple[int, ...] | None = Field(None, description="the base profile's first unless given")
+    change: dict[str, Any] = Field(default_factory=dict, description="settings, such as arcface.margin: 0")
+
+
+class Plan(Section):
+    """A sweep: its name, the base profile, and the variations in order of value."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    base: str = Field("demo", description="profile that the variations change")
+    variations: tuple[Variation, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_and_keys(self) -> "Plan":
+        names = [one.name for one in self.variations]
+        if len({*names, BASE}) <= len(names):
+            raise ValueError(f"variations need names of their own, other than {BASE!r}")
+        for one in self.variations:
+            for variant, head in () if one.networks == "all" else one.networks:
+                try:
+                    check(variant, head)
+                except UserError as error:
+                    raise ValueError(f"{one.name}: networks: {error}") from None
+            for key in one.change:
+                if key.split(".")[0] not in SWEPT or key in ("train.networks", "train.seeds"):
+                    raise ValueError(
+                        f"{one.name}: {key} can't be changed; all cells share videos and faces, and networks and seeds "
+                        f"have entries of their own (change settings of {', '.join(SWEPT)})"
+                    )
+        return self
+
+    def knobs(self) -> list[str]:
+        """Every setting that some variation asks about, in the plan's order."""
+        return list(dict.fromkeys(key for one in self.variations for key in one.change))
+
+
+def names() -> list[str]:
+    """The sweeps that come with the package."""
+    folder = resources.files("dfnb") / "experiment"
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load(name: str | Path) -> Plan:
+    """Read a sweep: one that comes with the package by its name, or a YAML file by its path.
+
+    Raises UserError naming the file and what is unknown, missing or out of range.
+    """
+    path = Path(name)
+    if str(name) in names():
+        path = Path(str(resources.files("dfnb") / "experiment" / f"{name}.yaml"))
+    elif path.suffix not in {".yaml", ".yml"} or not path.is_file():
+        raise UserError(f"no sweep {str(name)!r}: use one of {', '.join(names())}, or the path of a .yaml file")
+    return profiles.validated(Plan, profiles.read_yaml(path, "sweep"), f"sweep {path}")
+
+
+def applied(one: Variation, base: Profile) -> Profile:
+    """The base profile with a variation's settings, networks and seeds. Raises UserError naming what doesn't fit."""
+    changes: dict[str, Any] = {"name": f"{base.name}-{one.name}", "train.seeds": one.seeds or base.train.seeds[:1]}
+    if one.networks != "all":
+        changes["train.networks"] = one.networks
+    return profiles.changed(base, changes | one.change)
+
+
+def same_base(profile: Profile) -> str:
+    """A hash of what decides a base profile's numbers: a sweep belongs to every run with the same."""
+    return profile.hash("demo", "data", "faces", *SWEPT, "evaluate")
+
+
+def asked(one: Variation, base: Profile) -> str:
+    """What a variation changes, in words, with what the base has instead."""
+    seeds = base.train.seeds[:1]
+    said = [
+        f"{WORDS.get(key, key)} {_said(value)} instead of {_said(at(base, key))}" for key, value in one.change.items()
+    ]
+    if one.seeds not in (None, seeds):
+        said.append(f"seed {_said(one.seeds)} instead of {_said(seeds)}")
+    return "; ".join(said) or "nothing"
+
+
+def held(one: Variation, plan: Plan, base: Profile) -> str:
+    """What a variation holds fixed: every other setting that the sweep asks about, with its value, and the rest."""
+    fixed = [f"{WORDS.get(key, key)} {_said(at(base, key))}" for key in plan.knobs() if key not in one.change]
+    if one.seeds in (None, base.train.seeds[:1]):
+        fixed.append(f"seed {_said(base.train.seeds[:1])}")
+    return "; ".join([*fixed, f"all else as in profile {base.name}"])
+
+
+def at(profile: Profile, key: str) -> Any:
+    """The value of a setting such as "arcface.margin"."""
+    section, _, name = key.partition(".")
+    return getattr(getattr(profile, section), name)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,216 @@
+"""The networks of the paper: EfficientNet, taps at several resolutions, an attention map, a head.
+
+    images -> stem -> Block 1 ... Block 7 -> attention branch -> map
+    Block 7 x map -> 1x1 convolution, batch norm, activation -> global average  \
+    earlier taps x map, resized to theirs -> global average                     / joined -> batch norm -> head
+
+network1, network2 and proposed differ in their taps alone. "plain" is SBI's own baseline: the backbone as timm
+publishes it, its pooled features, and the head; no taps but the last, no map, no batch norm on the vector.
+"""
+
+import os
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, get_args
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.models.efficientnet import EfficientNet
+from torch import Tensor, nn
+
+from dfnb.common.errors import UserError
+from dfnb.networks import pretrained
+from dfnb.networks.arcface import ArcFace
+from dfnb.networks.attention import AttentionBranch, attention_map
+from dfnb.networks.variants import VARIANTS, check
+
+TapReading = Literal["resolution", "block"]
+
+CLASSES = ("real", "fake")  # class 1 is fake
+MAX_SIZE = 4096  # pixels, of a side of the input
+
+
+class Output(NamedTuple):
+    """What a network says of B images. Logits and embedding are float32 or wider, also under autocast."""
+
+    logits: Tensor  # (B, 2); softmax(logits)[:, 1] is the score; with a target and ArcFace, the margin is in them
+    attention: Tensor | None  # (B, 1, h, w) in 0..1, the size of Block 7; None where there is no branch
+    embedding: Tensor  # (B, D), what the head sees
+    attention_logits: Tensor | None  # the map before its sigmoid, for `dfnb.networks.attention.attention_loss`
+
+
+class Network(nn.Module):
+    """See `build`, which makes these. Attributes: taps, settings, mean, std, backbone, attention, norm, head."""
+
+    def __init__(self, backbone: EfficientNet, settings: dict[str, Any]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.origin = "random"  # of the weights before training
+        self.mean: tuple[float, ...] = tuple(backbone.pretrained_cfg["mean"])
+        self.std: tuple[float, ...] = tuple(backbone.pretrained_cfg["std"])
+        plain = VARIANTS[settings["variant"]].plain
+        self.taps = taps_of(backbone, settings["variant"], settings["tap_reading"])
+        channels = [channels_of(backbone, tap) for tap in self.taps]
+        self.smallest = max(stage["reduction"] for stage in backbone.feature_info)  # pixels of one cell of Block 7
+        self.backbone = backbone
+        self.attention = AttentionBranch(channels[-1]) if settings["attention"] else None
+        width = backbone.num_features + sum(channels[:-1])
+        self.norm = nn.Identity() if plain else nn.BatchNorm1d(width)
+        if settings["head"] == "arcface":
+            margin = {name: settings[name] for name in ("scale", "margin", "monotone")}
+            self.head: nn.Module = ArcFace(width, len(CLASSES), **margin)
+        else:
+            self.head = nn.Linear(width, len(CLASSES))
+
+    def forward(self, images: Tensor, target: Tensor | None = None) -> Output:
+        """images: (B, 3, H, W) floating, RGB / 255 normalised with .mean and .std; H, W at least 32 pixels.
+
+        target: (B,) int64 or None; 1 is fake. Only ArcFace reads it, to add the margin.
+        Raises ValueError on another shape, and on a single image in training, of which no batch statistics exist.
+        """
+        self._check(images)
+        *earlier, last = self.backbone.forward_intermediates(
+            images, indices=list(self.taps), extra_blocks=True, intermediates_only=True
+        )  # index k is Block k, 0 the stem
+        logits = attention = None
+        if self.attention is not None:
+            logits = self.attention.logits(last)  # (B, 1, h, w)
+            attention = attention_map(logits)
+            last = last * attention.to(last.dtype)
+            earlier = [tap * resize(attention, tap).to(tap.dtype) for tap in earlier]
+        last = self.backbone.bn2(self.backbone.conv_head(last))  # timm's bn2 holds the activation
+        with torch.autocast(images.device.type, enabled=False):
+            vector = torch.cat([average(feature) for feature in (*earlier, last)], dim=1)  # (B, D)
+            embedding = self.norm(vector)
+            scores = self.head(embedding, target) if isinstance(self.head, ArcFace) else self.head(embedding)
+        return Output(scores, attention, embedding, logits)
+
+    def _check(self, images: Tensor) -> None:
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"a network takes floating (B, 3, H, W), not {images.dtype} {tuple(images.shape)}")
+        if min(images.shape[2:]) < self.smallest:
+            height, width = images.shape[2:]
+            raise ValueError(f"images of {height} x {width} px are too small: a side needs {self.smallest} px")
+        if len(images) == 0:
+            raise ValueError("a batch without images")
+        if len(images) == 1 and isinstance(self.norm, nn.BatchNorm1d) and self.norm.training:
+            raise ValueError("batch norm needs at least 2 images in training; use a larger batch, or .eval()")
+
+
+def average(feature: Tensor) -> Tensor:
+    """Global average, (B, C, h, w) -> (B, C), summed in at least float32."""
+    return feature.mean((2, 3), dtype=torch.promote_types(feature.dtype, torch.float32))
+
+
+def resize(attention: Tensor, feature: Tensor) -> Tensor:
+    """The attention map at a tap's resolution, bilinear: taps are as fine as Block 7 or finer."""
+    if attention.shape[2:] == feature.shape[2:]:
+        return attention
+    return F.interpolate(attention, size=feature.shape[2:], mode="bilinear", align_corners=False)
+
+
+def taps_of(backbone: EfficientNet, variant: str, reading: str) -> tuple[int, ...]:
+    """The tapped Blocks, in order; the last Block always.
+
+    "resolution": the steps go over the last Blocks of each resolution, from the model's strides (EfficientNet-B4:
+    7, 5, 3, 2, 1). "block": over all Blocks (7, 6, 5, ...). How many steps back a variant goes is in
+    `variants`: network1 stops at the last, "proposed" adds the one before it, network2 the one two before it
+    (paper, section 4). Raises ValueError where the backbone has fewer.
+    """
+    last = len(backbone.blocks)
+    steps = range(1, last + 1) if reading == "block" else [stage["stage"] for stage in backbone.feature_info]
+    back = VARIANTS[variant].back
+    if max(back, default=0) >= len(steps):
+        raise ValueError(f"{variant} goes {max(back)} steps back, and this backbone has {len(steps)} by {reading}")
+    return tuple(sorted({last, *(steps[-1 - step] for step in back)}))
+
+
+@lru_cache
+def taps(backbone: str, variant: str, reading: str) -> tuple[int, ...]:
+    """`taps_of` a backbone by its name."""
+    return taps_of(timm.create_model(backbone, pretrained=False, num_classes=0), variant, reading)
+
+
+def channels_of(backbone: EfficientNet, block: int) -> int:
+    """Channels of Block `block` (1 is the first), read from the batch norm that ends its last MBConv."""
+    norms = [part for part in backbone.blocks[block - 1][-1].modules() if isinstance(part, nn.BatchNorm2d)]
+    return norms[-1].num_features
+
+
+def describe(network: Network) -> str:
+    """Such as "Blocks 5, 7 with 160, 448 channels, 19,012,345 parameters"."""
+    channels = ", ".join(str(channels_of(network.backbone, tap)) for tap in network.taps)
+    parameters = sum(p.numel() for p in network.parameters())
+    return f"Blocks {', '.join(map(str, network.taps))} with {channels} channels, {parameters:,} parameters"
+
+
+def build(
+    variant: str = "proposed",
+    head: str = "arcface",
+    backbone: str = "tf_efficientnet_b4.ap_in1k",
+    pretrained: bool = True,
+    tap_reading: TapReading = "resolution",
+    attention: bool = True,
+    scale: float = 16.0,
+    margin: float = 0.2,
+    monotone: bool = False,
+    weights: str | os.PathLike[str] | None = None,
+    weights_sha256: str | None = None,
+    seed: int | None = None,
+) -> Network:
+    """Build a network.
+
+    variant: of `VARIANTS`: "network1", "network2", "proposed", or "plain" (which leaves attention out whatever
+        `attention` says).
+    head: "arcface" (scale, margin in radians, monotone: see `dfnb.networks.arcface.ArcFace`) or "linear".
+    backbone: any of timm's EfficientNets by its name.
+    pretrained: start from ImageNet weights: the file `weights`, or what `pretrained.find` finds. weights_sha256: what
+        that file must be. `.origin` then says where the weights are from.
+    seed: of the layers that start at random. With the same seed the networks share their backbone and attention
+        branch at the start. None draws from torch's global generator.
+    Raises UserError where a setting is unknown or the weights can't be had: nothing starts from random weights unasked.
+    """
+    plain = variant in VARIANTS and VARIANTS[variant].plain
+    settings = {
+        "variant": variant, "head": head, "backbone": backbone, "tap_reading": tap_reading,
+        "attention": bool(attention) and not plain, "scale": scale, "margin": margin, "monotone": monotone,
+    }  # fmt: skip
+    if weights is not None and not pretrained:
+        raise UserError(f"weights {os.fspath(weights)!r} are given but pretrained is off; set pretrained to true")
+    # the CPU's generator alone: a notebook that has touched a GPU's can't start a process for each GPU any more
+    with torch.random.fork_rng([], enabled=seed is not None):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        network = assemble(settings)
+    if pretrained:
+        network.origin = _load_pretrained(network.backbone, backbone, weights, weights_sha256)
+    return network
+
+
+def _load_pretrained(
+    model: EfficientNet, backbone: str, path: str | os.PathLike[str] | None, sha256: str | None
+) -> str:
+    found = pretrained.find(backbone, path, sha256)
+    pretrained.fill(model, found)
+    return found.source
+
+
+def assemble(settings: dict[str, Any]) -> Network:
+    """The network of these settings, its weights random. Raises UserError where a setting is unknown."""
+    check(settings["variant"], settings["head"])
+    if settings["tap_reading"] not in get_args(TapReading):
+        raise UserError(f"unknown tap_reading {settings['tap_reading']!r}; one of {', '.join(get_args(TapReading))}")
+    name = settings["backbone"]
+    # Only names timm itself knows: "hf-hub:" and "local-dir:" names would have it fetch things.
+    if not isinstance(name, str) or ":" in name or "/" in name or not timm.is_model(name):
+        raise UserError(f"unknown backbone {name!r}; an EfficientNet of timm's, such as tf_efficientnet_lite0")
+    try:
+        backbone = timm.create_model(name, pretrained=False, num_classes=0)
+    except RuntimeError as error:  # a tag the model doesn't have
+        raise UserError(f"unknown backbone {name!r}: {error}") from error
+    if not isinstance(backbone, EfficientNet) or len(backbone.feature_info) < 3:
+        raise UserError(f"backbone {name!r} is a {type(backbone).__name__}; the networks need an EfficientNet")
+    try:
+        return Network(backbone, settings)
+    except ValueError as error:
+        raise UserError(str(error)) from error

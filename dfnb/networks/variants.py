@@ -1,0 +1,38 @@
+"""The networks that are compared, by their taps: each is one entry here, and known everywhere by its name."""
+
+from dataclasses import dataclass
+
+from dfnb.common.errors import UserError
+
+HEADS = ("linear", "arcface")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network of the comparison.
+
+    back: how many steps before the last Block each earlier tap is; () taps the last Block alone. A step is a resolution
+    or a Block, as `model.tap_reading` says. plain: the bare backbone, without attention branch and batch norm on the
+    vector.
+    """
+
+    back: tuple[int, ...] = ()
+    plain: bool = False
+
+
+VARIANTS: dict[str, Variant] = {
+    "plain": Variant(plain=True),  # SBI's baseline
+    "network1": Variant(),
+    "network2": Variant(back=(2,)),
+    "proposed": Variant(back=(1,)),
+}
+
+# Further networks go here, as CONTRIBUTING.md shows.
+
+
+def check(variant: str, head: str) -> None:
+    """Raises UserError where there is no such variant or head."""
+    if variant not in VARIANTS:
+        raise UserError(f"unknown variant {variant!r}; one of {', '.join(VARIANTS)}")
+    if head not in HEADS:
+        raise UserError(f"unknown head {head!r}; one of {', '.join(HEADS)}")

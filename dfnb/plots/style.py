@@ -1,0 +1,342 @@
+"""How a figure or a table reaches the page and the disk: one style, alt text, caption, numbers, provenance.
+
+`show` and `table` display in a notebook and write into `<run>/report/figures/`: NAME.png (and NAME.svg where vectors
+make sense), NAME.csv with the plotted numbers, and NAME.json, which says what the rest is: caption, alt text,
+profile, data and the hashes of the checkpoints behind it.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from numpy.typing import NDArray
+from PIL import Image
+
+from dfnb.common import files
+
+if TYPE_CHECKING:
+    from dfnb.experiment.run import Run
+
+NOTICE = "Embedded benchmark: rendered heads, no real people; not comparable with published numbers."
+WIDTH = 7.4  # inches of a figure as wide as the text
+DPI = 130
+LARGEST = 300_000  # bytes of a PNG in full colour
+INK, FAINT, GRID = "#222222", "#6E6E6E", "#DDDDDD"
+REAL, FAKE = "#075E64", "#D072A8"  # classes: dark teal and light pink differ in grey too
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 2.0,
+    "legend.frameon": False,
+    "figure.dpi": DPI,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "dfnb",  # the same figure gives the same file
+    "svg.fonttype": "path",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a network is called and drawn, everywhere: colour, dash pattern and marker each tell it from the others.
+
+    note: what is said about it once, in the README's table.
+    """
+
+    label: str
+    colour: str
+    dashes: Any
+    marker: str
+    width: float = 1.9
+    note: str = ""
+
+
+LOOKS: dict[str, Look] = {  # by variant; Okabe and Ito's colours, safe for the colour-blind
+    "plain": Look("plain backbone", "#444444", (0, (1, 1.3)), "X", note="SBI's baseline"),
+    "network1": Look("network1", "#E69F00", (0, (5, 1.5)), "o"),
+    "network2": Look("network2", "#009E73", (0, (6, 1.5, 1, 1.5)), "s"),
+    "proposed": Look("proposed", "#0072B2", (0, (9, 1.5)), "^"),
+}
+
+
+def look(network: str) -> Look:
+    """The look of a network by its name, such as "proposed-arcface"; also of names this report doesn't know."""
+    if network == "proposed-arcface":
+        return Look("proposed + ArcFace", "#C1440E", "-", "D", 2.6)
+    variant, _, head = network.partition("-")
+    of = LOOKS.get(variant, Look(variant, INK, (0, (3, 3)), "v"))
+    if head == "arcface":
+        return Look(f"{of.label} + ArcFace", of.colour, "-", of.marker)
+    return of
+
+
+@dataclass
+class Plot:
+    """A figure with the numbers it was drawn from and the words for those who can't see it.
+
+    numbers: a row per plotted point or bar, or a dict of a few values. vector: whether an SVG is worth having.
+    """
+
+    figure: Figure
+    numbers: pd.DataFrame | Mapping[str, Any]
+    alt: str
+    vector: bool = True
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Everything drawn inside has the report's style; matplotlib's own settings are left as they were."""
+    with mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"], **STYLE}):
+        yield
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of the report, sizes in inches. It isn't known to pyplot, so nothing shows it a second time."""
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """At most `most` of the indices 0..count-1, evenly spread: which of many are shown."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(np.int64))
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """The places moved as little as needed so that no two are nearer than `gap`: where labels of lines can stand.
+
+    Their order stays. By pooling neighbours (isotonic regression of the places minus their rank times the gap).
+    """
+    from sklearn.isotonic import isotonic_regression
+
+    order = np.argsort(places, kind="stable")
+    shifted = np.asarray(places, float)[order] - gap * np.arange(len(places))
+    out = np.empty(len(places))
+    out[order] = isotonic_regression(shifted) + gap * np.arange(len(places))
+    return out.tolist()
+
+
+def name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], gap: float = 0.09) -> None:
+    """Networks' names beside the right ends (x, y) of their lines, instead of a legend.
+
+    gap: between two names, as a share of the axis, whose limits must be set before.
+    """
+    low, high = axes.get_ylim()
+    left, right = axes.get_xlim()
+    for (name, (x, y)), place in zip(
+        ends.items(), apart([y for _, y in ends.values()], gap * (high - low)), strict=True
+    ):
+        colour = look(name).colour
+        axes.annotate(
+            look(name).label, (x, y), (right + 0.05 * (right - left), place), fontsize=9.5, color=colour, va="center",
+            annotation_clip=False, arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.7},
+        )  # fmt: skip
+
+
+def show(
+    plot: Plot,
+    name: str,
+    *,
+    run: "Run",
+    caption: str,
+    alt: str | None = None,
+    networks: Sequence[str] = (),
+    private: bool = False,
+) -> None:
+    """Display a figure with its caption and alt text, and write it with its numbers (see the module).
+
+    caption: what is drawn, as HTML-free text; on the embedded benchmark the notice is added.
+    alt: for those who can't see it; the plot's own words unless given. networks: whose checkpoints it rests on.
+    private: of a reader's own video: shown and nothing else, since what the report keeps may be published.
+    Raises ValueError without words: a figure nobody can read out is not finished.
+    """
+    alt = " ".join((alt or plot.alt).split())
+    caption = _caption(caption, run, embedded=not private)
+    if not alt:
+        raise ValueError(f"figure {name} has no alt text")
+    image = encode(plot.figure, "png")
+    if not private:
+        _keep(plot, image, name, run, caption, alt, networks)
+    width = round(plot.figure.get_figwidth() * 110)
+    source = base64.b64encode(image).decode()
+    display(
+        HTML(
+            f'<figure id="{name}" style="margin:1em 0;max-width:{width}px">'
+            f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" width="{width}" '
+            f'style="max-width:100%;height:auto">{_figcaption(caption)}</figure>'
+        )
+    )
+
+
+def _keep(plot: Plot, image: bytes, name: str, run: "Run", caption: str, alt: str, networks: Sequence[str]) -> None:
+    """Write a figure into the report with its numbers and what it is."""
+    folder = run.folder / "report" / "figures"
+    written = [f"{name}.png"]
+    _write(folder / f"{name}.png", image)
+    if plot.vector:
+        _write(folder / f"{name}.svg", encode(plot.figure, "svg"))
+        written.append(f"{name}.svg")
+    about = {"kind": "figure", "alt": alt, "caption": caption}
+    if isinstance(plot.numbers, pd.DataFrame):
+        _write(folder / f"{name}.csv", plot.numbers.to_csv(index=False, float_format="%.6g").encode())
+        written.append(f"{name}.csv")
+    else:
+        about["numbers"] = dict(plot.numbers)
+    _describe(folder, name, about, written, run, networks)
+
+
+def table(
+    frame: pd.DataFrame,
+    name: str,
+    *,
+    run: "Run",
+    caption: str,
+    digits: int = 3,
+    networks: Sequence[str] = (),
+    embedded: bool = True,
+    private: bool = False,
+) -> None:
+    """Display a table with its caption, and write it as CSV with its description beside it.
+
+    Floats are shown with `digits` decimals and written in full. The index isn't shown.
+    embedded: False where the numbers aren't the embedded benchmark's, such as the paper's. private: see `show`.
+    """
+    caption = _caption(caption, run, embedded and not private)
+    folder = run.folder / "report" / "figures"
+    if not private:
+        _write(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+        _describe(folder, name, {"kind": "table", "caption": caption}, [f"{name}.csv"], run, networks)
+    shown = frame.copy()
+    for column in shown.columns:
+        if pd.api.types.is_float_dtype(shown[column]):
+            shown[column] = [_number(value, digits) for value in shown[column]]
+        elif pd.api.types.is_integer_dtype(shown[column]) and shown[column].abs().max() >= 10_000:
+            shown[column] = [f"{value:,}" for value in shown[column]]
+    numeric = [i for i, kind in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(kind)]
+    display(HTML(html_table(shown, name, caption, numeric)))
+
+
+def html_table(shown: pd.DataFrame, name: str, caption: str, numeric: Sequence[int]) -> str:
+    """Plain HTML: screen readers find the header of a cell, and a wide table scrolls by itself on a phone."""
+    right = {i: ' style="text-align:right"' for i in numeric}
+    heads = [html.escape(str(column).replace("_", " ")) for column in shown.columns]
+    head = "".join(f'<th scope="col"{right.get(i, "")}>{text}</th>' for i, text in enumerate(heads))
+    names = 0 not in numeric and shown.shape[1] > 1  # the first column says what a row is about
+    rows = "".join(
+        "<tr>" + "".join(_cell(str(v), right.get(i, ""), names and i == 0) for i, v in enumerate(row)) + "</tr>"
+        for row in shown.itertuples(index=False)
+    )
+    return (
+        f'<div id="{name}" style="overflow-x:auto"><table><caption style="caption-side:top;text-align:left">'
+        f"{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cell(text: str, style: str, header: bool) -> str:
+    tag, scope = ("th", ' scope="row"') if header else ("td", "")
+    return f"<{tag}{scope}{style}>{html.escape(text)}</{tag}>"
+
+
+def _number(value: float, digits: int) -> str:
+    if pd.isna(value):
+        return "–"
+    text = f"{value:.1e}" if 0 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, a true minus for a negative one."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _caption(caption: str, run: "Run", embedded: bool = True) -> str:
+    caption = " ".join(caption.split())
+    if not caption:
+        raise ValueError("a figure or table needs a caption")
+    return f"{caption} {NOTICE}" if run.embedded and embedded else caption
+
+
+def _figcaption(caption: str) -> str:
+    return f'<figcaption style="font-size:90%;margin-top:.4em">{html.escape(caption)}</figcaption>'
+
+
+def _describe(
+    folder: Path, name: str, about: dict[str, Any], written: list[str], run: "Run", networks: Sequence[str]
+) -> None:
+    checkpoints = {
+        one.folder: files.sha256_known(path)
+        for one in run.networks
+        if one.name in networks
+        for path in [run.train(one)]
+    }
+    about |= {
+        "name": name,
+        "files": written,
+        "run": run.profile.name,
+        "profile": run.profile.hash(),
+        "data": "embedded benchmark" if run.embedded else "folders",
+        "checkpoints": checkpoints,
+    }
+    files.write_json(folder / f"{name}.json", about)
+
+
+def taken_literally(figure: Figure) -> Figure:
+    """The same figure, its words as they stand: a $ in somebody's file name begins no formula. Ticks keep theirs."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(text.get_text().startswith(r"$\mathdefault{"))  # matplotlib's own numbers
+    return figure
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """A figure as "png" or "svg", in the report's style; the same figure gives the same bytes."""
+    data, figure = io.BytesIO(), taken_literally(figure)
+    with styled():
+        if kind == "png":
+            figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
+            if data.tell() > LARGEST:
+                return _palette(data)
+        else:
+            figure.savefig(data, format=kind, metadata={"Date": None})
+    return data.getvalue()
+
+
+def _palette(data: io.BytesIO) -> bytes:
+    """A PNG with 256 colours: pictures of faces in a third of the bytes, without a visible loss.
+
+    By median cut alone: k-means on top takes twenty times as long and comes no closer to the eye.
+    """
+    out = io.BytesIO()
+    Image.open(data).convert("RGB").quantize(256).save(out, "png", optimize=True)
+    return out.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,0 +1,352 @@
+"""The report's tables, made from a run: what the data are, what was trained, what came out, paired comparisons."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy.stats import t as student
+
+from dfnb.networks import network
+from dfnb.plots.style import look
+from dfnb.scoring import comparisons, metrics
+from dfnb.scoring.comparisons import holm
+
+if TYPE_CHECKING:
+    from dfnb.experiment.run import Run
+
+SIGNIFICANT = 0.05
+ALL_ONES, CEILING, SHUFFLED = "all-ones map", "mask at the map's resolution", "masks of other faces"
+PURPOSE = {"train": "training", "validation": "validation", "ff": "test"}
+
+
+@cache
+def published() -> dict[str, Any]:
+    """What the paper reports (`published.yaml`): for the order of the networks only."""
+    text = (resources.files("dfnb") / "plots" / "published.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)["paper"]
+
+
+def paper(key: str) -> pd.DataFrame:
+    """A table of the paper: "taps", "arcface", "sets" (AUC) or "videos"."""
+    values = published()[key]
+    if key == "videos":
+        return pd.DataFrame(values)
+    what = "tested on" if key == "sets" else "network"
+    rows = [
+        {what: look(name).label if what == "network" else name, "AUC in the paper": v} for name, v in values.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def catalogue(run: "Run") -> pd.DataFrame:
+    """Videos listed in every part of the run: a row per part, dataset and method."""
+    rows = []
+    for part in run.parts:
+        clips = run.clips(part)
+        counts = clips.groupby(["dataset", "split", "label", "method"], sort=False).size()
+        table = counts.rename("videos").reset_index().assign(part=part)
+        partial = {one["method"] for one in clips.attrs.get("sets", []) if one["subset"]}
+        table["dataset"] += np.where(table["method"].isin(partial), " (subset)", "")
+        rows.append(table)
+    table = pd.concat(rows, ignore_index=True)
+    return table[["part", "dataset", "split", "label", "method", "videos"]]
+
+
+def title(run: "Run", part: str) -> str:
+    """A part in words: its dataset, and what it is for where that isn't the test."""
+    if part == "sbi":
+        return "held-out SBI pairs"
+    return f"{run.title(part)}, {PURPOSE[part]}" if part in PURPOSE else run.title(part)
+
+
+def variants(run: "Run") -> pd.DataFrame:
+    """The networks of the run, read from the built models: taps, channels, size of the vector, parameters."""
+    from dfnb import networks
+
+    rows, model = [], run.profile.model
+    for name in names(run):
+        one = run.find(name)
+        net = networks.build(
+            one.variant,
+            one.head,
+            model.backbone,
+            pretrained=False,
+            tap_reading=model.tap_reading,
+            attention=model.attention,
+        )
+        channels = [network.channels_of(net.backbone, tap) for tap in net.taps]
+        branch = sum(p.numel() for p in net.attention.parameters()) if net.attention is not None else 0
+        rows.append(
+            {
+                "network": look(name).label,
+                "taps (Block)": ", ".join(map(str, net.taps)),
+                "channels there": ", ".join(map(str, channels)),
+                "attention": "taught by the face mask"
+                if branch and run.profile.train.attention_weight
+                else _yes(branch),
+                "head": one.head,
+                "vector": net.head.weight.shape[1],
+                "parameters": sum(p.numel() for p in net.parameters()),
+                "of these attention": branch,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _yes(value: object) -> str:
+    return "not taught" if value else "none"
+
+
+def recipe(run: "Run") -> pd.DataFrame:
+    """How the networks were trained, a row a setting."""
+    from dfnb import training
+
+    said = training.describe(run.profile)
+    said |= {"ArcFace s, m (rad)": f"{run.profile.arcface.scale:g}, {run.profile.arcface.margin:g}"}
+    said |= {
+        "training faces": len(run.store("train")),
+        "hull variation": "on" if run.profile.sbi.hull_variation else "off",
+    }
+    return pd.DataFrame({"setting": list(said), "value": [str(value) for value in said.values()]})
+
+
+def names(run: "Run") -> list[str]:
+    """The run's networks by name, each once, in the profile's order."""
+    return list(dict.fromkeys(one.name for one in run.networks))
+
+
+def video_results(run: "Run") -> pd.DataFrame:
+    """`Run.results` by video, with the face-size rule as the profile has it; held-out SBI pairs by face."""
+    table = run.results()
+    chosen = (table["level"] == "video") & (table["size_rule"] == run.profile.evaluate.size_rule)
+    return table[chosen | (table["part"] == "sbi")].reset_index(drop=True)
+
+
+def wide(results: pd.DataFrame) -> pd.DataFrame:
+    """A row per network, a column per set: AUC with its 95 % interval.
+
+    Several seeds: their mean, the interval of one training (bounds averaged over seeds) and the spread over seeds.
+    """
+    rows = []
+    for name, own in results.groupby("network", sort=False):
+        row: dict[str, Any] = {"network": look(name).label}
+        for dataset, cell in own.groupby(set_name(own), sort=False):
+            said = f"{cell['auc'].mean():.3f} ({cell['low'].mean():.3f} to {cell['high'].mean():.3f})"
+            row[dataset] = said + (f" ± {cell['auc'].std():.3f} over {len(cell)} seeds" if len(cell) > 1 else "")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def set_name(results: pd.DataFrame) -> pd.Series:
+    return results["dataset"].where(results["part"] != "sbi", "held-out SBI pairs")
+
+
+def intervals(results: pd.DataFrame) -> pd.DataFrame:
+    """Both intervals of `Run.results`: each sample by itself, and over groups of samples that belong together."""
+
+    def said(low: str, high: str) -> list[str]:
+        return [f"{a:.3f} to {b:.3f}" for a, b in zip(results[low], results[high], strict=True)]
+
+    about = {"network": [look(name).label for name in results["network"]], "seed": results["seed"]}
+    about |= {"set": set_name(results), "AUC": results["auc"]}
+    return pd.DataFrame(
+        about | {"95 %, each by itself": said("low", "high"), "95 %, over groups": said("group_low", "group_high")}
+    )
+
+
+def counts(results: pd.DataFrame) -> str:
+    """How many real and fake samples each AUC of a results table rests on, in words."""
+    table = results.assign(set=set_name(results)).drop_duplicates("set")
+    return "; ".join(f"{row.set}: {row.real} real, {row.fake} fake" for row in table.itertuples())
+
+
+def paired(
+    run: "Run", part: str, reference: str, others: Sequence[str], spread: comparisons.SeedSpread | None = None
+) -> pd.DataFrame:
+    """One network against others on the same videos (part "sbi": the same faces), over all seeds the run has.
+
+    spread: over seeds, where the run has one seed and a sweep knows more; several seeds of the run go first.
+    Columns: network, auc, reference_auc (means over seeds), difference (reference minus network), low, high (95 %), p
+    (bootstrap over groups, and seeds where known: `comparisons`), p_holm (p corrected for the number of comparisons),
+    p_delong (paired DeLong test of the first seeds, each video by itself), seeds, seed_sd (of one AUC; NaN: unknown).
+    """
+    spread = own_spread(run, part) or spread
+    labels, groups, ours = _aligned(run, part, reference)
+    rows = []
+    for name in others:
+        same, _, theirs = _aligned(run, part, name)
+        if not same.index.equals(labels.index):
+            raise ValueError(f"{reference} and {name} were scored on different samples of {part}")
+        sampling = comparisons.over_groups(labels.to_numpy(), ours, theirs, groups)
+        outcome = comparisons.with_seeds(sampling, spread, (len(ours), len(theirs)))
+        rows.append(
+            {
+                "network": name,
+                "auc": comparisons.mean_auc(labels, theirs),
+                "reference_auc": comparisons.mean_auc(labels, ours),
+                "difference": outcome.difference,
+                "low": outcome.low,
+                "high": outcome.high,
+                "p": outcome.p_value,
+                "p_delong": metrics.compare(labels.to_numpy(), ours[0], theirs[0]).p_value,
+                "seeds": min(len(ours), len(theirs)),
+                "seed_sd": np.sqrt(spread.variance) if spread else np.nan,
+            }
+        )
+    table = pd.DataFrame(rows)
+    table.insert(7, "p_holm", holm(table["p"].to_numpy()))
+    return table
+
+
+def own_spread(run: "Run", part: str) -> comparisons.SeedSpread | None:
+    """The spread over the run's own seeds on a part; None where it has one."""
+    if len({one.seed for one in run.networks}) == 1:
+        return None
+    results = video_results(run)
+    return comparisons.seed_spread(results[results["part"] == part])
+
+
+def _aligned(run: "Run", part: str, name: str) -> tuple[pd.Series, np.ndarray, np.ndarray]:
+    """`comparisons.align` of all seeds of a network."""
+    read = run.scores if part == "sbi" else run.video_scores
+    return comparisons.align([read(part, name, one.seed) for one in run.networks if one.name == name])
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of this module or of `explain` with networks by their labels and columns in words."""
+    words = {
+        "to_real": "angle to real, °", "to_fake": "angle to fake, °", "d_prime": "d′ from the real",
+        "iou": "IoU", "pixel_auc": "pixel AUC", "above": "IoU above all-ones",
+        "auc": "its AUC", "reference_auc": "AUC of the reference", "difference": "reference minus it",
+        "low": "95 % from", "high": "to", "p": "p", "p_holm": "p, corrected",
+        "p_delong": "p, DeLong", "seeds": "seeds", "seed_sd": "SD over seeds",
+    }  # fmt: skip
+    if "network" in table:
+        table = table.assign(network=[look(name).label for name in table["network"]])
+    return table.rename(columns=words)
+
+
+def stacked(by_network: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of several networks, one below the other, with the network's name in front."""
+    together = pd.concat([table.assign(network=name) for name, table in by_network.items()], ignore_index=True)
+    return together[["network", *[column for column in together.columns if column != "network"]]]
+
+
+def per_method(run: "Run", part: str = "ff") -> pd.DataFrame:
+    """Video AUC of every network for each manipulation of a part against all its real videos; first seed."""
+    rows = []
+    for name in names(run):
+        videos = run.video_scores(part, name)
+        for method in pd.unique(videos.loc[videos["label"] == "fake", "method"]):
+            some = videos[(videos["label"] == "real") | (videos["method"] == method)]
+            value = metrics.auc_logit((some["label"] == "fake").to_numpy(), some["score"].to_numpy())
+            rows.append(
+                {"network": name, "seed": run.find(name).seed, "dataset": method, **value._asdict()}
+                | {"real": int((some["label"] == "real").sum()), "fake": int((some["method"] == method).sum())}
+            )
+    return pd.DataFrame(rows).rename(columns={"value": "auc"})
+
+
+def protocols(results: pd.DataFrame) -> pd.DataFrame:
+    """AUC by video and by frame, with and without the face-size rule, side by side: a row per network and set."""
+    table = results[results["part"] != "sbi"]
+    says = table["level"] + np.where(table["size_rule"], ", size rule", ", all faces")
+    wide_ = table.assign(says=says).pivot_table(
+        index=["network", "dataset"], columns="says", values="auc", sort=False, aggfunc="mean"
+    )
+    wide_ = wide_.reset_index()
+    wide_["network"] = [look(name).label for name in wide_["network"]]
+    wide_.columns.name = None
+    return wide_
+
+
+def operating(run: "Run", fprs: Sequence[float] = (0.01, 0.1)) -> pd.DataFrame:
+    """Beside the AUC: average precision, EER, fakes found at few false alarms, calibration; first seed."""
+    rows = []
+    for part, name in itertools.product(run.tests, names(run)):
+        videos = run.video_scores(part, name)
+        labels, scores = (videos["label"] == "fake").to_numpy(), videos["score"].to_numpy()
+        rows.append(
+            {
+                "set": run.title(part),
+                "network": look(name).label,
+                "average precision": metrics.average_precision(labels, scores),
+                "equal error rate": metrics.eer(labels, scores),
+                **{f"fakes found at {fpr:.0%} false alarms": metrics.tpr_at_fpr(labels, scores, fpr) for fpr in fprs},
+                "calibration error": metrics.calibration_error(labels, scores),
+                "videos": len(videos),
+                "without a face": int((videos["frames"] == 0).sum()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def against_published(results: pd.DataFrame, era: str = "CNN") -> pd.DataFrame:
+    """Reported, reproduced, and the difference with its 95 % interval: a row per published number that we can test.
+
+    results: `Run.results` of the real sets. Ours is the AUC by video under SBI's face-size rule, the mean over seeds.
+    The paper's section 4 doesn't name the set its first three numbers are on, so these are compared with held-out SBI
+    pairs (by face) and with Celeb-DF. era: "CNN" (the paper, SBI) or "later": methods of the two are kept apart.
+
+    Columns: network, method, set, source, reported, reproduced, difference (reproduced - reported), low, high, seeds.
+    The interval is that of our number alone, as nothing is known of the other's: the test videos' share is DeLong's
+    half-width, averaged over seeds; several seeds add Student's half-width of their mean, the two as independent.
+    Raises ValueError for results of the embedded benchmark, which have no business beside published numbers.
+    """
+    if results["dataset"].str.contains("-like").any():
+        raise ValueError("the embedded benchmark's numbers can't be compared with published ones")
+    video = results[(results["level"] == "video") & results["size_rule"]]
+    own = {part: rows for part, rows in [*video.groupby("part"), ("sbi", results[results["part"] == "sbi"])]}
+    rows = []
+    for one in _published_rows():
+        scored = own.get(one["part"], results.iloc[:0])
+        scored = scored[scored["network"] == one["network"]]
+        if one["era"] != era or scored.empty:
+            continue
+        value, half = _mean_with_half_width(scored)
+        difference = value - one["reported"]
+        where = "held-out SBI pairs" if one["part"] == "sbi" else scored["dataset"].iloc[0]
+        rows.append(
+            {"network": look(one["network"]).label, "method": one["method"], "set": where, "source": one["source"]}
+            | {"reported": one["reported"], "reproduced": value, "difference": difference}
+            | {"low": difference - half, "high": difference + half, "seeds": len(scored)}
+        )
+    columns = ["network", "method", "set", "source", "reported", "reproduced", "difference", "low", "high", "seeds"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _published_rows() -> list[dict[str, Any]]:
+    """Every published number: era, method, network (ours), part, reported, source."""
+    rows = []
+    said, final = published(), "proposed-arcface"
+    inside = said["taps"] | said["arcface"]
+    mine = {"era": "CNN", "method": "the paper"}
+    rows += [
+        mine | {"network": name, "part": part, "reported": value, "source": f"section 4, {where}"}
+        for name, value in inside.items()
+        for part, where in (("sbi", "if on SBI images"), ("celeb-df", "if on Celeb-DF"))
+        if (name, part) != (final, "celeb-df")
+    ]
+    parts = {"Celeb-DF": "celeb-df", "FFIW": "ffiw"}
+    rows += [
+        mine | {"network": final, "part": parts[name], "reported": value, "source": "section 4"}
+        for name, value in said["sets"].items()
+    ]
+    text = (resources.files("dfnb") / "plots" / "published.yaml").read_text(encoding="utf-8")
+    for method in yaml.safe_load(text)["methods"]:
+        about = {key: method[key] for key in ("era", "method", "network", "source")}
+        rows += [about | {"part": part, "reported": value} for part, value in method["sets"].items()]
+    return rows
+
+
+def _mean_with_half_width(scored: pd.DataFrame) -> tuple[float, float]:
+    """AUC over seeds and the half-width of its 95 % interval, see `against_published`."""
+    seeds = len(scored)
+    sampling = float(((scored["high"] - scored["low"]) / 2).mean())
+    spread = scored["auc"].std(ddof=1) / np.sqrt(seeds) * student.ppf(0.975, seeds - 1) if seeds > 1 else 0.0
+    return float(scored["auc"].mean()), float(np.hypot(sampling, spread))

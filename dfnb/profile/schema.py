@@ -1,0 +1,237 @@
+"""One frozen, validated description of a run. An unknown key is an error, never a silent default."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dfnb.common import files
+from dfnb.common.devices import Precision
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Side = Annotated[int, Field(ge=160, le=4096, multiple_of=2, description="pixels; H.264 wants even sides")]
+Variant = Annotated[
+    str, Field(min_length=1, max_length=100)
+]  # checked against `dfnb.networks.VARIANTS` when a run is opened
+Head = Annotated[str, Field(min_length=1, max_length=100)]  # likewise, `dfnb.networks.HEADS`
+
+
+class Section(BaseModel):
+    """A part of a profile: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class Demo(Section):
+    """The embedded benchmark: how many videos of each part, and how large (design, section 5)."""
+
+    seed: Seed = 0
+    ff_train: int = Field(200, ge=4, multiple_of=2, description="original videos to train on")
+    ff_val: int = Field(24, ge=2, multiple_of=2, description="original videos for validation")
+    ff_test: int = Field(24, ge=2, multiple_of=2, description="original videos to test on")
+    celeb_real: int = Field(100, ge=2, le=10_000)
+    celeb_fake: int = Field(100, ge=2, le=10_000)
+    ffiw: int = Field(50, ge=2, le=10_000, description="real videos of several people, and as many fakes")
+    frames: int = Field(12, ge=1, le=1000, description="frames a video")
+    fps: float = Field(10.0, ge=0.1, le=1000, description="frames a second")
+    size: Side = Field(320, description="side of a frame with one face, pixels")
+    wide: tuple[Side, Side] = Field((960, 540), description="width and height of a frame with several people, pixels")
+
+
+class Data(Section):
+    """Where the videos are, and how many frames of each are looked at."""
+
+    source: Literal["embedded", "folders"] = "folders"
+    face_forensics: Path | None = Field(None, description="root of FaceForensics++")
+    celeb_df: Path | None = Field(None, description="root of Celeb-DF-v2")
+    ffiw: Path | None = Field(None, description="root of FFIW-10K")
+    more: dict[str, Path] = Field(
+        {}, description="further test sets: a name of dfnb.data.catalogues.TEST_SETS, and its root"
+    )
+    faces: Path | None = Field(None, description="any folder of real faces to train on, instead of FaceForensics++")
+    person: str | None = Field(None, description="regular expression: its group in a file's name is the person")
+    held_out: float = Field(0.2, gt=0, lt=1, description="share of the people in `faces` kept for validation")
+    compression: Literal["raw", "c23", "c40"] = "c23"
+    manipulations: tuple[str, ...] = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+    train_frames: int = Field(8, ge=1, le=100_000, description="frames a training video (SBI's protocol)")
+    validation_frames: int = Field(8, ge=1, le=100_000)
+    test_frames: int = Field(32, ge=1, le=100_000, description="frames a test video (SBI's protocol)")
+
+    @model_validator(mode="after")
+    def _folders_are_named(self) -> "Data":
+        if self.source == "embedded" and (self.face_forensics or self.celeb_df or self.ffiw or self.faces or self.more):
+            raise ValueError(
+                "data.source is 'embedded', so face_forensics, celeb_df, ffiw, more and faces must be left out"
+            )
+        if self.source == "folders" and self.face_forensics is None and self.faces is None:
+            raise ValueError(
+                "data.face_forensics is missing: give the root folder of FaceForensics++, or any folder of real faces "
+                "to train on in data.faces"
+            )
+        return self
+
+
+class Faces(Section):
+    """Detection and landmarks."""
+
+    landmarks: Path | None = Field(None, description="dlib's 68-point model; by default the installed package's")
+    upsample: int = Field(0, ge=0, le=2, description="times the frame is doubled before dlib's HOG detector looks")
+    longest_side: int = Field(1280, ge=160, le=16_384, description="detection works on a frame shrunk to this, pixels")
+    follow: bool = Field(
+        False,
+        description="where only the largest face is kept (training, validation), look for faces like the last frame's "
+        "first, in a smaller picture: twice as fast at 720p, landmarks move as they do when a frame shifts by 3 px",
+    )
+
+
+class Sbi(Section):
+    """Switches of self-blending that the ablations turn; everything else keeps `SelfBlender`'s defaults."""
+
+    hull_variation: bool = True
+
+
+class Model(Section):
+    """The network (paper, sections 3-2 to 3-4)."""
+
+    backbone: str = "tf_efficientnet_b4.ap_in1k"
+    pretrained: bool = True
+    weights: Path | None = Field(None, description="ImageNet weights on disk, where the hub can't be reached")
+    weights_sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="what the weights' file must be; for a download, the pin"
+    )
+    size: int = Field(380, ge=64, le=4096, description="side of the network's input, pixels")
+    tap_reading: Literal["resolution", "block"] = "resolution"
+    attention: bool = True
+
+
+class ArcFace(Section):
+    """Angular margin (paper, equations 1-4)."""
+
+    scale: float = Field(16.0, gt=0, le=1e6)
+    margin: float = Field(0.2, ge=0, lt=math.pi, description="radians")
+    monotone: bool = False
+
+
+class Train(Section):
+    """The recipe. Either `epochs` or `steps` says how long."""
+
+    networks: tuple[tuple[Variant, Head], ...] = Field(
+        (
+            ("plain", "linear"),
+            ("network1", "linear"),
+            ("network2", "linear"),
+            ("proposed", "linear"),
+            ("proposed", "arcface"),
+        ),
+        min_length=1,
+    )
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+    batch: int = Field(16, ge=2, le=65_536, description="real faces a step; as many fakes are made from them")
+    epochs: int | None = Field(None, ge=1, description="passes over the training faces")
+    steps: int | None = Field(None, ge=1, description="optimisation steps, instead of epochs")
+    optimizer: Literal["sam", "sgd", "adamw"] = "sam"
+    schedule: Literal["constant_then_linear", "one_cycle"] = "constant_then_linear"
+    lr: float = Field(1e-3, gt=0, description="highest learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    rho: float = Field(0.05, gt=0, description="radius of SAM's neighbourhood")
+    weight_decay: float = Field(0.0, ge=0)
+    decay_from: float = Field(0.75, ge=0, le=1, description="share of the training after which the rate falls")
+    attention_weight: float = Field(1.0, ge=0, description="weight of the attention loss; 0 leaves it untaught")
+    mixed_precision: Literal["no", "bf16", "auto"] = Field(
+        "no", description="auto: bf16 where it is faster, by the rule of `dfnb.common.devices.precision`"
+    )
+    workers: int = Field(1, ge=0, le=256, description="processes that make pairs")
+    validation_pairs: int = Field(200, ge=2, description="held-out SBI pairs at the end of each epoch")
+    report_every: int = Field(50, ge=1, description="steps between validations where `steps` is set")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Train":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("set either train.epochs or train.steps, and leave the other out (null)")
+        if len(set(self.networks)) < len(self.networks):
+            raise ValueError("train.networks names a network twice")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("train.seeds names a seed twice")
+        return self
+
+
+class Evaluate(Section):
+    """Scoring the test sets."""
+
+    batch: int = Field(32, ge=1, le=65_536)
+    precision: Precision = Field(
+        "auto",
+        description="float32: by torch, as in training; fast: by ONNX Runtime (processors); auto: fast from 256 px on",
+    )
+    size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")
+
+
+class Robustness(Section):
+    """What notebook 7 does to the test videos. Strengths go from mild to strong."""
+
+    part: Literal["ff", "celeb-df", "ffiw"] = "celeb-df"
+    videos: int | None = Field(None, ge=4, description="videos of that part, half of them real; all unless given")
+    frames: int | None = Field(None, ge=1, description="frames of each, of those in the face store; all unless given")
+    networks: tuple[tuple[Variant, Head], ...] | None = Field(None, description="all of the run's unless given")
+    h264: tuple[int, ...] = Field((28, 33, 38, 43, 48), min_length=1, description="x264's constant rate factor, 0-51")
+    jpeg: tuple[int, ...] = Field((80, 60, 40, 20, 10), min_length=1, description="JPEG quality, 1-100")
+    blur: tuple[float, ...] = Field((0.5, 1.0, 1.5, 2.5, 4.0), min_length=1, description="standard deviation, pixels")
+    resize: tuple[float, ...] = Field((0.75, 0.5, 0.35, 0.25, 0.15), min_length=1, description="shrunk to, and back")
+    noise: tuple[float, ...] = Field((4, 8, 12, 20, 32), min_length=1, description="standard deviation, levels of 255")
+    dark: tuple[float, ...] = Field((0.5, 1, 2, 3, 4), min_length=1, description="stops of light less")
+    takes: int = Field(40, ge=4, description="scenes of the embedded benchmark that are blended and rendered anew")
+    take_frames: int = Field(2, ge=1, description="frames of each of these scenes")
+
+    @model_validator(mode="after")
+    def _strengths_make_sense(self) -> "Robustness":
+        bounds = {"h264": (0, 51), "jpeg": (1, 100), "blur": (0, 100), "resize": (0.01, 1), "noise": (0, 255)}
+        for name, (low, high) in (bounds | {"dark": (0, 16)}).items():
+            values = getattr(self, name)
+            if not all(low <= value <= high for value in values):
+                raise ValueError(f"robustness.{name} must lie between {low:g} and {high:g}")
+            if list(values) != sorted(set(values), reverse=name in ("jpeg", "resize")):
+                raise ValueError(f"robustness.{name} must go from mild to strong")
+        return self
+
+
+class Profile(Section):
+    """Everything that decides a run's numbers. `dfnb.profile.load` reads one from YAML."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    description: str = Field("", max_length=1000)
+    seed: Seed = 0
+    jobs: int = Field(2, ge=1, le=1024, description="processes for rendering and face detection")
+    runs: Path = Field(Path("runs"), description="folder that holds one folder per profile")
+    demo: Demo = Demo()
+    data: Data
+    faces: Faces = Faces()
+    sbi: Sbi = Sbi()
+    model: Model = Model()
+    arcface: ArcFace = ArcFace()
+    train: Train
+    evaluate: Evaluate = Evaluate()
+    robustness: Robustness = Robustness()
+
+    @property
+    def folder(self) -> Path:
+        """Everything the run makes lies here."""
+        return resolve(self.runs) / self.name
+
+    def hash(self, *sections: str) -> str:
+        """A short hash of the named sections (all of them by default): equal settings, equal hash."""
+        everything = self.model_dump(mode="json")
+        if not self.data.more:  # a run without further sets is the run it was before there could be any
+            everything["data"].pop("more")
+        return files.digest({key: everything[key] for key in sections} if sections else everything)
+
+
+def resolve(path: Path) -> Path:
+    """A profile's relative path, taken from the project's folder, so that it is the same from a notebook's folder.
+
+    The project's folder is the nearest one upward from the working folder that holds a pyproject.toml, else the
+    working folder itself.
+    """
+    here = Path.cwd()
+    project = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
+    return project / path

@@ -1,0 +1,18 @@
+"""A real face -> (real, self-blended fake, mask), and the pairs that networks learn from.
+
+Comes in: a face with its 68 landmarks. Goes out: a `SelfBlend`, or through `PairDataset` the tensors of a pair.
+Where is what: changes of colour and sharpness in `augment`, the mask in `masks`, blending in `blend`, the draw of all
+choices in `self_blender`, crops and tensors in `pairs`, their order in `batches`.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "blend": ["Draw", "SelfBlend", "Steps"],
+        "self_blender": ["SelfBlender"],
+        "pairs": ["Images", "Pair", "PairDataset"],
+        "batches": ["Batches", "PairSampler", "init_worker"],
+    },
+)

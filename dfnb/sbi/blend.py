@@ -1,0 +1,321 @@
+"""Self-blending: one real face becomes a real and a fake one (Shiohara and Yamasaki 2022; steps 2-6 of our reading).
+
+The same image serves twice. One of the two, source or target, changes colour and loses or gains sharpness; the
+source is resized and shifted a little; then it is blended into the target through a soft mask made from the
+landmarks' hull. So a fake holds what manipulations leave behind (seams, two textures, two statistics) and nothing else.
+
+Nothing is random here: a `Draw` holds all choices (`dfnb.sbi.SelfBlender` makes them), and whoever wants to fix one
+of them, a slider for one, replaces it with `fix`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dfnb.common.errors import UserError
+from dfnb.data import faces
+from dfnb.sbi import augment, masks
+from dfnb.sbi.augment import Colour, Window
+
+Image = NDArray[np.uint8]
+
+_THINNEST = 2.0  # pixels: a narrower hull has no inside
+_SLENDEREST = 1 / 20  # width to length: a flatter hull is a line
+_FAINTEST = 1 / 512  # smaller mask values change no level
+_TRIED = 9  # sizes of the moved source that are tried
+
+
+class SelfBlend(NamedTuple):
+    """real, fake: (H, W, 3) uint8; mask: (H, W) float32 in 0..1, the source's share in the fake (ratio included).
+
+    The shares are whole 256ths.
+    """
+
+    real: Image
+    fake: Image
+    mask: NDArray[np.float32]
+
+
+class Draw(NamedTuple):
+    """All random choices of one self-blended image; each can be fixed by `draw._replace(ratio=0.5)`.
+
+    hull: a key of `masks.KINDS`; forehead: whether the whole hull includes it.
+    changed: which of the two copies changes by `colour`, `factor` and `sharpness`.
+    factor: whole number to shrink by and enlarge again, 1 for not at all; sharpness: of the unsharp mask, 0 for none.
+    scale: size of the moved source; shift: its way (x, y) as a share of the face box's width and height.
+    deformation: of the mask; noise: seed of the displacement field; ratio: the mask's highest value.
+    """
+
+    hull: str
+    forehead: bool
+    changed: Literal["source", "target"]
+    colour: Colour
+    factor: int
+    sharpness: float
+    scale: float
+    shift: tuple[float, float]
+    deformation: masks.Deformation
+    noise: int
+    ratio: float
+
+
+class Steps(NamedTuple):
+    """What `explain` shows, in the order of the work: images (H, W, 3) uint8, masks (H, W) float32 in 0..1.
+
+    hull: the hull taken (the drawn one, or the whole face, see `blend`) before any deformation.
+    source, target: after colour and frequency changed on one of them; warped: the source resized and shifted.
+    deformed: the hull after elastic deformation, moved with the source; softened: after both blurs and the threshold.
+    mask: softened times ratio, rounded to 256ths; real, fake: the result, the same as the call's.
+    """
+
+    draw: Draw
+    hull: NDArray[np.float32]
+    source: Image
+    target: Image
+    warped: Image
+    deformed: NDArray[np.float32]
+    softened: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    real: Image
+    fake: Image
+
+
+def fix(draw: Draw, **fixed: object) -> Draw:
+    """Replace choices by name: fields of `Draw`, of `masks.Deformation` (for the mask) or of `Colour`."""
+    for name, value in fixed.items():
+        if name in Draw._fields:
+            draw = draw._replace(**{name: value})
+        elif name in masks.Deformation._fields:
+            draw = draw._replace(deformation=draw.deformation._replace(**{name: value}))
+        elif name in (names := [f.name for f in fields(Colour)]):
+            values = {n: getattr(draw.colour, n) for n in names}
+            draw = draw._replace(colour=Colour(**values | {name: value}))
+        else:
+            raise UserError(
+                f"{name}: no such choice; there are {', '.join((*Draw._fields, *masks.Deformation._fields, *names))}"
+            )
+    return draw
+
+
+def change(rgb: Image, draw: Draw) -> Image:
+    """The colour and the frequency change of a draw, on (H, W, 3) uint8; the input itself where there is none."""
+    rgb = augment.recolour(rgb, draw.colour)
+    if draw.factor > 1:
+        rgb = augment.downscale(rgb, draw.factor)
+    return augment.sharpen(rgb, draw.sharpness) if draw.sharpness else rgb
+
+
+def blend(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> SelfBlend:
+    """Carry out a draw: fake = m * source + (1 - m) * target, real = target, with m the mask times the ratio.
+
+    Where m is 0 the fake equals the real to the bit. A part hull that is thinner than 2 px or not in the picture (a
+    mouth below its edge) gives way to the whole face.
+    rgb: (H, W, 3) uint8; landmarks: (68, 2) pixels, some may lie outside. Returns new arrays.
+    Raises UserError where the whole face is too thin or not in the picture.
+    """
+    real, fake, mask, window, _ = blend_within(rgb, landmarks, draw)
+    return SelfBlend(real, fake, canvas(mask, window, rgb.shape))
+
+
+class Blended(NamedTuple):
+    """real, fake: (H, W, 3) uint8; mask: (h, w) float32, what `window` holds; face: its hull, (N, 2) pixels."""
+
+    real: Image
+    fake: Image
+    mask: NDArray[np.float32]
+    window: Window
+    face: NDArray[np.float32]
+
+
+def blend_within(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Blended:
+    """As `blend`, with the mask inside the window alone, outside of which it is 0.
+
+    Only pixels in the window are worked on (all of them where the target changes), so a part hull costs little.
+    """
+    rgb = np.ascontiguousarray(rgb)
+    work = _prepare(rgb, landmarks, draw)
+    x0, y0, x1, y1 = work.window
+    if draw.changed == "target":
+        target = change(rgb, draw)
+        source = _move(rgb, work)
+    else:
+        target = rgb
+        source = _changed_and_moved(rgb, work, draw)
+    shares = (work.mask * np.float32(256 * draw.ratio) + np.float32(0.5)).astype(np.uint16)
+    real = target.copy() if target is rgb else target
+    fake = target.copy()
+    fake[y0:y1, x0:x1] = mix(source, target[y0:y1, x0:x1], shares)
+    return Blended(real, fake, shares * np.float32(1 / 256), work.window, work.face)
+
+
+def mix(source: Image, target: Image, shares: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """shares / 256 of the source and the rest of the target, rounded: (h, w, 3) uint16 in 0..255.
+
+    source, target: (h, w, 3) uint8; shares: (h, w) uint16 in 0..256. Whole numbers of 16 bits (255 * 256 is the most
+    there is) take a third of the time of OpenCV's `blendLinear`.
+    """
+    share = cv2.merge([shares] * 3)
+    mixed = source * share
+    mixed += target * (256 - share)
+    mixed += 128
+    mixed >>= 8
+    return mixed
+
+
+def explain(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Steps:
+    """Carry out a draw and keep every step; arguments and errors as for `blend`, whose result it holds."""
+    rgb = np.ascontiguousarray(rgb)
+    work = _prepare(rgb, landmarks, draw)
+    changed = change(rgb, draw)
+    source, target = (changed, rgb) if draw.changed == "source" else (rgb, changed)
+    done = blend(rgb, landmarks, draw)
+    return Steps(
+        draw=draw,
+        hull=faces.fill(work.hull, rgb.shape),
+        source=source,
+        target=target,
+        warped=_move_all(source, work),
+        deformed=canvas(work.deformed.at_full_size(), work.deformed.window, rgb.shape),
+        softened=canvas(work.mask, work.window, rgb.shape),
+        mask=done.mask,
+        real=done.real,
+        fake=done.fake,
+    )
+
+
+class _Work(NamedTuple):
+    """A draw's geometry on one image. Target pixel p shows source pixel a * p + b; `mask` (h, w) covers `window`.
+
+    The rectangle of `taken` source pixels from `first` on becomes one of `made` target pixels from `corner` on, which
+    holds the window; all (x, y). face: hull of the whole face; hull: the one that is blended.
+    """
+
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    first: tuple[int, ...]
+    taken: tuple[int, ...]
+    corner: tuple[int, ...]
+    made: tuple[int, ...]
+    face: NDArray[np.float32]
+    hull: NDArray[np.float32]
+    deformed: masks.SoftMask
+    window: Window
+    mask: NDArray[np.float32]
+
+
+def _prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> _Work:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"an image must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
+    landmarks = np.asarray(landmarks, np.float32)
+    if landmarks.shape != (68, 2):
+        raise ValueError(f"landmarks must be (68, 2), not {landmarks.shape}")
+    if not np.isfinite(landmarks).all():
+        raise UserError("a face's landmarks are not all finite numbers; prepare the face anew, or leave it out")
+    face = faces.hull_with_forehead(landmarks)
+    low, high = face.min(0), face.max(0)
+    a = 1.0 / draw.scale
+    b = (low + high) / 2.0 * (1.0 - a) - a * np.asarray(draw.shift) * (high - low)
+    drawn = (
+        face if (draw.hull, draw.forehead) == ("whole", True) else masks.polygon(landmarks, draw.hull, draw.forehead)
+    )
+    for hull in (drawn, face):
+        width, length = masks.width(hull), float((hull.max(0) - hull.min(0)).max())
+        if width < max(_THINNEST, _SLENDEREST * length):
+            continue
+        # whole pixels at one corner: it changes the way by half a pixel at most
+        corner = np.floor((hull.min(0) - b) / a - masks.reach(hull, draw.deformation) / a).astype(int) - 1
+        falls = a * (corner - 0.5) + b + 0.5
+        b = b + np.rint(falls) - falls
+        # the source moves and the mask with it: p = (source pixel - b) / a
+        soft = masks.soft_mask((hull - b) / a, rgb.shape, draw.deformation, np.random.default_rng(draw.noise))
+        if soft is not None:
+            window, mask = _trim(soft[1])
+            return _Work(*_whole_pixels(a, b, corner, window), face, hull, soft[0], window, mask)
+    raise UserError(
+        f"a face has no usable hull in its picture of {rgb.shape[1]} x {rgb.shape[0]} px (box: {low[0]:.0f}, "
+        f"{low[1]:.0f} to {high[0]:.0f}, {high[1]:.0f}); its landmarks are wrong: leave the face out"
+    )
+
+
+def _whole_pixels(a: float, b: NDArray[np.float64], corner: NDArray[np.int64], window: Window) -> tuple:
+    """The fields of `_Work` from `a` to `made`: whole pixels at the far end too, at the best of the next few sizes.
+
+    There the source moves by half a pixel at most, and only where the scale is next to 1.
+    """
+    sizes = np.asarray(window[2:]) - corner + np.arange(_TRIED)[:, None]
+    made = sizes[np.abs(a * sizes - np.rint(a * sizes)).argmin(0), (0, 1)]
+    taken = np.rint(a * made)
+    first = np.rint(a * (corner - 0.5) + b + 0.5)
+    a = taken / made
+    b = first - 0.5 - a * (corner - 0.5)
+    return a, b, *(tuple(v.astype(int).tolist()) for v in (first, taken, corner, made))
+
+
+def _trim(soft: masks.SoftMask) -> tuple[Window, NDArray[np.float32]]:
+    """The mask at full size, and the window that is left of its own without the empty border."""
+    full = soft.at_full_size()
+    ends = []
+    for axis in (1, 0):
+        inside = np.flatnonzero(soft.values.max(1 - axis) > _FAINTEST)
+        per = full.shape[axis] / soft.values.shape[axis]  # image pixels in one of the low resolution
+        ends.append((max(0, int((inside[0] - 0.5) * per)), min(full.shape[axis], math.ceil((inside[-1] + 1.5) * per))))
+    (x0, x1), (y0, y1) = ends
+    left, top = soft.window[:2]
+    return (left + x0, top + y0, left + x1, top + y1), full[y0:y1, x0:x1]
+
+
+def canvas(part: NDArray[np.float32], window: Window, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """What a window holds, on a picture that is 0 elsewhere."""
+    x0, y0, x1, y1 = window
+    whole = np.zeros(shape[:2], np.float32)
+    whole[y0:y1, x0:x1] = part
+    return whole
+
+
+def _changed_and_moved(rgb: Image, work: _Work, draw: Draw) -> Image:
+    """`_move(change(rgb))`, with only what the window needs changed."""
+    need = []
+    for low, span, size in zip(work.first, work.taken, rgb.shape[1::-1], strict=True):
+        block, high = draw.factor, low + span
+        # blocks start where the picture's do; one more block and pixel for what interpolation and sharpening look at
+        low = min(max(0, (low - 1) // block - 1), (size - 1) // block) * block
+        high = max(min(size, (-(-(high + 1) // block) + 1) * block), low + 1)
+        need.append((low, high))
+    (x0, x1), (y0, y1) = need
+    return _move(change(np.ascontiguousarray(rgb[y0:y1, x0:x1]), draw), work, (x0, y0))
+
+
+def _move(source: Image, work: _Work, origin: tuple[int, int] = (0, 0)) -> Image:
+    """The source resized and shifted, as it falls on the window. `origin`: of its first pixel.
+
+    Bilinear, by OpenCV's `resize`, which takes less than half the time of its `warpAffine` but goes from whole pixels
+    to whole pixels. Beyond the source's edge its outermost pixels go on.
+    """
+    cut, beyond = [], []
+    for first, span, start, size in zip(work.first, work.taken, origin, source.shape[1::-1], strict=True):
+        low = min(max(first - start, 0), size - 1)
+        high = max(min(first + span - start, size), low + 1)
+        before = min(max(start - first, 0), span - 1)
+        cut.append(slice(low, high))
+        beyond.append((before, span - before - (high - low)))
+    part = source[cut[1], cut[0]]
+    (left, right), (above, below) = beyond
+    if left or right or above or below:
+        part = cv2.copyMakeBorder(part, above, below, left, right, cv2.BORDER_REPLICATE)
+    moved = cv2.resize(part, work.made, interpolation=cv2.INTER_LINEAR)
+    x0, y0, x1, y1 = work.window
+    left, top = x0 - work.corner[0], y0 - work.corner[1]
+    return moved[top : top + y1 - y0, left : left + x1 - x0]
+
+
+def _move_all(source: Image, work: _Work) -> Image:
+    """The same on all of the picture, by the plain formula."""
+    matrix = np.array([[work.a[0], 0.0, work.b[0]], [0.0, work.a[1], work.b[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(source, matrix, source.shape[1::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)

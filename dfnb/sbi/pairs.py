@@ -1,0 +1,154 @@
+"""Faces of a store -> the (real, fake) pairs that networks learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dfnb.common.errors import UserError
+from dfnb.data import faces
+from dfnb.sbi import augment
+from dfnb.sbi.augment import Photometric
+from dfnb.sbi.blend import Blended, blend_within, canvas
+from dfnb.sbi.self_blender import SelfBlender
+
+if TYPE_CHECKING:
+    import torch
+
+    from dfnb.data.store import FaceStore
+
+
+_CLOSEST, _WIDEST, _TESTED = 0.05, 0.2, 0.125  # margins of crops, as shares of the box's width and height
+
+
+class Pair(NamedTuple):
+    """real, fake: (3, S, S) float32, normalised for the backbone; mask: (1, S, S) float32 in 0..1, the face of both."""
+
+    real: torch.Tensor
+    fake: torch.Tensor
+    mask: torch.Tensor
+
+
+class Images(NamedTuple):
+    """A pair as pictures. real, fake: (S, S, 3) uint8; mask, blend: (S, S) float32, the face and the blending mask."""
+
+    real: NDArray[np.uint8]
+    fake: NDArray[np.uint8]
+    mask: NDArray[np.float32]
+    blend: NDArray[np.float32]
+
+
+class PairDataset:
+    """Faces of a store as (real, fake) pairs: `dataset[i]` or `dataset[(epoch, i)] -> Pair`.
+
+    In training a face is cropped at random (each side 5-20 % of the face box beyond it), mirrored half the time,
+    self-blended, and the pair then goes through one photometric augmentation. Otherwise the crop is the one networks
+    are tested on (12.5 %), nothing is mirrored or augmented, and the epoch is ignored, so that index i has one fake
+    for good.
+
+    store: a face store of real faces, or any sequence of faces (`.rgb`, `.landmarks`, `.box`) with a `.manifest` of
+        their rows.
+    size: S, pixels. mean, std: of the backbone, for images in 0..1.
+    Every random choice comes from np.random.default_rng([seed, epoch, i]): a pair does not depend on which worker or
+    process makes it, nor on the pairs made before. 5 uniform numbers, then those of `Photometric.draw` and
+    `SelfBlender.draw`.
+
+    Raises UserError where the store holds no face or one labelled other than real, and, when it is made, for a pair
+    whose face can't be blended, naming it.
+    """
+
+    def __init__(
+        self,
+        store: FaceStore,
+        size: int = 380,
+        seed: int = 0,
+        train: bool = True,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+        blender: SelfBlender | None = None,
+        photometric: Photometric | None = None,
+    ) -> None:
+        labels = store.manifest["label"]
+        if len(labels) == 0:
+            raise UserError("the face store holds no face; prepare the training videos first")
+        wrong = np.flatnonzero((labels != "real").to_numpy())
+        if wrong.size:
+            row = store.manifest.iloc[int(wrong[0])]
+            raise UserError(
+                f"{row['dataset']} {row['video']} is labelled {row['label']}: self-blending learns from real faces "
+                f"alone; leave this and {wrong.size - 1} other such faces out of the training store"
+            )
+        if size < 16:
+            raise UserError(f"size: a network's input of {size} px is too small; give at least 16")
+        self.store, self.size, self.seed, self.train = store, size, seed, train
+        self.blender = blender or SelfBlender()
+        self.photometric = photometric or Photometric()
+        self._mean, self._std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Pair:
+        import torch
+
+        made = self._make(index)
+        mask = self._face_mask(made)[None]
+        return Pair(*(torch.from_numpy(a) for a in (self._input(made.real), self._input(made.fake), mask)))
+
+    def images(self, index: int | tuple[int, int]) -> Images:
+        """The same pair as pictures, to look at."""
+        made = self._make(index)
+        blended = canvas(made.mask, made.window, made.real.shape)
+        blended = cv2.resize(blended, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        return Images(self._resize(made.real), self._resize(made.fake), self._face_mask(made), blended)
+
+    def _make(self, index: int | tuple[int, int]) -> Blended:
+        """Steps 1-7 up to the resizing."""
+        epoch, i = index if isinstance(index, tuple) else (0, index)
+        if not 0 <= i < len(self):
+            raise IndexError(f"index {i} of {len(self)} pairs")
+        rng = np.random.default_rng([self.seed, epoch if self.train else 0, i])
+        u = rng.random(5)
+        colour, quality = self.photometric.draw(rng)
+        draw = self.blender.draw(rng)
+        face = self.store[i]
+        margin = tuple(_CLOSEST + (_WIDEST - _CLOSEST) * u[:4]) if self.train else _TESTED
+        x0, y0, x1, y1 = faces.window(face.box, margin, face.rgb.shape)
+        rgb = face.rgb[y0:y1, x0:x1]
+        landmarks = np.asarray(face.landmarks, np.float32) - np.array([x0, y0], np.float32)
+        if self.train and u[4] < 0.5:
+            rgb, landmarks = augment.mirror(rgb, landmarks)
+        try:
+            made = blend_within(rgb, landmarks, draw)
+        except UserError as error:
+            row = self.store.manifest.iloc[i]
+            raise UserError(f"{row['dataset']} {row['video']}, frame {row['frame']}: {error}") from error
+        if self.train:
+            real, fake = augment.augment_pair(made.real, made.fake, made.window, colour, quality)
+            made = made._replace(real=real, fake=fake)
+        return made
+
+    def _resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """By the rule of `faces.crop`, so that training sees what testing does."""
+        height, width = rgb.shape[:2]
+        return faces.crop(rgb, (0, 0, width - 1, height - 1), 0.0, self.size)
+
+    def _face_mask(self, made: Blended) -> NDArray[np.float32]:
+        # the hull before resizing: what is straight up from the eyes depends on the aspect
+        height, width = made.real.shape[:2]
+        scale = np.array([self.size / width, self.size / height], np.float32)
+        return faces.fill((made.face + np.float32(0.5)) * scale - np.float32(0.5), (self.size, self.size))
+
+    def _input(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's input (3, S, S) of a native crop."""
+        out = np.empty((3, self.size, self.size), np.float32)
+        gain = 1.0 / (255.0 * self._std)
+        for plane, levels, a, mean in zip(out, cv2.split(self._resize(rgb)), gain, self._mean * 255.0, strict=True):
+            # levels * a - mean * a in one pass: OpenCV's running average is levels * a + plane * (1 - a)
+            plane.fill(-mean * a / (1.0 - a))
+            cv2.accumulateWeighted(levels, plane, a)
+        return out

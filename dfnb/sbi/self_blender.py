@@ -1,0 +1,147 @@
+"""Self-blended images: a real face -> (real, self-blended fake, mask), and the pairs that networks learn from.
+
+`SelfBlender` draws how a face is blended with itself (steps 2-6 of our reading of Shiohara and Yamasaki 2022;
+`dfnb.sbi.blend` carries it out), `PairDataset` adds the crop and the augmentation that the pair shares (steps 1 and 7),
+`PairSampler` says which pairs come when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfnb.common.errors import UserError
+from dfnb.sbi import masks
+from dfnb.sbi.augment import ColourRange
+from dfnb.sbi.blend import Draw, Image, SelfBlend, Steps, blend, explain, fix
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class SelfBlender:
+    """Draw and make self-blended images: `SelfBlender()(rgb, landmarks, rng) -> SelfBlend`.
+
+    hull_variation: draw the kind of hull by `hull_shares`; otherwise it is always the whole face.
+    hull_shares: (kind, share) pairs, kinds of `masks.KINDS`, shares in any unit.
+    landmarks_only: share of whole hulls that leave the forehead out.
+    change_source: share of images whose source changes; in the others the target does.
+    colour: how far colours change.
+    frequency: whether one of the two also changes sharpness. downscale_share of these shrink by one of `factors`
+        (evenly) and back, the others are sharpened by an amount within `sharpen`.
+    resize: smallest and largest scale of the source; shift: farthest way, as a share of the face box's width and
+        height.
+    amplitude, smoothness, erode, soften: lowest and highest of each part of `masks.Deformation`, pixels on a hull
+        256 px wide. `erode` and `soften` at (0, 0) leave that blur (and the threshold with the first) out.
+    ratios: blend ratios, one is drawn, evenly.
+
+    All ranges are uniform. Raises UserError where a setting is out of range.
+    """
+
+    hull_variation: bool = True
+    hull_shares: tuple[tuple[str, float], ...] = (
+        ("whole", 0.5),
+        ("nose-to-chin", 0.15),
+        ("features", 0.15),
+        ("eyes", 0.1),
+        ("mouth", 0.1),
+    )
+    landmarks_only: float = 0.25
+    change_source: float = 0.5
+    colour: ColourRange = field(default_factory=ColourRange)
+    frequency: bool = True
+    downscale_share: float = 0.5
+    factors: tuple[int, ...] = (2, 4)
+    sharpen: tuple[float, float] = (0.5, 1.5)
+    resize: tuple[float, float] = (0.95, 1.05)
+    shift: tuple[float, float] = (0.03, 0.015)
+    amplitude: tuple[float, float] = (1.0, 6.0)
+    smoothness: tuple[float, float] = (16.0, 32.0)
+    erode: tuple[float, float] = (2.0, 12.0)
+    soften: tuple[float, float] = (2.0, 16.0)
+    ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        limits = {"resize": (0.5, 2.0), "amplitude": (0.0, 64.0), "smoothness": (4.0, 256.0)}
+        limits |= {"erode": (0.0, 32.0), "soften": (0.0, 64.0), "sharpen": (0.0, 10.0)}
+        for name, (least, most) in limits.items():
+            low, high = getattr(self, name)
+            if not least <= low <= high <= most:
+                raise UserError(
+                    f"{name}: give a lowest and a highest value between {least:g} and {most:g}, not {low}, {high}"
+                )
+        for name in ("landmarks_only", "change_source", "downscale_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name}: a share is between 0 and 1, not {getattr(self, name)}")
+        if not self.ratios or not all(0 <= r <= 1 for r in self.ratios):
+            raise UserError(f"ratios: give at least one blend ratio, each between 0 and 1, not {self.ratios}")
+        if not self.factors or not all(isinstance(f, int) and 1 <= f <= 16 for f in self.factors):
+            raise UserError(f"factors: give at least one whole number between 1 and 16, not {self.factors}")
+        if not all(0 <= s <= 0.5 for s in self.shift):
+            raise UserError(f"shift: give shares of the width and the height between 0 and 0.5, not {self.shift}")
+        unknown = [kind for kind, _ in self.hull_shares if kind not in masks.KINDS]
+        if unknown:
+            raise UserError(f"hull_shares: {unknown[0]!r} is unknown; there are {', '.join(masks.KINDS)}")
+        if min((s for _, s in self.hull_shares), default=-1) < 0 or sum(s for _, s in self.hull_shares) <= 0:
+            raise UserError(f"hull_shares: shares must not be negative nor all zero: {self.hull_shares}")
+
+    def draw(self, rng: np.random.Generator) -> Draw:
+        """Make the random choices. 14 uniform numbers, 11 more for the colour and one whole number, always in this
+        order.
+
+        So a change of one setting leaves the other choices of the same generator as they were.
+        """
+        u = [float(v) for v in rng.random(14)]
+        colour = self.colour.draw(rng)
+        noise = int(rng.integers(2**62))
+        factor, sharpness = 1, 0.0
+        if self.frequency and u[3] < self.downscale_share:
+            factor = self.factors[int(u[4] * len(self.factors))]
+        elif self.frequency:
+            sharpness = _between(self.sharpen, u[5])
+        return Draw(
+            hull=self._kind(u[0]) if self.hull_variation else "whole",
+            forehead=u[1] >= self.landmarks_only,
+            changed="source" if u[2] < self.change_source else "target",
+            colour=colour,
+            factor=factor,
+            sharpness=sharpness,
+            scale=_between(self.resize, u[6]),
+            shift=(self.shift[0] * (2.0 * u[7] - 1.0), self.shift[1] * (2.0 * u[8] - 1.0)),
+            deformation=masks.Deformation(
+                amplitude=_between(self.amplitude, u[9]),
+                smoothness=_between(self.smoothness, u[10]),
+                erode=_between(self.erode, u[11]),
+                soften=_between(self.soften, u[12]),
+            ),
+            noise=noise,
+            ratio=self.ratios[int(u[13] * len(self.ratios))],
+        )
+
+    def _kind(self, u: float) -> str:
+        total = sum(share for _, share in self.hull_shares)
+        for kind, share in self.hull_shares:
+            u -= share / total
+            if u < 0:
+                return kind
+        return max(self.hull_shares, key=lambda pair: pair[1])[0]  # rounding left u at the very end
+
+    def __call__(self, rgb: Image, landmarks: NDArray[np.floating], rng: np.random.Generator) -> SelfBlend:
+        """rgb: (H, W, 3) uint8; landmarks: (68, 2) pixels, some may lie outside. See `draw` and `blend`."""
+        return blend(rgb, landmarks, self.draw(rng))
+
+    def explain(self, rgb: Image, landmarks: NDArray[np.floating], rng: np.random.Generator, **fixed: object) -> Steps:
+        """The same as the call, with every step to look at. `fixed`: choices to set instead of drawing them.
+
+        Their names are the fields of `Draw` and, for the mask, of `masks.Deformation`: `explain(..., ratio=0.5,
+        soften=4.0)`. Raises UserError where there is no such choice.
+        """
+        return explain(rgb, landmarks, fix(self.draw(rng), **fixed))
+
+
+def _between(ends: tuple[float, float], u: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * u

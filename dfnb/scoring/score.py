@@ -1,0 +1,125 @@
+"""Network x faces -> a table of per-face scores; every metric and figure is computed from such tables.
+
+A face's score is the probability of class 1, fake. The rules that turn faces into frames and frames into videos
+are in `metrics.video_scores`.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from dfnb.common import faults, files, tuning
+from dfnb.common.errors import UserError
+from dfnb.data import faces
+from dfnb.data.store import FaceStore
+from dfnb.sbi import PairDataset, init_worker
+from dfnb.scoring.inference import Precision, Scorer
+from dfnb.scoring.score_table import MARGIN, PLACE
+
+
+def to_input(crop: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(S, S, 3) uint8 RGB -> (3, S, S) float32 in the backbone's normalisation."""
+    x = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1).float() / 255  # (3, S, S)
+    return (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+
+class Crops(Dataset):
+    """The test crops of a store, ready for the network: [i] -> (3, S, S) float32."""
+
+    def __init__(self, store: FaceStore, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.store, self.size, self.mean, self.std = store, size, mean, std
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, index: int) -> Tensor:
+        face = self.store[index]
+        return to_input(faces.crop(face.rgb, face.box, MARGIN, self.size), self.mean, self.std)
+
+
+def predict(
+    net: Scorer, batches: Iterator[Tensor] | DataLoader, total: int, what: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Score batches of images (B, 3, S, S).
+
+    Returns score (N,), the probability of fake, and embedding (N, D), what the head sees.
+    """
+    scores, embeddings = [], []
+    bar = tqdm(total=total, desc=what, unit="face", leave=False, mininterval=1.0)
+    with faults.named_faults(what), tuning.freed_memory_kept(), torch.inference_mode(), bar:
+        for images in batches:
+            output = net(images)
+            scores.append(probability(output.logits))
+            embeddings.append(output.embedding.float().cpu())
+            bar.update(len(images))
+    return torch.cat(scores).numpy(), torch.cat(embeddings).numpy()
+
+
+def probability(logits: Tensor) -> Tensor:
+    """Logits (B, 2) -> the probability of class 1, fake: (B,) float32 on the CPU."""
+    return logits.float().softmax(1)[:, 1].cpu()
+
+
+class FaceScores(NamedTuple):
+    """Per-face scores: places, labels and `score` of N faces, and what the head saw of each, (N, D) float32."""
+
+    table: pd.DataFrame
+    embedding: NDArray[np.float32]
+
+
+def score_store(
+    net: nn.Module,
+    store: FaceStore,
+    size: int,
+    batch: int = 32,
+    what: str = "score",
+    precision: Precision = "float32",
+) -> FaceScores:
+    """Per-face scores of a store, in its order; batches run across frames and videos.
+
+    size: side of the network's input, pixels. precision: see `inference`. Raises UserError for an empty store.
+    """
+    if not len(store):
+        raise UserError(f"{store.root}: holds no faces to score; see its coverage report")
+    crops = Crops(store, size, net.mean, net.std)
+    loader = DataLoader(crops, batch_size=batch, num_workers=1, worker_init_fn=init_worker)
+    scores, embedding = predict(Scorer(net, size, precision), loader, len(store), what)
+    table = store.manifest[list(PLACE)].reset_index(drop=True).assign(score=scores)
+    return FaceScores(table, embedding)
+
+
+def score_pairs(
+    net: nn.Module, pairs: PairDataset, batch: int = 16, what: str = "score", precision: Precision = "float32"
+) -> FaceScores:
+    """Scores of held-out SBI pairs: two rows a face, the real one and its self-blended fake (method "SBI")."""
+    loader = DataLoader(pairs, batch_size=batch, num_workers=1, worker_init_fn=init_worker)
+    images = (torch.cat([pair[0], pair[1]]) for pair in loader)
+    scores, embedding = predict(Scorer(net, pairs.size, precision), images, 2 * len(pairs), what)
+    sizes = [min(batch, len(pairs) - start) for start in range(0, len(pairs), batch)]
+    starts = np.cumsum([0, *sizes[:-1]])
+    order = np.concatenate([np.tile(np.arange(n), 2) + start for n, start in zip(sizes, starts, strict=True)])
+    fake = np.concatenate([np.repeat([False, True], n) for n in sizes])
+    table = pairs.store.manifest[list(PLACE)].iloc[order].reset_index(drop=True)
+    table["label"], table["method"] = np.where(fake, "fake", "real"), np.where(fake, "SBI", table["method"])
+    table["video"] += np.where(fake, "/SBI", "")
+    table["score"] = scores
+    return FaceScores(table, embedding)
+
+
+def save(scored: FaceScores, path: Path, about: dict[str, str]) -> None:
+    """Write a score table (Parquet), every row stamped with `about` (`score_table.STAMPS`).
+
+    The embedding goes beside it as .npy, first, so that a table never stands without it.
+    """
+    with files.replacing(path.with_suffix(".npy")) as temporary:
+        np.save(temporary, scored.embedding)
+    with files.replacing(path) as temporary:
+        scored.table.assign(**about).to_parquet(temporary, index=False, write_page_checksum=True)

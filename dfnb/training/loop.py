@@ -1,0 +1,329 @@
+"""The training loop: one network, real faces in, a checkpoint out.
+
+The recipe is the paper's where it speaks and SBI's where it doesn't: SAM over SGD, 16 real faces and their 16 fakes a
+step, a constant and then linearly falling rate, the last checkpoint kept. It runs unchanged under `accelerate launch`.
+
+Several processes: each builds the same list of batches and takes its own share of every one, so the pairs seen don't
+depend on how many processes there are. Batch-norm statistics are synchronised on GPUs; the CPU has no such form, so
+there each process normalises by its own share and the main one's running statistics are kept. Both of SAM's gradients
+are averaged over the processes, so its step is that of one process with the whole batch. The stream of faces runs on
+from sklearn.metrics import roc_auc_score
+from one epoch into the next, so no batch is uneven. Only the main process writes, and all must see what it wrote.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from safetensors import SafetensorError
+from sklearn.metrics import roc_auc_score
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from dfnb import networks
+from dfnb.common import faults, files, locks, processes, tuning
+from dfnb.common.devices import precision
+from dfnb.common.errors import UserError
+from dfnb.data.store import FaceStore
+from dfnb.networks import attention
+from dfnb.profile import Profile, Train, resolve
+from dfnb.sbi import Batches, PairDataset, SelfBlender, init_worker
+from dfnb.training import resume
+from dfnb.training.key import is_finished, training_key
+from dfnb.training.recipe import learning_rate, make_optimizer, plan
+
+log = logging.getLogger(__name__)
+
+
+class Losses(NamedTuple):
+    """Scalars of one batch, and its logits (B, 2)."""
+
+    total: Tensor
+    classes: Tensor
+    attention: Tensor
+    logits: Tensor
+
+
+def losses(net: nn.Module, images: Tensor, target: Tensor, masks: Tensor, attention_weight: float) -> Losses:
+    """Cross-entropy (paper, equation 4) plus the attention map's distance to the face mask (section 3-3).
+
+    images: (B, 3, S, S); target: (B,) int64, 1 is fake; masks: (B, 1, S, S) in 0..1, from dlib's landmarks.
+    Both losses are taken in float32 or wider: the network hands out its logits so.
+    """
+    output = net(images, target)
+    classes = F.cross_entropy(output.logits, target)
+    taught = classes.new_zeros(())
+    if output.attention_logits is not None and attention_weight > 0:
+        taught = attention.attention_loss(output.attention_logits, masks)
+    return Losses(classes + attention_weight * taught, classes, taught, output.logits)
+
+
+def fit(
+    profile: Profile,
+    variant: str,
+    head: str,
+    seed: int,
+    faces: FaceStore,
+    held_out: FaceStore,
+    folder: Path,
+    accelerator: Accelerator | None = None,
+) -> Path:
+    """Train one network, or take up or reuse what `folder` holds of the very same training.
+
+    faces, held_out: stores of real faces to train on and to validate on.
+    Returns the checkpoint's path; writes checkpoint.safetensors, history.csv and, while unfinished, state.safetensors.
+    Raises UserError where the settings don't fit the data and where the loss stops being a number.
+    """
+    checkpoint = folder / "checkpoint.safetensors"
+    key = training_key(profile, variant, head, seed, faces, held_out)
+    if is_finished(checkpoint, key):
+        return checkpoint
+    accelerator = accelerator or processes.accelerator(precision(profile.train.mixed_precision, profile.model.size))
+    doing = f"training {variant} {head}, seed {seed}"
+    alone = locks.exclusive(folder, "training", ("checkpoint", "history", "state"))
+    with alone, faults.named_faults(doing), tuning.freed_memory_kept():
+        _fit(profile, variant, head, seed, faces, held_out, checkpoint, key, accelerator)
+    return checkpoint
+
+
+def _fit(
+    profile: Profile,
+    variant: str,
+    head: str,
+    seed: int,
+    faces: FaceStore,
+    held_out: FaceStore,
+    checkpoint: Path,
+    key: str,
+    accelerator: Accelerator,
+) -> None:
+    recipe, unfinished = profile.train, checkpoint.with_name("state.safetensors")
+    schedule = plan(recipe, len(faces))
+    net = initial_network(profile, variant, head, seed)
+    if accelerator.is_main_process:
+        log.info("%s %s: %s", variant, head, networks.describe(net))
+        if accelerator.num_processes > 1:
+            log.info(
+                "%d processes on %s, each a share of every batch", accelerator.num_processes, accelerator.device.type
+            )
+    if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+        net = convert_sync_batchnorm(net)  # timm's: torch's own drops the activation inside timm's batch norms
+    net = net.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
+    model = accelerator.prepare(net)  # on its device, and wrapped where there are several processes
+    optimizer = make_optimizer(net, recipe)
+    position = resume.restore(unfinished, key, net, optimizer)
+    _agree(accelerator, position.step, checkpoint.parent)
+
+    blender = SelfBlender(**profile.sbi.model_dump())
+    shared = {"size": profile.model.size, "seed": seed, "mean": net.mean, "std": net.std, "blender": blender}
+    pairs = PairDataset(faces, train=True, **shared)
+    validation = PairDataset(held_out, train=False, **shared)
+    loader = make_loader(pairs, recipe, position.step, schedule.steps, accelerator)
+    like = next(net.parameters())
+    bar = tqdm(
+        total=schedule.steps,
+        initial=position.step,
+        unit="step",
+        desc=f"{variant} {head}, seed {seed}",
+        mininterval=1.0,
+        **({} if accelerator.is_main_process else {"disable": True}),  # else it is up to tqdm, and its environment
+    )
+    spent = position.history[-1]["seconds"] if position.history else 0.0  # by the session that was interrupted
+    sums, began = torch.zeros(5, dtype=torch.float64), time.monotonic() - spent
+    for pair in loader:
+        images, target, masks = as_batch(*pair, like=like)
+        rate = learning_rate(position.step, schedule.steps, recipe)
+        values = optimise(model, optimizer, accelerator, (images, target, masks), rate, recipe)
+        right = (values.logits.argmax(1) == target).float().mean()
+        one = torch.stack([values.total, values.classes, values.attention, right, torch.ones_like(right)])
+        sums += one.detach().double().cpu()
+        position.step += 1
+        bar.update()
+        if position.step % schedule.per_epoch and position.step != schedule.steps:
+            continue
+        means = accelerator.reduce(sums.float().to(accelerator.device), reduction="sum").cpu()
+        line = {"step": position.step, "epoch": position.step * recipe.batch / len(faces), "lr": rate}
+        line |= dict(
+            zip(("loss", "class_loss", "attention_loss", "accuracy"), (means[:4] / means[4]).tolist(), strict=True)
+        )
+        if not math.isfinite(line["loss"]):
+            raise UserError(f"{variant} {head}: the loss is {line['loss']} after step {position.step}; lower train.lr")
+        line["validation_loss"], line["validation_auc"] = validate(net, validation, recipe, accelerator)
+        line["seconds"] = time.monotonic() - began
+        position.history.append(line)
+        bar.set_postfix(loss=f"{line['loss']:.3f}", validation_auc=f"{line['validation_auc']:.3f}")
+        sums.zero_()
+        if accelerator.is_main_process and position.step < schedule.steps:
+            with _writing(unfinished):
+                resume.keep(unfinished, key, net, optimizer, position)
+    bar.close()
+    if accelerator.is_main_process:
+        history = pd.DataFrame(position.history)
+        about = {"training": key, "seed": seed, "domain": domain(faces)}
+        about |= {"profile": profile.model_dump(mode="json"), "faces": faces.digest, "started_from": net.origin}
+        about |= {"threads": torch.get_num_threads()}
+        with _writing(checkpoint):
+            with files.replacing(checkpoint.parent / "history.csv") as temporary:
+                history.to_csv(temporary, index=False)
+            networks.save(net, checkpoint, about)
+        unfinished.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Raises UserError, naming the file, where the disk is full or can't be written; what was kept before stays."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{file}: can't be written ({error}); free some space and start it again, it goes on where it was last kept"
+        ) from error
+
+
+def _agree(accelerator: Accelerator, step: int, folder: Path) -> None:
+    """Raises UserError where the processes found different states of one training on their disks."""
+    if accelerator.num_processes > 1:
+        found = accelerator.gather(torch.tensor([step], device=accelerator.device)).tolist()
+        if len(set(found)) > 1:
+            steps = ", ".join(map(str, found))
+            raise UserError(f"{folder}: the processes see different states of it (steps {steps}): share its disk")
+
+
+def make_loader(pairs: PairDataset, recipe: Train, start: int, steps: int, accelerator: Accelerator) -> DataLoader:
+    """This process's share of every batch from step `start` on, as (real, fake, mask)."""
+    return DataLoader(
+        pairs,
+        batch_sampler=Batches(len(pairs), recipe.batch, pairs.seed, start, steps, accelerator),
+        num_workers=recipe.workers,
+        worker_init_fn=init_worker,
+        pin_memory=accelerator.device.type == "cuda",
+    )
+
+
+def domain(faces: FaceStore) -> str:
+    """What a network trained on these faces knows: "embedded benchmark" as soon as one of them is a rendered head."""
+    return "embedded benchmark" if faces.manifest["dataset"].str.contains("-like").any() else "real footage"
+
+
+def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.Module:
+    """The network before training; its new layers are drawn from `seed` alone."""
+    model = profile.model
+    return networks.build(
+        variant=variant,
+        head=head,
+        backbone=model.backbone,
+        pretrained=model.pretrained,
+        weights=resolve(model.weights) if model.weights else None,
+        weights_sha256=model.weights_sha256,
+        tap_reading=model.tap_reading,
+        attention=model.attention,
+        seed=seed,
+        **profile.arcface.model_dump(),
+    )
+
+
+def as_batch(real: Tensor, fake: Tensor, mask: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs (b, 3, S, S), (b, 3, S, S), (b, 1, S, S) -> images (2b, 3, S, S), target (2b,), masks (2b, 1, S, S).
+
+    like: a parameter of the network, whose device and type images and masks take.
+    """
+    images = torch.cat([real, fake]).to(like.device, like.dtype, non_blocking=True, memory_format=torch.channels_last)
+    target = torch.arange(2, device=like.device).repeat_interleave(len(real))
+    return images, target, torch.cat([mask, mask]).to(like.device, like.dtype, non_blocking=True)
+
+
+def optimise(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    batch: tuple[Tensor, Tensor, Tensor],
+    rate: float,
+    recipe: Train,
+) -> Losses:
+    """One optimisation step at learning rate `rate`; with SAM two passes, the second without batch-norm statistics."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+    def backward() -> Losses:
+        optimizer.zero_grad()
+        with accelerator.autocast():
+            values = losses(model, *batch, attention_weight=recipe.attention_weight)
+        accelerator.backward(values.total)
+        return values
+
+    values = backward()
+    if recipe.optimizer == "sam":
+        with frozen_statistics(model):
+            optimizer.step(lambda: backward().total.detach())
+    else:
+        optimizer.step()
+    return values
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norm still uses the batch's statistics but doesn't take them into its running ones.
+
+    SAM's second pass looks at perturbed weights, whose statistics the network never uses in evaluation.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+@torch.no_grad()
+def validate(net: nn.Module, pairs: PairDataset, recipe: Train, accelerator: Accelerator) -> tuple[float, float]:
+    """Loss and ROC AUC on the first `validation_pairs` held-out SBI pairs, spread evenly over the store.
+
+    Every process does this; the main one's numbers are kept. Training mode is restored.
+    """
+    count = min(recipe.validation_pairs, len(pairs))
+    chosen = [(0, index * len(pairs) // count) for index in range(count)]
+    size = 2 * recipe.batch
+    net.eval()
+    total, scores, labels = 0.0, [], []
+    for start in range(0, count, size):
+        real, fake, mask = torch.utils.data.default_collate([pairs[item] for item in chosen[start : start + size]])
+        images, target, _ = as_batch(real, fake, mask, next(net.parameters()))
+        with accelerator.autocast():
+            logits = net(images).logits
+        total += F.cross_entropy(logits, target, reduction="sum").item()
+        scores.append(logits.softmax(1)[:, 1].cpu())
+        labels.append(target.cpu())
+    net.train()
+    return total / (2 * count), float(roc_auc_score(torch.cat(labels).numpy(), torch.cat(scores).numpy()))
+
+
+def describe(profile: Profile) -> dict[str, Any]:
+    """What a reader wants to know of the recipe, in a few words."""
+    recipe = profile.train
+    length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
+    return {
+        "backbone": profile.model.backbone,
+        "input, px": profile.model.size,
+        "length": length,
+        "batch": f"{recipe.batch} real + {recipe.batch} fake",
+        "optimizer": recipe.optimizer,
+        "schedule": recipe.schedule,
+        "learning rate": recipe.lr,
+        "attention weight": recipe.attention_weight,
+        "precision": precision(recipe.mixed_precision, profile.model.size),
+        "seeds": ", ".join(map(str, recipe.seeds)),
+    }

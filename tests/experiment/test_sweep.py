@@ -1,0 +1,126 @@
+"""Sweeps: what a plan may change, which cells are the same training, and a small sweep from end to end."""
+
+import pytest
+import torch
+import yaml
+
+from dfnb import networks, profile, training
+from dfnb.common.errors import UserError
+from dfnb.experiment import run, sweep, sweep_plan
+
+LITE = {"backbone": "tf_efficientnet_lite0", "pretrained": False}
+
+
+def plan(*entries: dict, **more: object) -> sweep_plan.Plan:
+    about = {"label": "x", "question": "why?"}
+    return sweep_plan.Plan.model_validate({"name": "s", "variations": [about | entry for entry in entries]} | more)
+
+
+def test_the_sweep_of_the_package_fits_its_base_and_the_papers_profile():
+    loaded = sweep_plan.load("sweep")
+    for base in (profile.load("demo"), profile.load("paper")):
+        for one in loaded.variations:
+            changed = sweep_plan.applied(one, base)
+            assert changed.hash("demo", "data", "faces") == base.hash("demo", "data", "faces")
+            assert all(sweep_plan.at(changed, key) == value for key, value in one.change.items())
+    settings = {key for one in loaded.variations for key in one.change}
+    assert {"train.attention_weight", "model.attention", "sbi.hull_variation", "train.optimizer"} <= settings
+    assert {"arcface.margin", "arcface.scale", "model.tap_reading"} <= settings
+    assert {seed for one in loaded.variations for seed in one.seeds or ()} == {1, 2}
+
+
+def test_every_setting_is_either_asked_or_held():
+    loaded, base = sweep_plan.load("sweep"), profile.load("demo")
+    for one in loaded.variations:
+        asked, held = (
+            {
+                key
+                for key, word in sweep_plan.WORDS.items()
+                for part in text.split("; ")
+                if part.rpartition(" ")[0] == word
+            }
+            for text in (
+                sweep_plan.asked(one, base).replace(" instead of ", "; was "),
+                sweep_plan.held(one, loaded, base),
+            )
+        )
+        assert asked == set(one.change)
+        assert held == set(loaded.knobs()) - asked
+    margin = next(one for one in loaded.variations if one.name == "margin-0.4")
+    assert sweep_plan.asked(margin, base) == "margin (rad) 0.4 instead of 0.2"
+    assert "seed 0" in sweep_plan.held(margin, loaded, base)
+    assert sweep_plan.asked(loaded.variations[0], base) == "seed 1 instead of 0"
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ([{"name": "a", "change": {"demo.size": 320}}], "a: demo.size can't be changed"),
+        ([{"name": "a", "change": {"train.seeds": [1]}}], "train.seeds can't be changed"),
+        ([{"name": "a"}, {"name": "a"}], "names of their own"),
+        ([{"name": "base"}], "names of their own"),
+        ([{"name": "a", "networks": [["proposed", "softmax"]]}], "networks"),
+        ([{"name": "a", "colour": 3}], "unknown setting"),
+        ([], "variations"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_named(entries, says, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        yaml.safe_dump({"name": "s", "variations": [{"label": "x", "question": "y?"} | e for e in entries]})
+    )
+    with pytest.raises(UserError, match=says) as error:
+        sweep_plan.load(path)
+    assert "mine.yaml" in str(error.value)
+
+
+def test_a_variation_that_does_not_fit_the_base_is_named():
+    wrong = plan({"name": "a", "change": {"arcface.marign": 0}}).variations[0]
+    with pytest.raises(UserError, match=r"demo.*arcface\.marign: unknown setting"):
+        sweep_plan.applied(wrong, profile.load("demo"))
+    with pytest.raises(UserError, match="no sweep 'sweeep'"):
+        sweep_plan.load("sweeep")
+
+
+def same(first: tuple, second: tuple, changes: tuple[dict, dict] = ({}, {})) -> bool:
+    base = profile.load("demo")
+    (a, b) = (profile.changed(base, change) if change else base for change in changes)
+    return training.same_training(a, *first) == training.same_training(b, *second)
+
+
+def test_trainings_that_differ_in_name_only_are_one():
+    block, resolution = {"model.tap_reading": "block"}, {}
+    one, two, proposed = ("network1", "linear", 0), ("network2", "linear", 0), ("proposed", "linear", 0)
+    assert same(two, proposed, (block, resolution))  # Blocks 5 and 7 both
+    assert same(one, one, (block, resolution))
+    assert not same(proposed, proposed, (block, resolution))
+    assert not same(proposed, ("proposed", "linear", 1))
+    assert not same(proposed, ("proposed", "arcface", 0))
+    assert not same(one, ("plain", "linear", 0))
+    margin, weight = {"arcface.margin": 0.0}, {"train.attention_weight": 0.0}
+    assert same(proposed, proposed, (margin, {}))
+    assert not same(("proposed", "arcface", 0), ("proposed", "arcface", 0), (margin, {}))
+    assert same(("plain", "linear", 0), ("plain", "linear", 0), (weight, {}))
+    assert not same(proposed, proposed, (weight, {}))
+    assert not same(proposed, proposed, ({"sbi.hull_variation": False}, {}))
+
+
+def test_equal_taps_start_from_equal_weights():
+    by_block = networks.build("network2", "linear", tap_reading="block", seed=3, **LITE).state_dict()
+    by_resolution = networks.build("proposed", "linear", tap_reading="resolution", seed=3, **LITE).state_dict()
+    assert by_block.keys() == by_resolution.keys()
+    assert all(torch.equal(value, by_resolution[name]) for name, value in by_block.items())
+
+
+def test_cells_share_the_base_runs_faces_and_equal_trainings(tmp_path):
+    base = run.Run(profile.load("smoke", {"runs": str(tmp_path)}))
+    one = sweep.Sweep(sweep_plan.load("sweep"), base)
+    assert one.folder == tmp_path / "sweep-smoke"
+    assert {cell.run.data_folder for cell in one.cells} == {base.folder}
+    origins = {name: cell.name for name, cell in one.origins.items()}
+    assert origins["taps-by-block/network2-linear-s0"] == "base/proposed-linear-s0"
+    assert origins["taps-by-block/network1-linear-s0"] == "base/network1-linear-s0"
+    assert origins["seed-1/plain-linear-s1"] == "seed-1/plain-linear-s1"
+    assert sum(name == origin for name, origin in origins.items()) == len(set(origins.values()))
+    with pytest.raises(ValueError, match="other videos"):
+        run.Run(profile.load("demo"), tmp_path / "x", shared=base)

@@ -1,0 +1,283 @@
+"""The report's figures: the numbers they show, the words beside them, what they leave on disk."""
+
+import hashlib
+import json
+import re
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from dfnb import networks
+from dfnb.analysis import sentences
+from dfnb.plots import charts, diagrams, pictures, style, tables
+from dfnb.sbi import SelfBlender
+from dfnb.sbi.masks import KINDS
+
+NETWORKS = ["plain-linear", "network1-linear", "network2-linear", "proposed-linear", "proposed-arcface"]
+
+
+def videos(shift: float, n: int = 40, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    label = np.repeat(["real", "fake"], n)
+    score = rng.normal(np.where(label == "fake", shift, 0.0))
+    return pd.DataFrame({"label": label, "score": score, "group": np.tile(np.arange(n) // 2, 2).astype(str)})
+
+
+def a_run(tmp_path, embedded: bool = True) -> SimpleNamespace:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.write_bytes(b"weights")
+    return SimpleNamespace(
+        folder=tmp_path,
+        embedded=embedded,
+        profile=SimpleNamespace(name="smoke", hash=lambda: "0123"),
+        networks=[SimpleNamespace(name="proposed-linear", folder="proposed-linear-s0")],
+        train=lambda one: checkpoint,
+    )
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed, as HTML."""
+    pieces: list[str] = []
+    monkeypatch.setattr(style, "display", lambda html: pieces.append(html.data))
+    return pieces
+
+
+def test_roc_holds_the_areas_and_curves_that_another_library_gives():
+    scored = {name: videos(k / 2, 41) for k, name in enumerate(NETWORKS)}
+    plot = charts.roc(scored, "Test", draws=50)
+    for name, frame in scored.items():
+        curve = plot.numbers[(plot.numbers["network"] == name) & (plot.numbers["curve"] == "roc")]
+        area = np.trapezoid(curve["tpr"], curve["fpr"])
+        assert area == pytest.approx(roc_auc_score(frame["label"] == "fake", frame["score"]), abs=1e-12)
+        assert f"{style.look(name).label} {area:.3f}" in plot.alt
+
+
+def test_roc_band_covers_the_curve_and_narrows_with_more_groups():
+    widths = []
+    for n in (20, 320):
+        frame = videos(1.0, n)
+        low, high = charts.roc_band(
+            (frame["label"] == "fake").to_numpy(), frame["score"], frame["group"].to_numpy(), 200
+        )
+        assert (low <= high).all()
+        assert low.min() >= 0
+        assert high.max() <= 1
+        widths.append((high - low).mean())
+    assert widths[1] < 0.5 * widths[0]  # about a quarter, as the square root of 16 says
+
+
+def test_every_network_has_a_look_of_its_own_in_colour_and_without():
+    looks = [style.look(name) for name in NETWORKS]
+    assert len({one.colour for one in looks}) == len({str(one.dashes) for one in looks}) == len(looks)
+    assert len({one.marker for one in looks}) == len(looks)
+    assert style.look("proposed-arcface") == style.look("proposed-arcface")
+    assert style.look("network1-arcface") != style.look("network1-linear")
+    assert style.look("something-linear").label == "something"
+    grey = [float(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722))) for colour in (style.REAL, style.FAKE)]
+    assert abs(grey[0] - grey[1]) > 0.1  # the two classes differ in a grey print as well
+
+
+def test_networks_keep_their_colour_in_every_chart():
+    results = pd.DataFrame({"network": NETWORKS, "seed": 0, "dataset": "A", "auc": 0.8, "low": 0.7, "high": 0.9})
+    history = pd.DataFrame({"step": [1, 2], "class_loss": [1.0, 0.5], "validation_auc": [0.5, 0.6]})
+    drawn = [
+        charts.roc({name: videos(1.0) for name in NETWORKS}, "A", draws=10),
+        charts.forest(results),
+        charts.learning_curves(dict.fromkeys(NETWORKS, history)),
+    ]
+    for chart in drawn:
+        drawn = {line.get_color() for axes in chart.figure.axes for line in axes.lines}
+        assert {style.look(name).colour for name in NETWORKS} <= drawn
+
+
+def test_forest_shows_every_seed_and_interval():
+    rows = [
+        {"network": n, "seed": s, "dataset": d, "auc": 0.8 + 0.01 * s, "low": 0.7, "high": 0.9}
+        for n in NETWORKS
+        for s in range(3)
+        for d in ("A", "B")
+    ]
+    plot = charts.forest(pd.DataFrame(rows))
+    for axes in plot.figure.axes:
+        bars = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() > 1]
+        assert len(bars) == 15
+        assert all(tuple(bar.get_xdata()) == (0.7, 0.9) for bar in bars)
+
+
+def test_margins_are_the_shifted_cosine():
+    plot = charts.margins([0.0, 0.3], scale=16.0)
+    for margin, own in plot.numbers.groupby("margin"):
+        expected = 16 * np.cos(np.radians(own["degrees"]) + margin)
+        np.testing.assert_allclose(own["logit"], expected, atol=1e-6)
+
+
+def test_face_sizes_and_ridges_keep_every_value():
+    rng = np.random.default_rng(0)
+    plot = charts.face_sizes({"a": rng.uniform(50, 200, 70), "b": rng.uniform(80, 90, 30)}, needed=128)
+    assert plot.numbers.groupby("set")["faces"].sum().to_dict() == {"a": 70, "b": 30}
+    values = {"net": {"real": rng.normal(size=50), "FaceSwap": rng.normal(size=2), "none": np.array([])}}
+    numbers = charts.ridges(values, "angle").numbers
+    assert numbers.groupby("group").size().to_dict() == {"real": 50, "FaceSwap": 2}
+
+
+def test_show_writes_picture_vector_numbers_and_where_they_come_from(tmp_path, shown):
+    run = a_run(tmp_path)
+    plot = charts.forest(
+        pd.DataFrame({"network": ["proposed-linear"], "seed": 0, "dataset": "A", "auc": 0.8, "low": 0.7, "high": 0.9})
+    )
+    charts.show(plot, "auc", run=run, caption="Areas & more.", networks=["proposed-linear"])
+    folder = tmp_path / "report" / "figures"
+    about = json.loads((folder / "auc.json").read_text())
+    assert about["files"] == ["auc.png", "auc.svg", "auc.csv"]
+    assert pd.read_csv(folder / "auc.csv")["auc"].tolist() == [0.8]
+    assert about["checkpoints"] == {"proposed-linear-s0": hashlib.sha256(b"weights").hexdigest()}
+    assert about["run"] == "smoke"
+    assert style.NOTICE in about["caption"]
+    with Image.open(folder / "auc.png") as image:
+        assert image.size[0] == round(style.WIDTH * style.DPI)
+    assert (folder / "auc.png").stat().st_size < style.LARGEST
+    assert 'alt="ROC AUC with 95 % interval. A, proposed: 0.800' in shown[0]
+    assert "<figcaption" in shown[0]
+    assert "Areas &amp; more." in shown[0]
+
+
+def test_show_gives_the_same_bytes_again(tmp_path, shown):
+    run, files = a_run(tmp_path), []
+    for _ in range(2):
+        plot = charts.margins([0.0, 0.2], 16.0)
+        charts.show(plot, "margins", run=run, caption="Margins.")
+        files.append([(tmp_path / "report/figures" / f"margins.{kind}").read_bytes() for kind in ("png", "svg", "csv")])
+    assert files[0] == files[1]
+
+
+def test_show_refuses_a_figure_without_words(tmp_path, shown):
+    plot = charts.margins([0.0], 16.0)
+    with pytest.raises(ValueError, match="alt text"):
+        charts.show(charts.Plot(plot.figure, {}, " "), "x", run=a_run(tmp_path), caption="Something.")
+    with pytest.raises(ValueError, match="caption"):
+        charts.show(plot, "x", run=a_run(tmp_path), caption="")
+
+
+def test_only_the_embedded_benchmark_carries_the_notice(tmp_path, shown):
+    frame = pd.DataFrame({"network": ["a <b>"], "auc": [0.98765], "tiny": [1e-9], "none": [np.nan]})
+    charts.table(frame, "t", run=a_run(tmp_path, embedded=False), caption="Table.")
+    charts.table(frame, "t", run=a_run(tmp_path), caption="Table.")
+    charts.table(frame, "t", run=a_run(tmp_path), caption="Other data.", embedded=False)
+    assert [style.NOTICE in html for html in shown] == [False, True, False]
+    cells = re.findall(r"<t[dh](?: scope=\"row\")?(?: style[^>]*)?>(.*?)</t[dh]>", shown[0])
+    assert cells == ["a &lt;b&gt;", "0.988", "1.0e−09", "–"]
+    assert shown[0].count('scope="col"') == 4
+    written = pd.read_csv(tmp_path / "report/figures/t.csv")
+    assert written["auc"].tolist() == [0.98765]  # on disk in full
+
+
+def test_drawing_leaves_the_readers_own_style_alone():
+    before = dict(mpl.rcParams)
+    charts.margins([0.0], 16.0)
+    assert dict(mpl.rcParams) == before
+
+
+def a_face(size: int = 160) -> SimpleNamespace:
+    """A made-up face: landmarks on ellipses, smooth colours."""
+    angle = np.linspace(np.pi, 0, 17)
+    jaw = np.stack([80 + 45 * np.cos(angle), 70 + 60 * np.sin(angle)], 1)
+    brows = np.stack([np.r_[np.linspace(45, 72, 5), np.linspace(88, 115, 5)], np.full(10, 58)], 1)
+    nose = np.stack([np.r_[np.full(4, 80), np.linspace(72, 88, 5)], np.r_[np.linspace(65, 85, 4), np.full(5, 92)]], 1)
+    eyes = np.concatenate([[[x + 8 * np.cos(t), 68 + 4 * np.sin(t)] for t in np.arange(6)] for x in (60, 100)])
+    mouth = np.array([[80 + 18 * np.cos(t), 108 + 7 * np.sin(t)] for t in np.linspace(0, 6, 20)])
+    points = np.concatenate([jaw, brows, nose, eyes, mouth]).astype(np.float32)
+    y, x = np.mgrid[:size, :size]
+    rgb = np.stack([x + 40, y + 30, (x + y) // 2 + 20], 2).astype(np.uint8)
+    return SimpleNamespace(rgb=rgb, landmarks=points, box=(35.0, 20.0, 125.0, 130.0))
+
+
+def test_pictures_of_self_blending_show_one_draw():
+    face = a_face()
+    steps = SelfBlender().explain(face.rgb, face.landmarks, np.random.default_rng(0), ratio=0.5)
+    plot = pictures.sbi_steps(steps)
+    assert len(plot.figure.axes) == 10
+    assert plot.numbers["draw"]["ratio"] == 0.5
+    assert not plot.vector
+    assert "ratio 0.5" in plot.alt
+    diagram = diagrams.sbi(steps)
+    assert diagram.numbers["changed"] == steps.draw.changed
+    assert pictures.hull_kinds(face).numbers.shape == (len(KINDS) + 1, 2)
+
+
+def test_higher_blend_ratios_differ_more():
+    levels = pictures.ratios(a_face(), SelfBlender(), (0.25, 0.5, 1.0)).numbers["mean_difference_levels"]
+    assert levels.is_monotonic_increasing
+    assert levels.iloc[2] == pytest.approx(4 * levels.iloc[0], rel=0.1)
+
+
+def test_pictures_of_masks_are_what_they_say():
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    mask = np.zeros((40, 40), np.float32)
+    mask[10:30, 10:30] = 1
+    drawn = pictures.outlined(rgb, mask, dim=0.4)
+    np.testing.assert_array_equal(drawn[13:27, 13:27], rgb[13:27, 13:27])
+    np.testing.assert_array_equal(drawn[:8], np.rint(rgb[:8] * 0.6).astype(np.uint8))
+    np.testing.assert_array_equal(pictures.grey(mask)[..., 1], mask * 255)
+    assert pictures.difference(rgb, rgb, 8).max() == 0
+    dark, bright = (pictures.heat(rgb, np.full((2, 2), value)).mean() for value in (0.0, 1.0))
+    assert dark < bright  # the scale is fixed: an even map isn't stretched
+
+
+@pytest.mark.parametrize("variant", ["plain", "network1", "network2", "proposed"])
+def test_the_diagram_reads_its_numbers_from_the_model(variant):
+    net = networks.build(variant, "linear", "tf_efficientnet_lite0", pretrained=False)
+    plot = diagrams.network(net)
+    assert tuple(plot.numbers["taps"]) == net.taps
+    assert plot.numbers["vector"] == net.head.in_features
+    assert [plot.numbers["reduction"][k] for k in range(1, 8)] == [2, 4, 8, 16, 16, 32, 32]
+    texts = {text.get_text() for axes in plot.figure.axes for text in axes.texts}
+    assert {str(plot.numbers["channels"][k]) for k in range(1, 8)} <= texts
+
+
+def test_holm_is_bonferroni_for_the_smallest_and_never_falls():
+    p = np.array([0.04, 0.01, 0.03, 0.5])
+    np.testing.assert_allclose(tables.holm(p), [0.09, 0.04, 0.09, 0.5])  # worked by hand
+    np.testing.assert_allclose(tables.holm(np.array([0.9, 0.8])), [1.0, 1.0])
+
+
+def compared(p_values: list[float], differences: list[float]) -> pd.DataFrame:
+    rows = {"network": NETWORKS[1:3], "difference": differences, "low": [-0.01] * 2, "high": [0.05] * 2}
+    return pd.DataFrame(rows | {"p": p_values, "p_holm": p_values, "seed_sd": float("nan")})
+
+
+def test_verdicts_say_when_a_difference_is_not_significant():
+    said = sentences.differences(compared([0.3, 0.4], [0.02, 0.01]), "proposed-linear", "Set")
+    assert "not significant" in said
+    assert "better" not in said
+    said = sentences.differences(compared([0.001, 0.4], [-0.02, 0.01]), "proposed-linear", "Set")
+    assert "**worse** than network1 by 0.020" in said
+    assert "from network2 is **not significant**" in said
+    assert "One seed each" in said
+    assert "One seed each" not in sentences.differences(
+        compared([0.3, 0.4], [0, 0]).assign(seed_sd=0.01), "plain", "Set"
+    )
+
+
+def test_verdicts_say_when_the_papers_order_is_contradicted():
+    reported = tables.published()["taps"]
+    here = pd.DataFrame({"network": list(reported), "auc": sorted(reported.values()), "dataset": "Set"})
+    clear = compared([0.001, 0.001], [0.1, 0.1])
+    assert "The order is the paper's." in sentences.order(here, "taps", clear)
+    turned = here.assign(auc=here["auc"].to_numpy()[::-1])
+    assert "contradicts the paper's order" in sentences.order(turned, "taps", clear)
+    assert "may be chance" in sentences.order(turned, "taps", compared([0.2, 0.3], [0.1, 0.1]))
+
+
+def test_the_papers_numbers_stand_in_one_place():
+    assert [row for row in tables.paper("taps")["AUC in the paper"]] == [0.9344, 0.9374, 0.9442]
+    counts = tables.paper("videos").set_index("set")
+    assert counts.loc["Celeb-DF", ["real", "fake"]].sum() == 518
+    assert counts.loc["FFIW", ["real", "fake"]].sum() == 500

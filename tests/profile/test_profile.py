@@ -1,0 +1,127 @@
+"""Profiles: every mistake is named, nothing is silently a default."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dfnb
+from dfnb import profile
+from dfnb.common.errors import UserError
+
+
+@pytest.mark.parametrize("name", ["smoke", "demo", "paper"])
+def test_the_packaged_profiles_are_valid(name):
+    assert profile.load(name).name == name
+
+
+def test_paper_profile_is_the_recipe_of_the_design():
+    paper = profile.load("paper")
+    train = paper.train
+    assert (train.optimizer, train.lr, train.momentum, train.rho) == ("sam", 1e-3, 0.9, 0.05)
+    assert (train.batch, train.epochs, train.decay_from, train.seeds) == (16, 100, 0.75, (0, 1, 2))
+    assert (paper.model.backbone, paper.model.size) == ("tf_efficientnet_b4.ap_in1k", 380)
+    assert (paper.data.train_frames, paper.data.test_frames, paper.data.compression) == (8, 32, "c23")
+
+
+def test_overrides_reach_nested_settings_and_leave_the_rest():
+    changed, plain = profile.load("demo", {"train.steps": 10}), profile.load("demo")
+    assert changed.train.steps == 10
+    assert changed.model_copy(update={"train": plain.train}) == plain
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ({"train.stepz": 1}, "train.stepz"),
+        ({"trane.steps": 1}, "trane"),
+        ({"train.steps": "many"}, "train.steps"),
+        ({"train.steps": 0}, "train.steps"),
+        ({"train.epochs": 3}, "train.epochs"),
+        ({"train.networks": [["proposed", 3]]}, "train.networks.0.1"),
+        ({"train.networks": [["plain", "linear"], ["plain", "linear"]]}, "twice"),
+        ({"train.steps.more": 1}, "train.steps.more"),
+        ({"data.celeb_df": "somewhere"}, "celeb_df"),
+        ({"data.source": "folders"}, "data.face_forensics"),
+        ({"name": "../elsewhere"}, "name"),
+        ({"arcface.margin": -0.1}, "arcface.margin"),
+    ],
+)
+def test_a_wrong_setting_is_named(overrides, named):
+    with pytest.raises(UserError, match=named.replace(".", r"\.")):
+        profile.load("demo", overrides)
+
+
+@pytest.mark.parametrize(("network", "named"), [(["proposed", "cosface"], "cosface"), (["third", "linear"], "third")])
+def test_an_unknown_network_is_named_when_a_run_is_opened(network, named):
+    with pytest.raises(UserError, match=f"unknown .*'{named}'; one of .*, "):
+        dfnb.open_run("demo", {"train.networks": [network]})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: [", "not valid YAML"),
+        ("just text", "key: value"),
+        ("name: !!python/object/apply:os.system ['true']", "not valid YAML"),
+        ("", "key: value"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_named(tmp_path, text, says):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=says) as error:
+        profile.load(path)
+    assert "mine.yaml" in str(error.value)
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(UserError, match="demo, faces, paper, smoke"):
+        profile.load("dmeo")
+
+
+def test_a_profile_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        profile.load("demo").train.steps = 3
+
+
+def test_the_hash_follows_the_settings():
+    plain = profile.load("demo")
+    assert plain.hash() == profile.load("demo").hash()
+    assert plain.hash() != profile.load("demo", {"seed": 1}).hash()
+    assert plain.hash("model") == profile.load("demo", {"seed": 1}).hash("model")
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(min_size=1).filter(lambda k: "=" not in k and k.strip() == k), st.integers()))
+def test_parsed_overrides_are_what_was_written(values):
+    assert profile.parse_overrides([f"{key}={value}" for key, value in values.items()]) == values
+
+
+@pytest.mark.parametrize("item", ["train.steps", "=3", "a=[1"])
+def test_an_override_that_cannot_be_read_is_named(item):
+    with pytest.raises(UserError, match="override"):
+        profile.parse_overrides([item])
+
+
+def test_relative_folders_are_the_projects_from_any_folder_in_it(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert profile.load("demo").folder == tmp_path / "runs" / "demo"
+    assert profile.resolve(Path("/elsewhere")) == Path("/elsewhere")
+
+
+def test_a_written_profile_reads_back(tmp_path):
+    demo = profile.load("demo")
+    path = tmp_path / "copy.yaml"
+    path.write_text(yaml.safe_dump(demo.model_dump(mode="json", exclude_none=True)))
+    assert profile.load(path) == demo
+
+
+@pytest.mark.parametrize("change", [{"robustness.jpeg": [10, 80]}, {"robustness.h264": [60]}, {"robustness.blur": []}])
+def test_strengths_out_of_order_or_range_are_named(change):
+    with pytest.raises(UserError, match="robustness"):
+        profile.load("smoke", change)

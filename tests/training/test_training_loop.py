@@ -1,0 +1,230 @@
+"""The loop: schedule and SAM against their formulas, resuming bit for bit, sharing among processes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from faces_in_memory import DrawnFaces
+from torch import nn
+
+from dfnb import networks, profile, training
+from dfnb.common import devices
+from dfnb.common.errors import UserError
+from dfnb.profile import Train
+from dfnb.training import key, loop, resume
+
+SGD = {"optimizer": "sgd", "schedule": "constant_then_linear", "epochs": 100}
+
+
+@pytest.fixture
+def tiny() -> profile.Profile:
+    changes = {
+        "model.size": 64, "model.pretrained": False, "train.steps": 6, "train.batch": 4, "train.report_every": 2,
+        "train.optimizer": "sam", "train.schedule": "constant_then_linear", "train.workers": 0,
+        "train.validation_pairs": 4,
+    }  # fmt: skip
+    return profile.load("smoke", changes)
+
+
+def test_the_constant_then_linear_rate_is_the_recipes():
+    recipe = Train(**SGD, lr=1e-3, decay_from=0.75)
+    rates = [training.learning_rate(step, 400, recipe) for step in range(400)]
+    assert set(rates[:301]) == {1e-3}
+    np.testing.assert_allclose(rates[300:], 1e-3 * (400 - np.arange(300, 400)) / 100, rtol=1e-12)
+
+
+def test_the_one_cycle_rate_rises_to_its_peak_once_and_falls_to_nothing():
+    recipe = Train(optimizer="adamw", schedule="one_cycle", steps=300, lr=2e-3)
+    rates = np.array([training.learning_rate(step, 300, recipe) for step in range(300)])
+    assert rates.max() == pytest.approx(2e-3)
+    peak = int(rates.argmax())
+    assert np.all(np.diff(rates[: peak + 1]) > 0)
+    assert np.all(np.diff(rates[60:]) < 0)
+    assert rates[-1] < 1e-6 * 2
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_sam_step_is_the_papers_formula(momentum, accelerator):
+    """Foret et al. 2021, algorithm 1: the gradient at w + rho g / |g|, applied at w."""
+    torch.manual_seed(0)
+    net = Quadratic().double()
+    batch = (torch.randn(6, 3, 1, 1).double(), torch.tensor([0, 0, 0, 1, 1, 1]), torch.zeros(6, 1, 1, 1).double())
+    recipe = Train(**{**SGD, "optimizer": "sam"}, momentum=momentum, rho=0.3)
+    optimizer = training.make_optimizer(net, recipe)
+    weight, velocity = net.weight.detach().clone(), torch.zeros(3, 2).double()
+    for _ in range(3):
+        loop.optimise(net, optimizer, accelerator, batch, 0.1, recipe)
+        gradient = gradient_at(weight, batch)
+        perturbed = gradient_at(weight + 0.3 * gradient / gradient.norm(), batch)
+        velocity = momentum * velocity + perturbed
+        weight = weight - 0.1 * velocity
+        torch.testing.assert_close(net.weight.detach(), weight, rtol=1e-9, atol=1e-9)
+
+
+class Quadratic(nn.Module):
+    """A linear classifier with the network's interface."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 2))
+
+    def forward(self, images: torch.Tensor, target: torch.Tensor | None = None) -> networks.Output:
+        x = images.flatten(1)
+        return networks.Output(x @ self.weight, None, x, None)
+
+
+def gradient_at(weight: torch.Tensor, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Gradient of the mean cross-entropy in closed form: x^T (softmax - onehot) / B."""
+    x, target = batch[0].flatten(1), batch[1]
+    probability = (x @ weight).softmax(1)
+    return x.T @ (probability - nn.functional.one_hot(target, 2)) / len(x)
+
+
+@pytest.fixture
+def accelerator():
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=True)
+
+
+def test_sams_second_pass_leaves_the_running_statistics_alone():
+    norm = nn.BatchNorm1d(4)
+    with loop.frozen_statistics(norm):
+        norm(torch.randn(8, 4) + 3)
+    torch.testing.assert_close(norm.running_mean, torch.zeros(4))
+    norm(torch.randn(8, 4) + 3)
+    assert (norm.running_mean > 0.1).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "size", "gpus", "instructions", "gives"),
+    [
+        ("no", 380, 1, True, "no"), ("bf16", 64, 0, False, "bf16"), ("auto", 64, 8, False, "bf16"),
+        ("auto", 380, 0, True, "bf16"), ("auto", 380, 0, False, "no"), ("auto", 128, 0, True, "no"),
+    ],
+)  # fmt: skip
+def test_precision_follows_a_rule(monkeypatch, asked, size, gpus, instructions, gives):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": instructions, "avx512_bf16": True})
+    assert devices.precision(asked, size) == gives
+
+
+def test_the_rule_decides_the_weights_and_not_its_name(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    demo, auto = profile.load("demo"), profile.load("demo", {"train.mixed_precision": "auto"})
+    assert key.deciding(demo, "plain", "linear", 0) == key.deciding(auto, "plain", "linear", 0)
+    assert training.describe(auto)["precision"] == "no"
+
+
+def test_synchronised_batch_norm_is_the_same_network():
+    """What GPUs train: timm's converter against the network as it was. torch's own drops timm's activations."""
+    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    target = torch.tensor([0, 1, 0, 1])
+
+    def network_() -> networks.Network:
+        return networks.build("proposed", "arcface", "test_efficientnet", pretrained=False, seed=0)
+
+    plain, ours, torchs = network_(), loop.convert_sync_batchnorm(network_()), network_()
+    norms = [m for m in ours.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert norms
+    assert all(isinstance(m, nn.SyncBatchNorm) for m in norms)
+    for mode in (True, False):
+        for net in (plain, ours):
+            net.train(mode)
+        torch.testing.assert_close(ours(images, target).logits, plain(images, target).logits)
+    state = plain.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
+    assert list(ours.state_dict()) == list(state)  # so checkpoints are read without it
+    dropped = nn.SyncBatchNorm.convert_sync_batchnorm(torchs)(images, target).logits
+    assert (dropped - network_()(images, target).logits).abs().max() > 0.01
+
+
+def test_processes_share_every_batch_and_together_see_the_same_pairs():
+    alone = list(loop.Batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=1, process_index=0)))
+    for world in (2, 4):
+        shares = [
+            list(loop.Batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=world, process_index=rank)))
+            for rank in range(world)
+        ]
+        for step, batch in enumerate(alone):
+            assert sorted(pair for share in shares for pair in share[step]) == sorted(batch)
+            assert {len(share[step]) for share in shares} == {4 // world}
+    with pytest.raises(UserError, match=r"train\.batch = 4"):
+        loop.Batches(10, 4, 0, 0, 9, SimpleNamespace(num_processes=3, process_index=0))
+
+
+def test_a_resumed_stream_of_batches_is_the_rest_of_the_whole():
+    one = SimpleNamespace(num_processes=1, process_index=0)
+    whole = list(loop.Batches(10, 4, 0, 0, 9, one))
+    assert list(loop.Batches(10, 4, 0, 5, 9, one)) == whole[5:]
+
+
+def test_an_interrupted_training_ends_in_the_very_same_weights(tiny, tmp_path):
+    whole = training.fit(tiny, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), tmp_path / "whole")
+    for moment in (11, 10):  # faces read: in the third batch, and going on from the second, in the fifth
+        with pytest.raises(KeyboardInterrupt):
+            training.fit(
+                tiny,
+                "proposed",
+                "arcface",
+                0,
+                DrawnFaces(8, 0, interrupt_at=moment + 4),
+                DrawnFaces(4, 1),
+                tmp_path / "cut",
+            )
+    assert (tmp_path / "cut" / "state.safetensors").exists()
+    cut = training.fit(tiny, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), tmp_path / "cut")
+    expected, resumed = networks.load(whole).state_dict(), networks.load(cut).state_dict()
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+    columns = ["step", "lr", "loss", "validation_loss", "validation_auc"]
+    pd.testing.assert_frame_equal(*(pd.read_csv(path.parent / "history.csv")[columns] for path in (whole, cut)))
+    assert not (tmp_path / "cut" / "state.safetensors").exists()
+
+
+def test_a_finished_training_is_reused_until_its_settings_or_data_change(tiny, tmp_path):
+    quick = tiny.model_copy(update={"train": tiny.train.model_copy(update={"steps": 1, "optimizer": "adamw"})})
+    faces, held_out = DrawnFaces(8, 0), DrawnFaces(4, 1)
+    first = training.fit(quick, "network1", "linear", 0, faces, held_out, tmp_path)
+    before = first.stat().st_mtime_ns
+    reads = faces.reads
+    assert training.fit(quick, "network1", "linear", 0, faces, held_out, tmp_path) == first
+    assert (first.stat().st_mtime_ns, faces.reads) == (before, reads)
+    training.fit(quick, "network1", "linear", 0, DrawnFaces(9, 0), held_out, tmp_path)
+    assert first.stat().st_mtime_ns != before
+
+
+def test_the_training_key_follows_what_decides_the_weights_and_nothing_else(tiny):
+    def key(overrides=None, head="linear", faces=None):
+        loaded = profile.load("smoke", overrides)
+        return training.training_key(loaded, "proposed", head, 0, faces or DrawnFaces(8, 0), DrawnFaces(4, 1))
+
+    assert key() == key({"train.workers": 2}) == key({"arcface.margin": 0.3}) == key({"jobs": 1})
+    different = [
+        key(),
+        key(head="arcface"),
+        key({"train.lr": 0.5}),
+        key({"model.size": 96}),
+        key(faces=DrawnFaces(8, 3)),
+    ]
+    assert len(set(different)) == 5
+
+
+def test_too_few_faces_are_named():
+    with pytest.raises(UserError, match=r"3 training faces are fewer than train\.batch = 16"):
+        training.plan(Train(**SGD), 3)
+
+
+def test_a_damaged_resume_file_is_named(tmp_path):
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(b"not tensors")
+    net = nn.Linear(2, 2)
+    with pytest.raises(UserError, match=r"state\.safetensors: not a safetensors file.* remove it"):
+        resume.restore(path, "key", net, torch.optim.SGD(net.parameters(), lr=0.1))
+
+
+def test_a_training_that_diverges_is_named(tiny, tmp_path):
+    wild = tiny.model_copy(update={"train": tiny.train.model_copy(update={"lr": 1e30, "optimizer": "sgd"})})
+    with pytest.raises(UserError, match=r"lower train\.lr"):
+        training.fit(wild, "network1", "linear", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), tmp_path)
