@@ -127,10 +127,10 @@ def demo(
 
     Reads nothing. Writes videos, list files and ground-truth masks into OUT; what is there already is kept.
     """
-    from dfnb.benchmark import build
+    from dfnb.benchmark import builder
 
     loaded = profiles.load(profile, profiles.parse_overrides(settings or []))
-    table = build.build(out, loaded.demo, jobs=loaded.jobs)
+    table = builder.build(out, loaded.demo, jobs=loaded.jobs)
     typer.echo(f"{len(table)} videos in {out}")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dfnb.analysis import pose
+from dfnb.plots.pictures import crop_of, grid
 from dfnb.plots.style import FAINT, Plot, look, new_figure, signed, styled
 from dfnb.scoring import metrics
 
@@ -116,3 +117,33 @@ def verdict(table: pd.DataFrame) -> str:
     if unclear:
         parts.append(f"No change that these samples could show: {'; '.join(unclear)}.")
     return " ".join(parts)
+
+
+def most_wrong(store: "FaceStore", faces_: pd.DataFrame, videos: pd.DataFrame, count: int = 6, size: int = 160) -> Plot:
+    """The real videos with the highest scores and the fakes with the lowest, by the face nearest the video's score.
+
+    Below each: score, manipulation, face size in pixels and how far it is turned aside in degrees.
+    faces_: `Run.scores`, in the store's order; videos: `Run.video_scores`.
+    """
+    shown, captions, used = [], [], []
+    for label, highest_first in (("real", True), ("fake", False)):
+        some = videos[(videos["label"] == label) & (videos["frames"] > 0)]
+        some = some.sort_values("score", ascending=not highest_first, kind="stable").head(count)
+        line = []
+        for video in some.itertuples():
+            own = faces_[(faces_["dataset"] == video.dataset) & (faces_["video"] == video.video)]
+            index = int((own["score"] - video.score).abs().idxmin())
+            line.append(crop_of(store[index], size))
+            seen = described(store.subset([index])).iloc[0]
+            about = {"label": label, "video": video.video, "method": video.method, "score": video.score}
+            used.append(about | {"size_px": seen["size"], "aside_degrees": seen["aside"]})
+        says = [
+            f"{u['score']:.2f}\n{u['method']}\n{u['size_px']:.0f} px, {u['aside_degrees']:.0f}°"
+            for u in used[len(used) - len(line) :]
+        ]
+        captions.append(says + [""] * (count - len(line)))
+        shown.append(line + [None] * (count - len(line)))
+    alt = "The most wrong videos: real ones with the highest scores above, fakes with the lowest below. Scores: "
+    alt += "; ".join(f"{u['label']} {u['video']} {u['score']:.2f}" for u in used) + "."
+    rows = ["real, called\nfake most", "fake, called\nreal most"]
+    return grid(shown, rows=rows, captions=captions, numbers=pd.DataFrame(used), alt=alt)

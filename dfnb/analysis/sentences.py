@@ -86,7 +86,7 @@ def order(results: pd.DataFrame, key: str, paired: pd.DataFrame) -> str:
 
 
 def separation(tables: Mapping[str, pd.DataFrame], centres: Mapping[str, float]) -> str:
-    """Which head separates the classes more: `explain.separation` by network name, and the angle of the centres."""
+    """Which head separates the classes more: `embedding.separation` by network name, and the angle of the centres."""
     fakes = {name: t[t["group"] != "real"] for name, t in tables.items()}
     overall = {name: t["d_prime"].iloc[0] for name, t in fakes.items()}
     said = "; ".join(
@@ -106,7 +106,7 @@ def separation(tables: Mapping[str, pd.DataFrame], centres: Mapping[str, float])
 
 
 def agreement(table: pd.DataFrame, what: str) -> str:
-    """Whether the first map of `explain.compare_maps` agrees with the masks better than a map of ones does."""
+    """Whether the first map of `attention_maps.compare_maps` agrees with the masks better than a map of ones does."""
     first = table.iloc[0]
     said = f"Against {what}, the map of {first['map']} has a mean IoU of **{first['iou']:.3f}**, "
     said += f"a map of ones {first['iou'] - first['above']:.3f}: "

@@ -85,11 +85,11 @@ class Data:
         """
         if not self.embedded:
             raise UserError(f"profile {self.profile.name} reads videos from folders: it has no embedded benchmark")
-        from dfnb.benchmark import build
+        from dfnb.benchmark import builder
 
         out = self.data_folder / "benchmark"
         if processes.is_main():
-            build.build(out, self.profile.demo, jobs=self.profile.jobs, renew=True)
+            builder.build(out, self.profile.demo, jobs=self.profile.jobs, renew=True)
         return out
 
     @cached_property

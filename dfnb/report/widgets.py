@@ -161,15 +161,15 @@ class AttentionBrowser(ipw.VBox):
             self.video.index = 0
 
     def _open(self, _: object = None) -> None:
-        from dfnb.analysis import explain
+        from dfnb.analysis import attention_maps
 
         dataset, video = self.video.value
         store = self.run.store(self.part.value)
         rows = store.manifest
         own = store.subset(((rows["dataset"] == dataset) & (rows["video"] == video)).to_numpy())
         size = self.run.profile.model.size
-        self.looks = explain.look(self.net, own, size)
-        self.true = explain.true_masks(self.run.benchmark, own, size) if self.run.embedded else None
+        self.looks = attention_maps.look(self.net, own, size)
+        self.true = attention_maps.true_masks(self.run.benchmark, own, size) if self.run.embedded else None
         self.face.value, self.face.max = 0, len(own) - 1
         self._redraw()
 

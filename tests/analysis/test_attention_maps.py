@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from dfnb import networks
-from dfnb.analysis import explain
+from dfnb.analysis import attention_maps, embedding
 from dfnb.common.errors import UserError
 from dfnb.data import faces
 from dfnb.scoring import score, score_table
@@ -50,7 +50,7 @@ def test_agreement_is_what_counting_pixels_gives(seed, area):
     rng = np.random.default_rng(seed)
     mask = (rng.permutation(36) < area).astype(np.float32).reshape(6, 6)
     small = rng.choice(np.float32([0, 0.25, 0.5, 0.75, 1]), (6, 6))
-    got = explain.agreement(small[None], mask[None]).iloc[0]
+    got = attention_maps.agreement(small[None], mask[None]).iloc[0]
     for measure, value in by_hand(small, mask).items():
         assert got[measure] == pytest.approx(value, abs=1e-6), measure
 
@@ -58,7 +58,7 @@ def test_agreement_is_what_counting_pixels_gives(seed, area):
 def test_a_map_of_ones_agrees_by_the_masks_area_alone():
     mask = np.zeros((3, 40, 40), np.float32)
     mask[0, :30, :20], mask[1, 10:20, 5:25], mask[2] = 1, 1, 1
-    got = explain.agreement(np.ones((3, 4, 4), np.float32), mask)
+    got = attention_maps.agreement(np.ones((3, 4, 4), np.float32), mask)
     share = mask.mean((1, 2))
     for measure in ("iou", "pointing", "energy"):
         np.testing.assert_allclose(got[measure], share, atol=1e-6)
@@ -68,8 +68,8 @@ def test_a_map_of_ones_agrees_by_the_masks_area_alone():
 def test_the_mask_itself_agrees_fully_and_its_opposite_not_at_all():
     mask = np.zeros((1, 32, 32), np.float32)
     mask[0, 8:20, 8:24] = 1
-    assert (explain.agreement(mask, mask).to_numpy() == 1).all()
-    assert (explain.agreement(1 - mask, mask).to_numpy() == 0).all()
+    assert (attention_maps.agreement(mask, mask).to_numpy() == 1).all()
+    assert (attention_maps.agreement(1 - mask, mask).to_numpy() == 0).all()
 
 
 def test_maps_are_compared_with_what_they_must_beat():
@@ -77,21 +77,29 @@ def test_maps_are_compared_with_what_they_must_beat():
     for k in range(12):  # a square that wanders, so other faces' masks differ
         masks[k, 2 * k : 2 * k + 8, 8:24] = 1
     groups = [str(k // 2) for k in range(12)]
-    good = explain.compare_maps({"good": masks[:, 2::4, 2::4], "empty": masks[:, 2::4, 2::4] * 0}, masks, groups, 200)
+    good = attention_maps.compare_maps(
+        {"good": masks[:, 2::4, 2::4], "empty": masks[:, 2::4, 2::4] * 0}, masks, groups, 200
+    )
     table = good.set_index("map")
-    assert list(table.index) == ["good", "empty", explain.ALL_ONES, explain.CEILING, explain.SHUFFLED]
-    assert table.loc[explain.ALL_ONES, ["above", "low", "high"]].tolist() == [0, 0, 0]
-    assert table.loc[explain.ALL_ONES, "iou"] == pytest.approx(masks.mean())
+    assert list(table.index) == [
+        "good",
+        "empty",
+        attention_maps.ALL_ONES,
+        attention_maps.CEILING,
+        attention_maps.SHUFFLED,
+    ]
+    assert table.loc[attention_maps.ALL_ONES, ["above", "low", "high"]].tolist() == [0, 0, 0]
+    assert table.loc[attention_maps.ALL_ONES, "iou"] == pytest.approx(masks.mean())
     assert table.loc["good", "low"] > 0
     assert table.loc["empty", "high"] < 0
-    assert table.loc[explain.SHUFFLED, "iou"] < table.loc["good", "iou"]
+    assert table.loc[attention_maps.SHUFFLED, "iou"] < table.loc["good", "iou"]
     assert table.loc["good", "low"] <= table.loc["good", "above"] <= table.loc["good", "high"]
 
 
 def test_randomised_networks_change_what_they_say_and_leave_the_rest(net):
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    branch = explain.randomised(net, "attention", seed=1).state_dict()
-    everything = explain.randomised(net, "all", seed=1).state_dict()
+    branch = attention_maps.randomised(net, "attention", seed=1).state_dict()
+    everything = attention_maps.randomised(net, "all", seed=1).state_dict()
     for name, tensor in before.items():
         assert torch.equal(net.state_dict()[name], tensor)
         if not name.startswith("attention."):
@@ -99,7 +107,7 @@ def test_randomised_networks_change_what_they_say_and_leave_the_rest(net):
     for layer in ("conv1", "conv2", "conv3"):
         assert not torch.equal(branch[f"attention.{layer}.weight"], before[f"attention.{layer}.weight"])
     assert not torch.equal(everything["backbone.conv_stem.weight"], before["backbone.conv_stem.weight"])
-    again = explain.randomised(net, "all", seed=1).state_dict()
+    again = attention_maps.randomised(net, "all", seed=1).state_dict()
     assert all(torch.equal(again[name], everything[name]) for name in again)
 
 
@@ -109,16 +117,16 @@ def test_angles_to_the_centres_are_arccosines(net):
     cosine = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)) @ (
         weight / np.linalg.norm(weight, axis=1)[:, None]
     ).T
-    np.testing.assert_allclose(explain.class_angles(net, vectors), np.degrees(np.arccos(cosine)), atol=1e-3)
+    np.testing.assert_allclose(embedding.class_angles(net, vectors), np.degrees(np.arccos(cosine)), atol=1e-3)
     a, b = weight
     expected = math.degrees(math.acos(a @ b / math.sqrt((a @ a) * (b @ b))))
-    assert explain.centre_angle(net) == pytest.approx(expected, abs=1e-3)
+    assert embedding.centre_angle(net) == pytest.approx(expected, abs=1e-3)
 
 
 def test_d_prime_of_normal_samples_is_the_shift():
     rng = np.random.default_rng(0)
-    assert explain.d_prime(rng.normal(0, 2, 40_000), rng.normal(3, 2, 40_000)) == pytest.approx(1.5, abs=0.03)
-    assert math.isnan(explain.d_prime(np.ones(5), np.ones(5)))
+    assert embedding.d_prime(rng.normal(0, 2, 40_000), rng.normal(3, 2, 40_000)) == pytest.approx(1.5, abs=0.03)
+    assert math.isnan(embedding.d_prime(np.ones(5), np.ones(5)))
 
 
 def test_separation_sorts_groups_by_their_angle(net):
@@ -129,7 +137,7 @@ def test_separation_sorts_groups_by_their_angle(net):
     )
     towards = np.repeat([0.0, 0.5, 1.0], 50)[:, None]
     vectors = (1 - towards) * real + towards * fake + 0.01 * rng.normal(size=(150, len(real)))
-    table = explain.separation(net, vectors.astype(np.float32), rows).set_index("group")
+    table = embedding.separation(net, vectors.astype(np.float32), rows).set_index("group")
     assert list(table.index) == ["real", "all fakes", "near", "far"]
     assert 0 < table.loc["near", "d_prime"] < table.loc["far", "d_prime"]
     assert table.loc["far", "to_fake"] < table.loc["far", "to_real"]
@@ -139,19 +147,19 @@ def test_separation_sorts_groups_by_their_angle(net):
 def test_projection_is_the_singular_value_decomposition():
     rng = np.random.default_rng(0)
     vectors = (rng.normal(size=(60, 9)) * np.linspace(3, 0.1, 9) + 2).astype(np.float32)
-    points, shares = explain.project(vectors)
+    points, shares = embedding.project(vectors)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     centred = unit - unit.mean(0)
     _, values, _ = np.linalg.svd(centred.astype(float), full_matrices=False)
     np.testing.assert_allclose(np.linalg.norm(points, axis=0), values[:2], rtol=1e-5)
     np.testing.assert_allclose(shares, (values**2 / (values**2).sum())[:2], rtol=1e-5)
-    again, _ = explain.project(vectors * 5)  # lengths don't count
+    again, _ = embedding.project(vectors * 5)  # lengths don't count
     np.testing.assert_allclose(again, points, atol=1e-5)
 
 
 def test_groups_are_the_real_faces_and_each_manipulation():
     rows = pd.DataFrame({"label": ["real", "fake", "fake", "real"], "method": ["original", "A", "B", "original"]})
-    groups = explain.by_group(np.arange(4), rows)
+    groups = embedding.by_group(np.arange(4), rows)
     assert {name: values.tolist() for name, values in groups.items()} == {"real": [0, 3], "A": [1], "B": [2]}
 
 
@@ -159,7 +167,7 @@ def test_faces_to_show_are_of_every_kind():
     methods = ["original"] * 10 + ["A"] * 10 + ["B"] * 10
     rows = pd.DataFrame({"label": ["real"] * 10 + ["fake"] * 20, "method": methods, "face": 0})
     rows["group"] = [str(k % 10) for k in range(30)]
-    chosen = explain.one_of_each_method(rows)
+    chosen = attention_maps.one_of_each_method(rows)
     assert rows.loc[chosen, "label"].tolist() == ["real"] * 2 + ["fake"] * 4
     assert rows.loc[chosen, "method"].tolist() == ["original"] * 2 + ["A", "B"] * 2
     assert rows.loc[chosen, "group"].nunique() == 6
@@ -194,7 +202,7 @@ def test_true_masks_are_cut_as_the_test_crops_are(tmp_path):
     np.savez(file, mask=np.packbits(masks, axis=-1), width=157)
     video = tmp_path / "set" / "fake.mp4"
     store = Faces([stored(video, "fake", 2), stored(video, "real", 1), stored(video, "fake", 0)])
-    got = explain.true_masks(tmp_path, store, 64)
+    got = attention_maps.true_masks(tmp_path, store, 64)
     assert not got[1].any()
     for place, frame in ((0, 2), (2, 0)):
         picture = np.repeat(masks[frame, 20:110, 30:130, None].astype(np.uint8) * 255, 3, axis=2)
@@ -204,7 +212,7 @@ def test_true_masks_are_cut_as_the_test_crops_are(tmp_path):
 
 def test_looks_are_what_scoring_sees(net):
     store = Faces([stored(Path("a.mp4"), "real", k) for k in range(5)])
-    looks = explain.look(net, store, 64, batch=2)
+    looks = attention_maps.look(net, store, 64, batch=2)
     crops = torch.stack([score.Crops(store, 64, net.mean, net.std)[k] for k in range(5)])
     with torch.inference_mode():
         output = net(crops)
@@ -219,4 +227,4 @@ def test_looks_are_what_scoring_sees(net):
 def test_a_network_without_a_branch_has_no_map():
     plain = networks.build("plain", "linear", "tf_efficientnet_lite0", pretrained=False, seed=0).eval()
     with pytest.raises(UserError, match="no attention branch"):
-        explain.look(plain, [], 64)
+        attention_maps.look(plain, [], 64)

@@ -10,7 +10,7 @@ from drawn_faces import landmarks, picture
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from dfnb import networks, scoring
-from dfnb.analysis import explain, exploring
+from dfnb.analysis import attention_maps, exploring
 from dfnb.data import catalogues, store
 from dfnb.plots import pictures, style
 from dfnb.report import widgets
@@ -155,7 +155,7 @@ def test_the_attention_browser_shows_the_maps_of_the_chosen_video(videos, tmp_pa
     widget.video.value = next(value for _, value in widget.video.options if value[1].startswith(name))
     own = found.subset(found.manifest["video"].str.startswith(name).to_numpy())
     assert widget.face.max == len(own) - 1 == 3
-    looks = explain.look(net, own, 64)
+    looks = attention_maps.look(net, own, 64)
     for k in (0, 3):
         widget.face.value = k
         face, heat, mask = np.split(pixels(widget.image.value), 3, axis=1)

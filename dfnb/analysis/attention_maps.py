@@ -20,7 +20,9 @@ from dfnb.benchmark.ground_truth import true_masks as true_masks  # beside the m
 from dfnb.common.errors import UserError
 from dfnb.data import faces
 from dfnb.data.store import FaceStore
-from dfnb.networks import Network, arcface
+from dfnb.networks import Network
+from dfnb.plots.pictures import enlarged, grid, heat, outlined
+from dfnb.plots.style import Plot
 from dfnb.plots.tables import ALL_ONES, CEILING, SHUFFLED
 from dfnb.scoring import score, score_table
 
@@ -169,67 +171,37 @@ def randomised(net: Network, what: Literal["attention", "all"], seed: int = 0) -
     return copied.eval()
 
 
-def class_angles(net: Network, embeddings: NDArray[np.floating]) -> Floats:
-    """Angles in degrees between embeddings (N, D) and the head's two class centres: (N, 2), real then fake."""
-    return np.degrees(
-        arcface.angles(torch.from_numpy(np.ascontiguousarray(embeddings)), net.head.weight).double().numpy()
+def picture(
+    looks: "Looks",
+    chosen: Sequence[int],
+    true: NDArray[np.float32] | None = None,
+    others: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Plot:
+    """Attention maps over faces, on a fixed scale 0..1; below, the face mask and the true manipulation mask.
+
+    true: (N, S, S) in 0..1, in the order of `looks`, if known. others: more maps (N, h, w) of the same faces by name,
+    to be seen side by side; the masks are then left out.
+    """
+    side = max(200, looks.crops.shape[1])
+    crops = [enlarged(looks.crops[i], side) for i in chosen]
+    every = {"attention\nmap": looks.maps, **(others or {})}
+    rows = [crops] + [[heat(rgb, maps[i]) for rgb, i in zip(crops, chosen, strict=True)] for maps in every.values()]
+    labels = ["face", *every]
+    under = (
+        {}
+        if others
+        else {"face mask": (looks.masks, 0.4)} | ({"manipulated\nwhere": (true, 0.6)} if true is not None else {})
     )
-
-
-def centre_angle(net: Network) -> float:
-    """The angle between the two class centres, degrees; 180 is as far apart as can be."""
-    weight = net.head.weight
-    return float(np.degrees(arcface.angles(weight[:1].float(), weight[1:].float()).item()))
-
-
-def d_prime(real: NDArray[Any], fake: NDArray[Any]) -> float:
-    """How far apart two samples lie: difference of the means over the pooled standard deviation (each at least 2)."""
-    spread = np.sqrt((np.var(real, ddof=1) + np.var(fake, ddof=1)) / 2)
-    return float((np.mean(fake) - np.mean(real)) / spread) if spread > 0 else float("nan")
-
-
-def separation(net: Network, embeddings: NDArray[np.floating], rows: pd.DataFrame) -> pd.DataFrame:
-    """Angles of faces to the class centres: a row for the real faces, one for all fakes and one for each manipulation.
-
-    embeddings: (N, D); rows: their labels and methods. Degrees. d_prime tells the group from the real faces by how much
-    nearer the fake centre it lies (angle to real minus angle to fake).
-    """
-    angles = class_angles(net, embeddings)
-    nearer = angles[:, 0] - angles[:, 1]
-    real = (rows["label"] == "real").to_numpy()
-    groups = {"real": real, "all fakes": ~real}
-    groups |= {
-        m: ((rows["method"] == m) & (rows["label"] == "fake")).to_numpy() for m in pd.unique(rows.loc[~real, "method"])
-    }
-    table = []
-    for name, which in groups.items():
-        if name == "all fakes" and len(groups) == 3:
-            continue  # one manipulation only: it is all fakes
-        own = {
-            "group": name,
-            "faces": int(which.sum()),
-            "to_real": angles[which, 0].mean(),
-            "to_fake": angles[which, 1].mean(),
-        }
-        table.append(own | {"d_prime": float("nan") if name == "real" else d_prime(nearer[real], nearer[which])})
-    return pd.DataFrame(table)
-
-
-def by_group(values: NDArray[Any], rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Values (N,) of the real faces ("real") and of the fakes of each manipulation."""
-    real = (rows["label"] == "real").to_numpy()
-    methods = pd.unique(rows.loc[~real, "method"])
-    return {"real": values[real]} | {m: values[~real & (rows["method"] == m).to_numpy()] for m in methods}
-
-
-def project(embeddings: NDArray[np.floating]) -> tuple[Floats, tuple[float, float]]:
-    """Embeddings (N, D), made unit length, on their two first principal components: (N, 2), and the shares of variance.
-
-    Signs are fixed (the largest coordinate of a component is positive), so that the picture doesn't flip between runs.
-    """
-    from sklearn.decomposition import PCA
-
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    pca = PCA(n_components=2, svd_solver="full").fit(unit.astype(np.float64))
-    signs = np.sign(pca.components_[np.arange(2), np.abs(pca.components_).argmax(1)])
-    return pca.transform(unit) * signs, tuple(float(share) for share in pca.explained_variance_ratio_)
+    for name, (masks, dim) in under.items():
+        large = [cv2.resize(masks[i], (side, side), interpolation=cv2.INTER_LINEAR) for i in chosen]
+        rows.append([outlined(rgb, m, dim) if m.any() else None for rgb, m in zip(crops, large, strict=True)])
+        labels.append(name)
+    table = looks.rows.reset_index(drop=True).loc[list(chosen), ["dataset", "video", "frame", "label", "method"]]
+    table = table.assign(score=looks.scores[list(chosen)]).reset_index(drop=True)
+    columns = [f"{row.label}\n{row.score:.2f}" for row in table.itertuples()]
+    alt = (
+        f"Attention maps over {len(chosen)} faces: bright where the network looks, not what is fake. Scores: "
+        + ", ".join(f"{row.label} {row.score:.2f}" for row in table.itertuples())
+        + "."
+    )
+    return grid(rows, columns=columns, rows=labels, numbers=table, alt=alt)

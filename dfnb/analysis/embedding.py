@@ -1,0 +1,79 @@
+"""Where faces lie in feature space: angles to the class centres, and the plane of two principal components."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from dfnb.benchmark.ground_truth import true_masks as true_masks  # beside the maps it is compared with
+from dfnb.networks import Network, arcface
+
+Floats = NDArray[np.float64]
+
+
+def class_angles(net: Network, embeddings: NDArray[np.floating]) -> Floats:
+    """Angles in degrees between embeddings (N, D) and the head's two class centres: (N, 2), real then fake."""
+    return np.degrees(
+        arcface.angles(torch.from_numpy(np.ascontiguousarray(embeddings)), net.head.weight).double().numpy()
+    )
+
+
+def centre_angle(net: Network) -> float:
+    """The angle between the two class centres, degrees; 180 is as far apart as can be."""
+    weight = net.head.weight
+    return float(np.degrees(arcface.angles(weight[:1].float(), weight[1:].float()).item()))
+
+
+def d_prime(real: NDArray[Any], fake: NDArray[Any]) -> float:
+    """How far apart two samples lie: difference of the means over the pooled standard deviation (each at least 2)."""
+    spread = np.sqrt((np.var(real, ddof=1) + np.var(fake, ddof=1)) / 2)
+    return float((np.mean(fake) - np.mean(real)) / spread) if spread > 0 else float("nan")
+
+
+def separation(net: Network, embeddings: NDArray[np.floating], rows: pd.DataFrame) -> pd.DataFrame:
+    """Angles of faces to the class centres: a row for the real faces, one for all fakes and one for each manipulation.
+
+    embeddings: (N, D); rows: their labels and methods. Degrees. d_prime tells the group from the real faces by how much
+    nearer the fake centre it lies (angle to real minus angle to fake).
+    """
+    angles = class_angles(net, embeddings)
+    nearer = angles[:, 0] - angles[:, 1]
+    real = (rows["label"] == "real").to_numpy()
+    groups = {"real": real, "all fakes": ~real}
+    groups |= {
+        m: ((rows["method"] == m) & (rows["label"] == "fake")).to_numpy() for m in pd.unique(rows.loc[~real, "method"])
+    }
+    table = []
+    for name, which in groups.items():
+        if name == "all fakes" and len(groups) == 3:
+            continue  # one manipulation only: it is all fakes
+        own = {
+            "group": name,
+            "faces": int(which.sum()),
+            "to_real": angles[which, 0].mean(),
+            "to_fake": angles[which, 1].mean(),
+        }
+        table.append(own | {"d_prime": float("nan") if name == "real" else d_prime(nearer[real], nearer[which])})
+    return pd.DataFrame(table)
+
+
+def by_group(values: NDArray[Any], rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Values (N,) of the real faces ("real") and of the fakes of each manipulation."""
+    real = (rows["label"] == "real").to_numpy()
+    methods = pd.unique(rows.loc[~real, "method"])
+    return {"real": values[real]} | {m: values[~real & (rows["method"] == m).to_numpy()] for m in methods}
+
+
+def project(embeddings: NDArray[np.floating]) -> tuple[Floats, tuple[float, float]]:
+    """Embeddings (N, D), made unit length, on their two first principal components: (N, 2), and the shares of variance.
+
+    Signs are fixed (the largest coordinate of a component is positive), so that the picture doesn't flip between runs.
+    """
+    from sklearn.decomposition import PCA
+
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    pca = PCA(n_components=2, svd_solver="full").fit(unit.astype(np.float64))
+    signs = np.sign(pca.components_[np.arange(2), np.abs(pca.components_).argmax(1)])
+    return pca.transform(unit) * signs, tuple(float(share) for share in pca.explained_variance_ratio_)
