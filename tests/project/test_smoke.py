@@ -28,7 +28,7 @@ def dfnb(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProces
 def smoke(tmp_path_factory) -> dict:
     """One smoke report, made once for all tests here."""
     folder = tmp_path_factory.mktemp("smoke")
-    settings = yaml.safe_load((ROOT / "dfnb" / "profiles" / "smoke.yaml").read_text())
+    settings = yaml.safe_load((ROOT / "dfnb" / "profile" / "smoke.yaml").read_text())
     settings["runs"] = str(folder / "runs")
     path = folder / "smoke.yaml"
     path.write_text(yaml.safe_dump(settings))
