@@ -95,7 +95,7 @@ def report(
 
     processes.alone("report")
     overrides = profiles.parse_overrides(settings or [])
-    run = _open(profile, overrides)
+    run = _open(profile, overrides, "all")
     if not run.embedded and run.profile.data.face_forensics is None:
         raise UserError(f"profile {profile}: the report needs data.face_forensics; use train, evaluate and score")
     if not run.embedded and not run.tests:
@@ -156,7 +156,7 @@ def prepare(
     from dfnb.data import store
 
     processes.alone("prepare")
-    run = _open(profile, profiles.parse_overrides(settings or []))
+    run = _open(profile, profiles.parse_overrides(settings or []), "scores")
     if verify:
         _verify(run.data_folder / "faces")
         return
@@ -181,11 +181,11 @@ def _verify(folder: Path) -> None:
     from dfnb.data import store
 
     faults = 0
-    for one in store.verify(folder):
-        faults += len(one.faults)
-        for fault in one.faults:
+    for part in store.verify(folder):
+        faults += len(part.faults)
+        for fault in part.faults:
             typer.echo(printable(fault), err=True)
-        typer.echo(f"{one.name}: {'damaged' if one.faults else f'{one.faces} faces, as they were written'}")
+        typer.echo(f"{part.name}: {'damaged' if part.faults else f'{part.faces} faces, as they were written'}")
     if faults:
         raise UserError(f"{folder}: {faults} damaged files, named above; delete them and run `dfnb prepare` again")
 
@@ -204,12 +204,14 @@ def train(
     """
     from dfnb.common import processes
 
-    run = _open(profile, profiles.parse_overrides(settings or []))
-    chosen = [one for one in run.networks if variant in (None, one.variant) and head in (None, one.head)]
+    run = _open(profile, profiles.parse_overrides(settings or []), "all")
+    chosen = [
+        network for network in run.networks if variant in (None, network.variant) and head in (None, network.head)
+    ]
     if not chosen:
         raise UserError(f"profile {profile}: train.networks has no {variant or 'network'} with head {head or 'any'}")
-    for one in chosen:
-        checkpoint = run.train(one)
+    for network in chosen:
+        checkpoint = run.train(network)
         if processes.is_main():
             typer.echo(checkpoint)
 
@@ -218,13 +220,14 @@ def train(
 def evaluate(profile: ProfileOption = "demo", settings: SetOption = None) -> None:
     """Score the test sets with every network and print the table of ROC AUC.
 
-    Reads checkpoints and face stores (made if missing). Writes runs/PROFILE/scores/ and results.csv.
+    Reads checkpoints and face stores (made if missing). Writes runs/PROFILE/scores/ and results.csv. Trains nothing:
+    where a network is missing or out of date, `dfnb train` makes it.
     """
     from dfnb import report as reports
     from dfnb.common import processes
 
     processes.alone("evaluate")
-    run = _open(profile, profiles.parse_overrides(settings or []))
+    run = _open(profile, profiles.parse_overrides(settings or []), "scores")
     results = run.results()
     if run.tests:
         typer.echo(reports.result_table(results))
@@ -261,23 +264,23 @@ def sweep(
     from dfnb.experiment import sweep as sweeps
 
     processes.alone("sweep")
-    loaded = sweep_plan.load(plan)
-    run = _open(base or loaded.base, profiles.parse_overrides(settings or []))
-    one = sweeps.Sweep(loaded, run)
+    loaded, build = sweep_plan.load(plan), "nothing" if only_list or only_tables else "all"
+    run = _open(base or loaded.base, profiles.parse_overrides(settings or []), build)
+    swept = sweeps.Sweep(loaded, run)
     if only_list:
-        for line in one.states():
+        for line in swept.states():
             typer.echo(line)
         return
     if only_tables:
-        one.save({}, None, jobs)
-        one.compare()
+        swept.save({}, None, jobs)
+        swept.compare()
         failed = {}
     else:
-        failed = one.work(jobs, threads)
-    typer.echo(one.table()[["variation", "network", "seed", "part", "auc", "low", "high"]].to_string(index=False))
+        failed = swept.work(jobs, threads)
+    typer.echo(swept.table()[["variation", "network", "seed", "part", "auc", "low", "high"]].to_string(index=False))
     for name, reason in failed.items():
         typer.echo(printable(f"dfnb: {name}: {reason}"), err=True)
-    typer.echo(f"sweep: {one.folder / 'sweep.csv'}")
+    typer.echo(f"sweep: {swept.folder / 'sweep.csv'}")
     raise typer.Exit(Exit.SOME if failed else Exit.ALL)
 
 
@@ -388,7 +391,7 @@ def _write_scores(rows: list[dict[str, Any]], warning: str | None, output: Path 
             typer.echo(f"dfnb: {warning}", err=True)
 
 
-def _open(profile: str, overrides: dict[str, Any]):
+def _open(profile: str, overrides: dict[str, Any], build: str) -> Any:
     from dfnb.experiment.run import open_run
 
-    return open_run(profile, overrides)
+    return open_run(profile, overrides, build)

@@ -86,7 +86,7 @@ def made(tmp_path_factory, heads) -> Path:
 
     folder = tmp_path_factory.mktemp("lab")
     faces(folder / "faces", heads)
-    open_run(profile(folder)).results()
+    open_run(profile(folder), build="all").results()
     return folder
 
 

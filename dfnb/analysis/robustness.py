@@ -6,9 +6,9 @@ same crops, meet every network, so that each drop can be tested in pairs.
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from dfnb.analysis import corruptions
 from dfnb.analysis.corruptions import CORRUPTIONS
-from dfnb.common import devices, faults, files, tuning
+from dfnb.common import code, devices, faults, files, tuning
 from dfnb.common.errors import UserError
 from dfnb.data import faces, frames
 from dfnb.data.store import FaceStore
@@ -131,28 +131,30 @@ def scores(run: "Run", kind: str) -> dict[str, pd.DataFrame]:
     whole = run.store(part_)
     store = whole.subset(chosen(whole.manifest, settings.videos, settings.frames))
     strengths = corruptions.strengths(settings, kind)
-    size, precision = run.profile.model.size, run.profile.evaluate.precision
-    words = score_table.describe(store.settings, size, precision=devices.here(precision, size))
-    words += f"; {kind} {', '.join(f'{value:g}' for value in strengths)}, seed {run.profile.seed}, version {VERSION}"
-    paths, about = {}, {}
+    words = f"; {kind} {', '.join(f'{value:g}' for value in strengths)}, seed {run.profile.seed}, version {VERSION}"
+    words += f", code {code.digest_of('analysis.robustness', 'analysis.corruptions', 'data.frames')}"
+    paths, stamps = {}, {}
     for name in names(run):
-        one = run.find(name)
-        paths[name] = run.folder / "scores" / f"{part_}-corrupted" / kind / f"{one.folder}.parquet"
-        checkpoint = files.sha256_known(run.train(one))
-        about[name] = {"network": name, "checkpoint": checkpoint, "store": store.digest, "protocol": words}
-    missing = [name for name in paths if not score_table.is_current(paths[name], about[name], embeddings=False)]
-    if missing:
-        found = _score(run, store, kind, strengths, missing)
-        for name in missing:
+        network = run.find(name)
+        run.trained(network)
+        paths[name] = run.folder / "scores" / f"{part_}-corrupted" / kind / f"{network.folder}.parquet"
+        stamps[name] = run.stamps(part_, network, words) | {"store": store.digest}
+    states = {name: score_table.state_of(path, stamps[name], embeddings=False) for name, path in paths.items()}
+    wanted = [
+        name for name in paths if run.may_make(f"{paths[name]}: the score table", states[name], run.command("report"))
+    ]
+    if wanted:
+        found, made_with = _score(run, store, kind, strengths, wanted)
+        for name in wanted:
             with files.replacing(paths[name]) as temporary:
-                found[name].assign(**about[name]).to_parquet(temporary, index=False)
+                score_table.write(temporary, found[name].assign(**stamps[name]), made_with)
     return {name: score_table.load(path) for name, path in paths.items()}
 
 
 def _score(
     run: "Run", store: FaceStore, kind: str, strengths: Sequence[float], networks: Sequence[str]
-) -> dict[str, pd.DataFrame]:
-    """Scores of some networks, each crop made once for all of them."""
+) -> tuple[dict[str, pd.DataFrame], Mapping[str, Any]]:
+    """Scores of some networks, each crop made once for all of them; and what made them."""
     import torch
     from torch.utils.data import DataLoader
 
@@ -163,10 +165,10 @@ def _score(
     data = Corrupted(store, kind, strengths, run.profile.model.size, run.profile.seed, batch)
     loader = DataLoader(data, batch_size=None, num_workers=max(1, run.profile.jobs // 2), worker_init_fn=init_worker)
     size, precision = run.profile.model.size, run.profile.evaluate.precision
-    nets = {name: Scorer(run.network(name).to(devices.device()), size, precision) for name in networks}
+    nets = {name: Scorer(run.network(name), size, precision) for name in networks}
     values = {name: np.empty((len(store), len(strengths)), np.float32) for name in networks}
     bar = tqdm(total=len(store) * len(strengths), desc=f"{kind}, {len(nets)} networks", unit="face", leave=False)
-    with faults.named_faults(kind), tuning.freed_memory_kept(), bar, torch.inference_mode():
+    with faults.named_faults(kind), tuning.freed_memory_kept(), bar, torch.inference_mode(), devices.exact_float32():
         for crops, rows in loader:  # (F, K, S, S, 3), (F,)
             for name, net in nets.items():
                 images = [
@@ -176,13 +178,14 @@ def _score(
                 values[name][rows] = found.numpy().reshape(len(rows), -1)
             bar.update(len(rows) * len(strengths))
     place = store.manifest[list(score_table.PLACE)].reset_index(drop=True).assign(corruption=kind)
-    return {
+    tables = {
         name: pd.concat(
             [place.assign(level=k, strength=s, score=found[:, k - 1]) for k, s in enumerate(strengths, 1)],
             ignore_index=True,
         )
         for name, found in values.items()
     }
+    return tables, next(iter(nets.values())).made_with
 
 
 def curves(run: "Run", kinds: Sequence[str] = tuple(CORRUPTIONS)) -> pd.DataFrame:

@@ -59,6 +59,21 @@ def build(out: Path, settings: Demo, jobs: int = 2, renew: bool = False) -> pd.D
         raise UserError(f"{out}: can't be written ({reason}); finished videos are kept, run it again") from None
 
 
+def state(out: Path, settings: Demo) -> str:
+    """Whether `out` is the benchmark of these settings and this code: "missing" (or not whole), "outdated", "current".
+
+    Raises UserError where it is something else's folder.
+    """
+    if not (out / MARKER).is_file() and not (out / BUILDING).is_file():
+        return "missing"
+    if not demo.is_current(out, settings):
+        return "outdated"
+    videos = (video for job in plan(settings) for video in job.videos)
+    names = [name for video in videos for name in (video.path, video.mask) if name]
+    whole = (out / MARKER).is_file() and all((out / name).is_file() for name in (*names, *lists(settings)))
+    return "current" if whole else "missing"
+
+
 def _remove(out: Path) -> None:
     """Delete the folder in a way that can be cut short: it is renamed first, and `_tidy` deletes the rest."""
     old = _old(out)

@@ -73,20 +73,13 @@ KINDS = {
 
 
 def clips(profile: Profile, root: Path) -> pd.DataFrame:
-    """The catalogue of these videos (columns: `data.catalogues`; method is the kind); what is missing is made now.
+    """The catalogue of these videos (columns: `data.catalogues`; method is the kind), whether they are there or not.
 
     root: the folder they lie in. Raises UserError where the profile has no embedded benchmark.
     """
-    if profile.data.source != "embedded":
-        raise UserError(f"profile {profile.name} reads videos from folders: only rendered heads can be redrawn")
-    settings = profile.robustness
-    made = profile.demo.model_copy(update={"frames": settings.take_frames})
-    jobs = takes(made, settings.takes)
-    stamp = {"demo": made.model_dump(mode="json"), "code": _code()}
-    _make_room(root, stamp)
     rows = [
         {
-            "path": str(root / slug(kind) / f"{job.takes[0].video.video}.mp4"),
+            "path": str(_path(root, kind, job)),
             "dataset": "blending",
             "video": f"{slug(kind)}/{job.takes[0].video.video}",
             "label": about.label,
@@ -95,11 +88,39 @@ def clips(profile: Profile, root: Path) -> pd.DataFrame:
             "split": "test",
         }
         for kind, about in KINDS.items()
-        for job in jobs
+        for job in _plan(profile)[1]
     ]
-    missing = [job for job in jobs if not all(_path(root, kind, job).is_file() for kind in KINDS)]
-    _build(root, made, missing, profile.jobs)
     return pd.DataFrame(rows)
+
+
+def build(profile: Profile, root: Path) -> None:
+    """Make the videos that are missing, or all where settings or code have changed. Raises UserError as `clips`."""
+    settings, jobs = _plan(profile)
+    _make_room(root, _stamp(settings))
+    missing = [job for job in jobs if not all(_path(root, kind, job).is_file() for kind in KINDS)]
+    _build(root, settings, missing, profile.jobs)
+
+
+def state(profile: Profile, root: Path) -> str:
+    """Whether all these videos are there: "missing" (or not all), "outdated" (other settings or code), "current"."""
+    settings, jobs = _plan(profile)
+    if not (root / MARKER).is_file():
+        return "missing"
+    if _stamp_in(root / MARKER) != _stamp(settings):
+        return "outdated"
+    return "current" if all(_path(root, kind, job).is_file() for kind in KINDS for job in jobs) else "missing"
+
+
+def _plan(profile: Profile) -> tuple[Demo, list["Job"]]:
+    """The settings of these videos, and their scenes."""
+    if profile.data.source != "embedded":
+        raise UserError(f"profile {profile.name} reads videos from folders: only rendered heads can be redrawn")
+    settings = profile.demo.model_copy(update={"frames": profile.robustness.take_frames})
+    return settings, takes(settings, profile.robustness.takes)
+
+
+def _stamp(settings: Demo) -> dict[str, Any]:
+    return {"demo": settings.model_dump(mode="json"), "code": _code()}
 
 
 def takes(settings: Demo, most: int) -> list["Job"]:

@@ -1,74 +1,146 @@
-"""In which numbers, and where, networks are trained and scored: rules, told without importing torch where they can be.
+"""Where networks are trained and scored, and in which precision: one place decides, by rule, and says it in words.
 
-A finished run is read in seconds then: torch and timm take longer to import than most notebooks to run.
+Rules instead of measurements, so that the same profile gives the same numbers on the same machine. What a profile asks
+for ("auto", "fast") is part of the keys of results; what became of it on the machine at hand is decided here, and
+recorded beside the result.
 
-`torch.compile` was tried and isn't used. On a processor it needs a C++ compiler, which many laptops lack, and SAM's two
-passes are compiled one by one, which takes longer than the steps of a short training. `dfnb bench --long` measures it
-where there is a compiler (`figures/bench-*-ways.csv`).
+`torch.compile` isn't used: on a processor it needs a C++ compiler, which many laptops lack, and SAM's two passes are
+compiled one by one, which takes longer than the steps of a short training.
 """
 
-from typing import TYPE_CHECKING, Literal
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from dfnb.common import processes
 
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
 Precision = Literal["auto", "float32", "fast"]  # how networks score
-WORTH_IT = 256  # pixels: from here on "auto" is fast; smaller networks score quickly enough as they are
-FAST = "float32, ONNX Runtime"
+LARGE = 256  # pixels: from this side of the input on, "auto" is "fast"; smaller networks score quickly enough
+FLOAT32, FAST = "float32", "float32, ONNX Runtime"
+BFLOAT16_SINCE = (8, 0)  # compute capability (Ampere); older GPUs emulate bfloat16, which gains nothing
+
+_PROBE = """
+import json, torch
+usable = torch.cuda.is_available()
+names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if usable else []
+print(json.dumps([names, [list(torch.cuda.get_device_capability(i)) for i in range(len(names))]]))
+"""
+
+
+class Hardware(NamedTuple):
+    """What networks can be computed on here.
+
+    gpus: names of the CUDA GPUs that this torch and driver can use; capability: the lowest compute capability of these,
+    (major, minor). mps: Apple's GPU. bfloat16: whether the processor multiplies matrices of bfloat16 (AMX).
+    """
+
+    gpus: tuple[str, ...] = ()
+    capability: tuple[int, int] = (0, 0)
+    mps: bool = False
+    bfloat16: bool = False
+
+
+@cache
+def hardware() -> Hardware:
+    """What this machine has.
+
+    GPUs are asked in a process of their own: a notebook's kernel that has asked one anything but how many there are
+    can't start a training on each of several any more.
+    """
+    import torch
+
+    mps = bool(torch.backends.mps.is_available())
+    bfloat16 = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    if not torch.cuda.device_count():  # counted without the driver's help
+        return Hardware((), (0, 0), mps, bfloat16)
+    asked = subprocess.run([sys.executable, "-W", "ignore", "-c", _PROBE], capture_output=True, text=True, check=False)
+    try:
+        names, capabilities = json.loads(asked.stdout)
+    except ValueError:
+        names, capabilities = [], []
+    if not names:
+        reason = (asked.stderr.strip().splitlines() or ["is its driver too old for this torch?"])[-1]
+        log.warning("the GPUs of this machine can't be used (%s): the processor computes", reason)
+    lowest = min(map(tuple, capabilities), default=(0, 0))
+    return Hardware(tuple(names), lowest, mps, bfloat16)
 
 
 def precision(asked: str, size: int) -> Literal["no", "bf16"]:
     """What `train.mixed_precision` means on this machine, for inputs of `size` pixels.
 
-    auto is a rule and no measurement, so that the same profile gives the same numbers on the same machine: bf16 on a
-    GPU (before Ampere torch emulates it, which gains nothing: set "no" there), and for inputs of 256 px and more on a
-    CPU with matrix units for it. Smaller ones lose more there by the conversions than they gain; `dfnb bench` shows
-    both for one size. GPUs are only counted: asking one what it can do would keep a notebook from starting a process
-    for each.
+    "auto" is bf16 on GPUs that compute in it (since Ampere), and for inputs of 256 px and more on a processor with
+    matrix units for it; smaller ones lose more there by the conversions than they gain. (Vector instructions for
+    bfloat16 gain nothing: a step of EfficientNet-B4 at 380 px takes longer than in float32.)
     """
     if asked != "auto":
         return asked
-    import torch
+    here = hardware()
+    if here.gpus:
+        return "bf16" if here.capability >= BFLOAT16_SINCE else "no"
+    if here.mps:
+        return "no"
+    return "bf16" if size >= LARGE and here.bfloat16 else "no"
 
-    if torch.cuda.device_count():
-        return "bf16"
-    return "bf16" if size >= 256 and has_bfloat16() else "no"
 
+def choose(asked: Precision, size: int, kind: str = "cpu") -> str:
+    """How a network scores, in words: `FLOAT32` or `FAST`.
 
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies matrices of bfloat16 (AMX). Vector instructions gain nothing for EfficientNet.
-
-    (AVX-512 BF16: a training step of B4 at 380 px takes longer than in float32, see `figures/bench-*.csv`.)
+    asked: "fast" is for processors, and float32 on a GPU. "auto" is "fast" for inputs of at least `LARGE` px a side,
+    else "float32". kind: of the device, "cpu" or "cuda".
     """
-    import torch
+    wants_fast = asked == "fast" or (asked == "auto" and size >= LARGE)
+    return FAST if wants_fast and kind == "cpu" else FLOAT32
 
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
+def kind_of_scoring() -> Literal["cuda", "cpu"]:
+    """Where networks score: on the GPU; on the processor where there is none that CUDA can use (also beside Apple's).
 
-def choose(precision: Precision, size: int, device: "torch.device | str" = "cpu") -> str:
-    """How a network will score, in words: "float32" or `FAST`.
-
-    precision: "fast" is for processors, and float32 on a GPU. "auto" is "fast" for inputs of at least `WORTH_IT` px a
-    side, else "float32".
+    A notebook's kernel that sees several GPUs takes one only where it uses one already, since `processes.launch` can
+    train on all of them only from a kernel that doesn't.
     """
-    return FAST if _wants_fast(precision, size) and str(device).startswith("cpu") else "float32"
+    gpus = hardware().gpus
+    if len(gpus) > 1 and processes.in_a_kernel():
+        import torch
+
+        return "cuda" if torch.cuda.is_initialized() else "cpu"
+    return "cuda" if gpus else "cpu"
 
 
-def here(precision: Precision, size: int) -> str:
-    """`choose` on this machine; its device is looked for only where that decides, since torch takes seconds."""
-    return choose(precision, size, device() if _wants_fast(precision, size) else "cpu")
-
-
-def _wants_fast(precision: Precision, size: int) -> bool:
-    return precision == "fast" or (precision == "auto" and size >= WORTH_IT)
-
-
-def device() -> "torch.device":
-    """Where to score: on the GPU. In a notebook's kernel that sees several only where it uses one already, since
-    `processes.launch` can train on all of them only from a kernel that doesn't."""
+def scoring_device() -> "torch.device":
+    """`kind_of_scoring` as a device."""
     import torch
 
-    usable = torch.cuda.device_count() == 1 or torch.cuda.is_initialized() or not processes.in_a_kernel()
-    return torch.device("cuda" if usable and torch.cuda.is_available() else "cpu")  # asking already counts as using
+    return torch.device(kind_of_scoring())
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Inside, float32 on a GPU is float32: TF32, which torch uses for convolutions by default, keeps 10 bits of 23."""
+    import torch
+
+    settings = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
+
+
+def in_words(kind: str) -> str:
+    """A device as a line of the log names it, such as "2 x NVIDIA A100" or "the processor"."""
+    gpus = hardware().gpus
+    if kind == "cuda" and gpus:
+        return f"{len(gpus)} x {gpus[0]}"
+    return "Apple's GPU" if kind == "mps" else "the processor"

@@ -89,14 +89,15 @@ def _patient_group() -> Any:
     return dist.new_group(backend="gloo", timeout=PATIENCE)
 
 
-def launch(function: Callable[..., Any], *arguments: Any, batch: int) -> None:
+def launch(function: Callable[..., Any], *arguments: Any, batch: int, gpus: int) -> None:
     """Call `function` in this process; in a notebook's kernel that sees several GPUs, once for each of them.
 
     There accelerate's `notebook_launcher` forks, which only works before this process has used a GPU, or asked one
     anything but how many there are. batch: what the processes share evenly, so that as many GPUs are used as divide it.
+    gpus: how many can be used (`devices.hardware`).
     """
-    gpus = _gpus_to_fork_for()
-    shared = max(n for n in range(1, gpus + 1) if batch % n == 0)
+    most = _processes_to_start(gpus)
+    shared = max(n for n in range(1, most + 1) if batch % n == 0)
     if shared == 1:
         function(*arguments)
         return
@@ -120,13 +121,12 @@ def in_a_kernel() -> bool:
     return hasattr(shell, "kernel")
 
 
-def _gpus_to_fork_for() -> int:
+def _processes_to_start(gpus: int) -> int:
     if count() > 1 or not in_a_kernel():
         return 1
     import torch
     from accelerate.state import AcceleratorState
 
-    gpus = torch.cuda.device_count()
     if gpus > 1 and (torch.cuda.is_initialized() or AcceleratorState._shared_state):
         log.warning("this kernel has used a GPU already, so it trains on one of %d: restart it to use all", gpus)
         return 1

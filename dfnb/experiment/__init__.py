@@ -10,7 +10,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "run": ["Network", "Run", "open_run"],
+        "artefacts": ["Network"],
+        "run": ["Run", "open_run"],
         "sweep": ["Sweep"],
     },
 )

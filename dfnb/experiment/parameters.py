@@ -6,7 +6,7 @@ import sys
 
 from dfnb.common.errors import UserError
 
-KNOWN = {"profile", "overrides"}
+KNOWN = {"profile", "overrides", "rebuild"}
 
 
 def refuse_unknown() -> None:

@@ -1,6 +1,7 @@
-"""The videos of a run and the faces found in them, by part, built when missing.
+"""The videos of a run and the faces found in them, by part, made where that is allowed.
 
 benchmark/        the embedded benchmark, where the profile uses it
+composites/       the part "blending": rendered videos with a blending edge and without one
 faces/<part>/     face stores
 """
 
@@ -22,6 +23,14 @@ from dfnb.profile import Profile
 
 log = logging.getLogger(__name__)
 
+# What a run may make: for each level, the states in which a training, and in which everything else, is made.
+ALLOWED: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "nothing": (frozenset(), frozenset()),  # reading
+    "scores": (frozenset(), frozenset({"missing", "outdated"})),  # `dfnb evaluate`
+    "missing": (frozenset({"missing"}), frozenset({"missing"})),  # a notebook
+    "all": (frozenset({"missing", "outdated"}), frozenset({"missing", "outdated"})),  # `train`, `report`, `sweep`
+}
+
 PARTS = {
     "train": "real faces to train on",
     "validation": "real faces for held-out SBI pairs",
@@ -34,15 +43,19 @@ TESTS = ("ff", *catalogues.TEST_SETS)
 DECIDE_FACES = ("demo", "data", "faces")  # sections of a profile
 
 
-class Data:
-    """Videos and faces of one profile. Each method builds what it needs and is missing, and reuses what is there.
+class Parts:
+    """Videos and faces of one profile.
 
-    shared: another one with the same data, whose folder and stores are used instead of own ones. Raises ValueError
-    where the settings of the two differ in what decides the faces.
+    shared: another one with the same data, whose folder and stores are used instead. Raises ValueError where the
+        settings of the two differ in what decides the faces.
+    build: a key of `ALLOWED`: what is made when it is asked for. Asking for anything else that isn't there, or was
+        made from other settings, data or code, raises UserError naming it and the command that makes it.
     """
 
-    def __init__(self, profile: Profile, folder: Path, shared: "Data | None" = None) -> None:
-        self.profile = profile
+    def __init__(self, profile: Profile, folder: Path, shared: "Parts | None" = None, build: str = "nothing") -> None:
+        if build not in ALLOWED:
+            raise UserError(f"build {build!r} is unknown; use one of {', '.join(ALLOWED)}")
+        self.profile, self.build = profile, build
         self.jobs: int | None = profile.jobs  # None: where faces are found is up to joblib.parallel_config
         if shared is not None and shared.profile.hash(*DECIDE_FACES) != profile.hash(*DECIDE_FACES):
             raise ValueError(f"{folder}: of other videos or faces than {shared.data_folder}")
@@ -77,9 +90,29 @@ class Data:
             "ffiw": out / "FFIW10K-v1-release",
         }
 
+    def may_make(self, what: str, state: str, command: str, training: bool = False) -> bool:
+        """Whether something in this state ("missing", "outdated" or "current") is to be made now.
+
+        what, command: what it is and what makes it, for the UserError where it isn't current and may not be made.
+        """
+        if state == "current":
+            return False
+        if state in ALLOWED[self.build][0 if training else 1]:
+            return True
+        how = f"run `{command}`"
+        if state == "missing":
+            raise UserError(f"{what} is missing; {how}")
+        if self.build == "missing":
+            how += ", or set rebuild to true in the notebook"
+        raise UserError(f"{what} is out of date: made from other settings, data or code than now; {how}")
+
+    def command(self, name: str) -> str:
+        """A command of `dfnb` for this profile, to be named in an error."""
+        return f"dfnb {name} --profile {self.profile.name}"
+
     @cached_property
     def benchmark(self) -> Path:
-        """The embedded benchmark's folder, built now where it is missing or of other settings or another version.
+        """The embedded benchmark's folder.
 
         Raises UserError where the profile reads folders instead.
         """
@@ -88,7 +121,8 @@ class Data:
         from dfnb.benchmark import builder
 
         out = self.data_folder / "benchmark"
-        if processes.is_main():
+        state = builder.state(out, self.profile.demo)
+        if processes.is_main() and self.may_make(f"{out}: the embedded benchmark", state, self.command("prepare")):
             builder.build(out, self.profile.demo, jobs=self.profile.jobs, renew=True)
         return out
 
@@ -126,9 +160,7 @@ class Data:
     def _listing(self, part: str) -> pd.DataFrame:
         data = self.profile.data
         if part == "blending":
-            from dfnb.benchmark import composites
-
-            return composites.clips(self.profile, self.data_folder / "composites")
+            return self._composites()
         if part in catalogues.TEST_SETS:
             return catalogues.TEST_SETS[part](self._root(part))
         if part in ("train", "validation") and data.faces is not None:
@@ -136,6 +168,15 @@ class Data:
         split = {"train": "train", "ff": "test"}.get(part, "val")
         methods = ("original",) if part in ("train", "validation") else ("original", *data.manipulations)
         return catalogues.face_forensics(self._root("ff"), split, data.compression, methods)
+
+    def _composites(self) -> pd.DataFrame:
+        from dfnb.benchmark import composites
+
+        folder = self.data_folder / "composites"
+        state = composites.state(self.profile, folder)
+        if self.may_make(f"{folder}: the part blending", state, self.command("report")):
+            composites.build(self.profile, folder)
+        return composites.clips(self.profile, folder)
 
     def _root(self, name: str) -> Path:
         if name not in self.roots:
@@ -146,16 +187,27 @@ class Data:
     def prepare(self, part: str) -> stores.Coverage:
         """Detect and store the faces of a part; what is there already is kept. Returns its coverage report."""
         # networks that are trained side by side need the same faces: the first command finds them, the others wait
-        coverage = stores.prepare(self.clips(part), self.data_folder / "faces" / part, wait=True, **self._how(part))
+        coverage = stores.prepare(self.clips(part), self.faces_folder(part), wait=True, **self._how(part))
         self._coverages[part] = coverage
         return coverage
 
+    def faces_folder(self, part: str) -> Path:
+        """Where a part's face store lies."""
+        return self.data_folder / "faces" / part
+
     def _covered(self, part: str) -> stores.Coverage:
-        return self._coverages.get(part) or self.prepare(part)
+        """The coverage report of a part, its faces found now where that is allowed."""
+        if part not in self._coverages:
+            folder, how = self.faces_folder(part), self._how(part)
+            state = stores.state(self.clips(part), folder, **how)
+            if self.may_make(f"{folder}: the face store", state, self.command("prepare")):
+                return self.prepare(part)
+            self._coverages[part] = stores.Coverage.load(folder)
+        return self._coverages[part]
 
     def estimate(self, part: str) -> stores.Estimate:
         """What preparing a part will still take, from a few of its videos."""
-        return stores.estimate(self.clips(part), self.data_folder / "faces" / part, **self._how(part))
+        return stores.estimate(self.clips(part), self.faces_folder(part), **self._how(part))
 
     def _how(self, part: str) -> dict[str, Any]:
         data, faces = self.profile.data, self.profile.faces
@@ -175,7 +227,7 @@ class Data:
         if part not in self._stores:
             if processes.is_main():
                 self._covered(part)
-            self._stores[part] = stores.open_store(self.data_folder / "faces" / part)
+            self._stores[part] = stores.open_store(self.faces_folder(part))
         return self._stores[part]
 
     @property

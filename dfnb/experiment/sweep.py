@@ -1,4 +1,4 @@
-"""A sweep: the cells of a plan (`variations`) trained and scored, what is finished kept, and their table.
+"""A sweep: the cells of a plan (`sweep_plan`) trained and scored, what is finished kept, and their table.
 
     runs/<sweep>/<variation>/      networks and scores of its cells, as in a run
     runs/<sweep>/sweep.csv         AUC of every finished cell by set, with what was asked and what was held fixed
@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 from dfnb.common import environment, files, locks
 from dfnb.common.errors import UserError
 from dfnb.experiment import sweep_plan
-from dfnb.experiment.run import Network, Run
+from dfnb.experiment.artefacts import Network
+from dfnb.experiment.run import Run
 from dfnb.experiment.sweep_plan import Plan, Variation
 from dfnb.profile import resolve
 from dfnb.scoring import comparisons, metrics
@@ -64,7 +65,7 @@ class Cell:
 
     def finish(self) -> None:
         """Train and score what is missing."""
-        self.run.train(self.network)
+        self.run.trained(self.network)
         for part in self.run.scored_parts:
             self.run.scores(part, self.network.name, self.network.seed)
 
@@ -77,11 +78,11 @@ class Sweep:
         name = plan.name if base.profile.name == plan.base else f"{plan.name}-{base.profile.name}"
         self.folder: Path = resolve(base.profile.runs) / name
         unchanged = Variation(name=sweep_plan.BASE, label=f"as in {base.profile.name}", question="the reference")
-        self.cells = [Cell(unchanged, one, base) for one in base.networks]
+        self.cells = [Cell(unchanged, network, base) for network in base.networks]
         for variation in plan.variations:
             profile = sweep_plan.applied(variation, base.profile)
-            run = Run(profile, self.folder / variation.name, shared=base)
-            self.cells += [Cell(variation, one, run) for one in run.networks]
+            run = Run(profile, self.folder / variation.name, shared=base, build=base.build)
+            self.cells += [Cell(variation, network, run) for network in run.networks]
 
     @cached_property
     def origins(self) -> dict[str, Cell]:
@@ -91,15 +92,15 @@ class Sweep:
         first: dict[str, Cell] = {}
         found = {}
         for cell in self.cells:
-            one = cell.network
-            same = training.same_training(cell.run.profile, one.variant, one.head, one.seed)
+            network = cell.network
+            same = training.same_training(cell.run.profile, network.variant, network.head, network.seed)
             found[cell.name] = first.setdefault(same, cell)
         return found
 
     def missing(self) -> list[Cell]:
         """The cells still to be trained or scored, in the plan's order, each training once."""
-        own = [cell for cell in self.cells if self.origins[cell.name] is cell]
-        return [cell for cell in own if not cell.is_finished()]
+        trained = [cell for cell in self.cells if self.origins[cell.name] is cell]
+        return [cell for cell in trained if not cell.is_finished()]
 
     def states(self) -> Iterator[str]:
         """A line a cell: whether it is finished, and which cell is trained in its stead."""
@@ -155,14 +156,18 @@ class Sweep:
             origin = self.origins[cell.name]
             if not origin.is_finished():
                 continue
-            own = {"variation": cell.variation.name, "label": cell.variation.label, "question": cell.variation.question}
-            own |= {"asked": sweep_plan.asked(cell.variation, self.base.profile)}
-            own |= {"held": sweep_plan.held(cell.variation, self.plan, self.base.profile)}
+            about = {
+                "variation": cell.variation.name,
+                "label": cell.variation.label,
+                "question": cell.variation.question,
+            }
+            about |= {"asked": sweep_plan.asked(cell.variation, self.base.profile)}
+            about |= {"held": sweep_plan.held(cell.variation, self.plan, self.base.profile)}
             for row in self._results(origin):
                 if cell.has_other_pairs(row["part"]):
                     continue
-                about = own | row | {"network": cell.network.name, "seed": cell.network.seed}
-                rows.append(about | {"same_as": "" if origin is cell else origin.name})
+                named = about | row | {"network": cell.network.name, "seed": cell.network.seed}
+                rows.append(named | {"same_as": "" if origin is cell else origin.name})
         columns = [
             "variation",
             "label",
@@ -189,11 +194,11 @@ class Sweep:
             about = networks.metadata(checkpoint)
             taps = networks.load(checkpoint).taps
             history = pd.read_csv(checkpoint.with_name("history.csv"))
-            more = {"taps": ", ".join(map(str, taps)), "seconds": history["seconds"].iloc[-1]}
-            more |= {"threads": about.get("threads")}
+            training = {"taps": ", ".join(map(str, taps)), "seconds": history["seconds"].iloc[-1]}
+            training |= {"threads": about.get("threads")}
             rule = cell.run.profile.evaluate.size_rule
             self._known[key] = [
-                row | more
+                row | training
                 for row in cell.run.results_of(cell.network)
                 if row["level"] == "face" or (row["level"] == "video" and row["size_rule"] == rule)
             ]
@@ -236,8 +241,8 @@ class Sweep:
         frame = pd.DataFrame(rows)
         if len(frame):
             among = frame["variation"] == sweep_plan.BASE
-            for _, own in frame.groupby(["part", among]):
-                frame.loc[own.index, "p_holm"] = comparisons.holm(own["p"].to_numpy())
+            for _, family in frame.groupby(["part", among]):
+                frame.loc[family.index, "p_holm"] = comparisons.holm(family["p"].to_numpy())
         return frame
 
     def _difference(

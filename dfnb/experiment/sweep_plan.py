@@ -51,26 +51,26 @@ class Plan(Section):
 
     @model_validator(mode="after")
     def _names_and_keys(self) -> "Plan":
-        names = [one.name for one in self.variations]
+        names = [variation.name for variation in self.variations]
         if len({*names, BASE}) <= len(names):
             raise ValueError(f"variations need names of their own, other than {BASE!r}")
-        for one in self.variations:
-            for variant, head in () if one.networks == "all" else one.networks:
+        for variation in self.variations:
+            for variant, head in () if variation.networks == "all" else variation.networks:
                 try:
                     check(variant, head)
                 except UserError as error:
-                    raise ValueError(f"{one.name}: networks: {error}") from None
-            for key in one.change:
+                    raise ValueError(f"{variation.name}: networks: {error}") from None
+            for key in variation.change:
                 if key.split(".")[0] not in SWEPT or key in ("train.networks", "train.seeds"):
                     raise ValueError(
-                        f"{one.name}: {key} can't be changed; all cells share videos and faces, and networks and seeds "
-                        f"have entries of their own (change settings of {', '.join(SWEPT)})"
+                        f"{variation.name}: {key} can't be changed; all cells share videos and faces, and networks and "
+                        f"seeds have entries of their own (change settings of {', '.join(SWEPT)})"
                     )
         return self
 
     def knobs(self) -> list[str]:
         """Every setting that some variation asks about, in the plan's order."""
-        return list(dict.fromkeys(key for one in self.variations for key in one.change))
+        return list(dict.fromkeys(key for variation in self.variations for key in variation.change))
 
 
 def names() -> list[str]:
@@ -92,12 +92,15 @@ def load(name: str | Path) -> Plan:
     return profiles.validated(Plan, profiles.read_yaml(path, "sweep"), f"sweep {path}")
 
 
-def applied(one: Variation, base: Profile) -> Profile:
+def applied(variation: Variation, base: Profile) -> Profile:
     """The base profile with a variation's settings, networks and seeds. Raises UserError naming what doesn't fit."""
-    changes: dict[str, Any] = {"name": f"{base.name}-{one.name}", "train.seeds": one.seeds or base.train.seeds[:1]}
-    if one.networks != "all":
-        changes["train.networks"] = one.networks
-    return profiles.changed(base, changes | one.change)
+    changes: dict[str, Any] = {
+        "name": f"{base.name}-{variation.name}",
+        "train.seeds": variation.seeds or base.train.seeds[:1],
+    }
+    if variation.networks != "all":
+        changes["train.networks"] = variation.networks
+    return profiles.changed(base, changes | variation.change)
 
 
 def same_base(profile: Profile) -> str:
@@ -105,22 +108,23 @@ def same_base(profile: Profile) -> str:
     return profile.hash("demo", "data", "faces", *SWEPT, "evaluate")
 
 
-def asked(one: Variation, base: Profile) -> str:
+def asked(variation: Variation, base: Profile) -> str:
     """What a variation changes, in words, with what the base has instead."""
     seeds = base.train.seeds[:1]
-    said = [
-        f"{WORDS.get(key, key)} {_said(value)} instead of {_said(at(base, key))}" for key, value in one.change.items()
+    words = [
+        f"{WORDS.get(key, key)} {_in_words(value)} instead of {_in_words(at(base, key))}"
+        for key, value in variation.change.items()
     ]
-    if one.seeds not in (None, seeds):
-        said.append(f"seed {_said(one.seeds)} instead of {_said(seeds)}")
-    return "; ".join(said) or "nothing"
+    if variation.seeds not in (None, seeds):
+        words.append(f"seed {_in_words(variation.seeds)} instead of {_in_words(seeds)}")
+    return "; ".join(words) or "nothing"
 
 
-def held(one: Variation, plan: Plan, base: Profile) -> str:
+def held(variation: Variation, plan: Plan, base: Profile) -> str:
     """What a variation holds fixed: every other setting that the sweep asks about, with its value, and the rest."""
-    fixed = [f"{WORDS.get(key, key)} {_said(at(base, key))}" for key in plan.knobs() if key not in one.change]
-    if one.seeds in (None, base.train.seeds[:1]):
-        fixed.append(f"seed {_said(base.train.seeds[:1])}")
+    fixed = [f"{WORDS.get(key, key)} {_in_words(at(base, key))}" for key in plan.knobs() if key not in variation.change]
+    if variation.seeds in (None, base.train.seeds[:1]):
+        fixed.append(f"seed {_in_words(base.train.seeds[:1])}")
     return "; ".join([*fixed, f"all else as in profile {base.name}"])
 
 
@@ -130,9 +134,9 @@ def at(profile: Profile, key: str) -> Any:
     return getattr(getattr(profile, section), name)
 
 
-def _said(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list | tuple):
-        return ", ".join(map(_said, value))
+        return ", ".join(map(_in_words, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

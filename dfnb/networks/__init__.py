@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "attention": ["AttentionBranch"],
         "variants": ["VARIANTS", "Variant"],
         "header": ["metadata"],
-        "network": ["Network", "Output", "build", "describe"],
+        "network": ["Network", "Output", "build", "describe", "normalisation"],
         "checkpoint": ["load", "save", "trained_for"],
     },
 )

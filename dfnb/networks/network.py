@@ -137,6 +137,12 @@ def channels_of(backbone: EfficientNet, block: int) -> int:
     return norms[-1].num_features
 
 
+def normalisation(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, by channel, that images in 0..1 are normalised by for a backbone of this name."""
+    config = timm.create_model(backbone, pretrained=False, num_classes=0).pretrained_cfg
+    return tuple(config["mean"]), tuple(config["std"])
+
+
 def describe(network: Network) -> str:
     """Such as "Blocks 5, 7 with 160, 448 channels, 19,012,345 parameters"."""
     channels = ", ".join(str(channels_of(network.backbone, tap)) for tap in network.taps)

@@ -212,7 +212,7 @@ def training(detector_: Detector) -> pd.DataFrame:
 
 def of_run(run: "Run", checkpoint: str = "") -> Detector:
     """The checkpoint of this path, or the last network that the run lists, trained now if it isn't yet."""
-    return detector(Path(checkpoint).expanduser() if checkpoint else run.train(run.networks[-1]))
+    return detector(Path(checkpoint).expanduser() if checkpoint else run.trained(run.networks[-1]))
 
 
 def choose(run: "Run", video: str = "") -> Path:

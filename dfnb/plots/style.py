@@ -294,7 +294,7 @@ def _describe(
         one.folder: files.sha256_known(path)
         for one in run.networks
         if one.name in networks
-        for path in [run.train(one)]
+        for path in [run.trained(one)]
     }
     about |= {
         "name": name,

@@ -164,6 +164,7 @@ class Evaluate(Section):
         "auto",
         description="float32: by torch, as in training; fast: by ONNX Runtime (processors); auto: fast from 256 px on",
     )
+    workers: int = Field(1, ge=0, le=256, description="processes that read crops for scoring")
     size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")
 
 

@@ -86,7 +86,7 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
         current = files.digest([source_hash_of(read_notebook(source)), state])
         if target.exists() and stamp.exists() and stamp.read_bytes() == current.encode():
             continue
-        execute(source, target, {"profile": profile, "overrides": dict(overrides or {})})
+        execute(source, target, {"profile": profile, "overrides": dict(overrides or {}), "rebuild": True})
         files.write_text(stamp, current)
         executed.append(source.name)
     made = f"{environment.describe()['hardware']}, torch {version('torch')}"

@@ -3,8 +3,8 @@
 "float32" is the network as it was trained and validated, run by torch. "fast" is for processors: the same network in
 float32, run by ONNX Runtime, which folds batch norms into convolutions and activations into what comes before them.
 EfficientNet-B4 at 380 px then scores more than twice as many images a second (`figures/bench-*.csv`), and
-probabilities move by no more than rounding does (`figures/agreement-demo.csv`, by `dfnb.speed.agreement`). bfloat16
-was tried and dropped: it was no faster, and moved the probabilities of networks that learned something.
+probabilities move by no more than rounding does. bfloat16 gained nothing here, and moved the probabilities of networks
+that learned something.
 """
 
 import io
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from dfnb.common import devices
+from dfnb.common import devices, environment
+from dfnb.common.devices import Precision
 from dfnb.networks import Network, Output
-from dfnb.profile import Precision
+from dfnb.scoring import score_table
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -26,20 +27,26 @@ class Scorer:
     """A network ready to score: `Scorer(net, size)(images)`, called without gradients.
 
     net: in eval mode; it can still be trained afterwards, which "fast" then doesn't follow. size: side of its input,
-    pixels. Attributes: size, mean, std, and how, in words: see `devices.choose`.
+    pixels. Attributes: size, mean, std, device, how (`devices.choose`), and made_with, for the record.
     """
 
     def __init__(self, net: Network, size: int, precision: Precision = "float32") -> None:
         self.size, self.mean, self.std = size, net.mean, net.std
         self.device = next(net.parameters()).device
-        self.how = devices.choose(precision, size, self.device)
+        self.how = devices.choose(precision, size, self.device.type)
         self.session = session(net, size) if self.how == devices.FAST else None
         self.net = net if self.session else net.to(memory_format=torch.channels_last)
+        self.made_with = {
+            "how": score_table.how(self.how, self.device.type),
+            "on": devices.in_words(self.device.type),
+            "threads": torch.get_num_threads(),
+            "versions": environment.versions("torch", "timm", "opencv"),
+        }
 
     def __call__(self, images: Tensor) -> Output:
-        """images: (B, 3, S, S) float32, in the backbone's normalisation. attention_logits is None in the fast way."""
+        """images: (B, 3, S, S) float32, in the backbone's normalisation. attention_logits is None with ONNX Runtime."""
         if self.session is None:
-            return self.net(images.to(self.device, memory_format=torch.channels_last))
+            return self.net(images.to(self.device, non_blocking=True, memory_format=torch.channels_last))
         found = self.session.run(None, {"images": images.numpy(force=True)})
         logits, embedding, *attention = map(torch.from_numpy, found)
         return Output(logits, attention[0] if attention else None, embedding, None)

@@ -4,9 +4,9 @@ A face's score is the probability of class 1, fake. The rules that turn faces in
 are in `metrics.video_scores`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from dfnb.common import faults, files, tuning
+from dfnb.common import devices, faults, files, tuning
 from dfnb.common.errors import UserError
 from dfnb.data import faces
 from dfnb.data.store import FaceStore
 from dfnb.sbi import PairDataset, init_worker
+from dfnb.scoring import score_table
 from dfnb.scoring.inference import Precision, Scorer
 from dfnb.scoring.score_table import MARGIN, PLACE
 
@@ -54,7 +55,7 @@ def predict(
     """
     scores, embeddings = [], []
     bar = tqdm(total=total, desc=what, unit="face", leave=False, mininterval=1.0)
-    with faults.named_faults(what), tuning.freed_memory_kept(), torch.inference_mode(), bar:
+    with faults.named_faults(what), tuning.freed_memory_kept(), torch.inference_mode(), devices.exact_float32(), bar:
         for images in batches:
             output = net(images)
             scores.append(probability(output.logits))
@@ -73,6 +74,7 @@ class FaceScores(NamedTuple):
 
     table: pd.DataFrame
     embedding: NDArray[np.float32]
+    made_with: Mapping[str, Any] = {}  # device, precision and versions, for the record
 
 
 def score_store(
@@ -82,27 +84,37 @@ def score_store(
     batch: int = 32,
     what: str = "score",
     precision: Precision = "float32",
+    workers: int = 1,
 ) -> FaceScores:
     """Per-face scores of a store, in its order; batches run across frames and videos.
 
-    size: side of the network's input, pixels. precision: see `inference`. Raises UserError for an empty store.
+    net: on the device it scores on. size: side of its input, pixels. precision: see `inference`. workers: processes
+    that read crops. Raises UserError for an empty store.
     """
     if not len(store):
         raise UserError(f"{store.root}: holds no faces to score; see its coverage report")
     crops = Crops(store, size, net.mean, net.std)
-    loader = DataLoader(crops, batch_size=batch, num_workers=1, worker_init_fn=init_worker)
-    scores, embedding = predict(Scorer(net, size, precision), loader, len(store), what)
+    scorer = Scorer(net, size, precision)
+    pinned = scorer.device.type == "cuda"
+    loader = DataLoader(crops, batch, num_workers=workers, worker_init_fn=init_worker, pin_memory=pinned)
+    scores, embedding = predict(scorer, loader, len(store), what)
     table = store.manifest[list(PLACE)].reset_index(drop=True).assign(score=scores)
-    return FaceScores(table, embedding)
+    return FaceScores(table, embedding, scorer.made_with)
 
 
 def score_pairs(
-    net: nn.Module, pairs: PairDataset, batch: int = 16, what: str = "score", precision: Precision = "float32"
+    net: nn.Module,
+    pairs: PairDataset,
+    batch: int = 16,
+    what: str = "score",
+    precision: Precision = "float32",
+    workers: int = 1,
 ) -> FaceScores:
     """Scores of held-out SBI pairs: two rows a face, the real one and its self-blended fake (method "SBI")."""
-    loader = DataLoader(pairs, batch_size=batch, num_workers=1, worker_init_fn=init_worker)
+    loader = DataLoader(pairs, batch_size=batch, num_workers=workers, worker_init_fn=init_worker)
     images = (torch.cat([pair[0], pair[1]]) for pair in loader)
-    scores, embedding = predict(Scorer(net, pairs.size, precision), images, 2 * len(pairs), what)
+    scorer = Scorer(net, pairs.size, precision)
+    scores, embedding = predict(scorer, images, 2 * len(pairs), what)
     sizes = [min(batch, len(pairs) - start) for start in range(0, len(pairs), batch)]
     starts = np.cumsum([0, *sizes[:-1]])
     order = np.concatenate([np.tile(np.arange(n), 2) + start for n, start in zip(sizes, starts, strict=True)])
@@ -111,7 +123,7 @@ def score_pairs(
     table["label"], table["method"] = np.where(fake, "fake", "real"), np.where(fake, "SBI", table["method"])
     table["video"] += np.where(fake, "/SBI", "")
     table["score"] = scores
-    return FaceScores(table, embedding)
+    return FaceScores(table, embedding, scorer.made_with)
 
 
 def save(scored: FaceScores, path: Path, about: dict[str, str]) -> None:
@@ -122,4 +134,4 @@ def save(scored: FaceScores, path: Path, about: dict[str, str]) -> None:
     with files.replacing(path.with_suffix(".npy")) as temporary:
         np.save(temporary, scored.embedding)
     with files.replacing(path) as temporary:
-        scored.table.assign(**about).to_parquet(temporary, index=False, write_page_checksum=True)
+        score_table.write(temporary, scored.table.assign(**about), scored.made_with)

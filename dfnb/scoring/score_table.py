@@ -6,6 +6,7 @@ protocol in words. Two tables are comparable only where store and protocol agree
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dfnb.common import code
 from dfnb.common.errors import UserError
 
 pa.set_memory_pool(pa.system_memory_pool())  # arrow's own holds on to what it has had: more than the tables in use
@@ -25,43 +27,66 @@ STAMPS = ("network", "checkpoint", "store", "protocol")
 PLACE = ("dataset", "split", "video", "frame", "face", "x0", "y0", "x1", "y1", "label", "method", "group")
 MARGIN = 0.125  # of the box on each side of a scored crop, SBI's test protocol
 MAX_ROWS = 50_000_000
+_MADE_WITH = b"made_with"
 _NUMBERS = ("frame", "face", "x0", "y0", "x1", "y1", "score")
 
 
 def describe(
     store: Mapping[str, Any], size: int, pairs: Mapping[str, Any] | None = None, precision: str = "float32"
 ) -> str:
-    """How a table's scores come about, in words: equal protocols, equal words.
+    """How a table's scores come about, in words: equal protocols, equal words, on every machine.
 
     store: settings of the face store (frames, keep, detector, longest_side, upsample, retry). size: side of the
     network's input, pixels. pairs: settings of self-blending where the table is of held-out SBI pairs. precision: as
-    `devices.choose` words it.
+    the profile asks for it; what it became is `made_with`.
     """
     finder = f"{store['detector']} at {store['longest_side']} px, upsample {store['upsample']}, retry {store['retry']}"
     words = f"{store['frames']} frames a video, {store['keep']} faces ({finder}), crops of {size} px, margin {MARGIN:g}"
     if precision != "float32":
-        words += f", {precision}"
+        words += f", precision {precision}"
     if pairs is not None:
         switches = ", ".join(f"{name} {value}" for name, value in sorted(pairs.items()))
         words += f"; held-out SBI pairs, seed 0 ({switches})"
-    return words
+    rooms = ("networks", "scoring.score", "scoring.inference", "data.faces", *(("sbi",) if pairs is not None else ()))
+    return f"{words}; code {code.digest_of(*rooms, without=('networks.header',))}"
 
 
-def is_current(path: Path, about: Mapping[str, str], embeddings: bool = True) -> bool:
-    """Whether a whole table with these stamps lies at `path`, its embeddings beside it. Raises UserError as `load`.
+def how(precision: str, kind: str) -> str:
+    """Precision and kind of device in words, such as "float32, ONNX Runtime" or "float32 on a GPU"."""
+    return f"{precision} on a GPU" if kind == "cuda" else precision
 
-    embeddings: False for tables that are kept without.
+
+def write(path: Path, table: pd.DataFrame, made_with: Mapping[str, Any]) -> None:
+    """Write a score table as Parquet. made_with: device, precision and versions, kept beside the rows."""
+    whole = pa.Table.from_pandas(table, preserve_index=False)
+    note = {_MADE_WITH: json.dumps(dict(made_with), sort_keys=True)}
+    pq.write_table(whole.replace_schema_metadata((whole.schema.metadata or {}) | note), path, write_page_checksum=True)
+
+
+def made_with(path: Path) -> dict[str, Any]:
+    """What `write` was given: on what, and in which precision, a table was scored. {} where it doesn't say."""
+    try:
+        found = json.loads((pq.read_schema(path).metadata or {}).get(_MADE_WITH, b"{}"))
+    except (pa.ArrowException, OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def state_of(path: Path, about: Mapping[str, str], embeddings: bool = True) -> str:
+    """ "missing", "outdated" (made of something else, or in another way) or "current". Raises UserError as `load`.
+
+    about: the stamps that a current table has. embeddings: False for tables that are kept without.
     """
     if not (path.exists() and (path.with_suffix(".npy").exists() or not embeddings)):
-        return False
+        return "missing"
     names = _parquet(path, []).column_names
     if not all(names.count(stamp) == 1 for stamp in about):
-        return False
+        return "outdated"
     read = _parquet(path, list(about))
     if not all(_is_text(kind) for kind in read.schema.types):
-        return False
+        return "outdated"
     stamps = read.to_pandas(ignore_metadata=True).drop_duplicates()
-    return len(stamps) == 1 and stamps.iloc[0].to_dict() == dict(about)
+    return "current" if len(stamps) == 1 and stamps.iloc[0].to_dict() == dict(about) else "outdated"
 
 
 def state(path: Path) -> tuple[int, int]:

@@ -10,8 +10,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "loop": ["fit", "initial_network", "describe"],
-        "key": ["is_finished", "training_key", "same_training"],
+        "loop": ["fit", "initial_network", "describe", "pairs_of"],
+        "key": ["training_key", "same_training"],
         "recipe": ["learning_rate", "make_optimizer", "plan"],
     },
 )

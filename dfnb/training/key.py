@@ -1,24 +1,27 @@
-"""What decides the weights of a training, and whether a checkpoint is its end."""
+"""What decides the weights of a training: a hash of it, and what has changed since, in words."""
 
-from pathlib import Path
 from typing import Any
 
-from dfnb.common import files
-from dfnb.common.devices import precision
+from dfnb.common import code, files
 from dfnb.data.store import FaceStore
-from dfnb.networks.header import metadata
 from dfnb.networks.variants import VARIANTS
 from dfnb.profile import Profile
 
-
-def is_finished(checkpoint: Path, key: str) -> bool:
-    """Whether this is the end of the training `key` (see `training_key`)."""
-    return checkpoint.exists() and metadata(checkpoint).get("training") == key
+SECTIONS = ("model", "train", "sbi", "arcface")  # of a profile, that decide weights
 
 
 def training_key(profile: Profile, variant: str, head: str, seed: int, faces: FaceStore, held_out: FaceStore) -> str:
-    """A hash of all that decides the weights: a finished training is reused while it stays the same."""
-    return files.digest([*deciding(profile, variant, head, seed), [faces.digest, held_out.digest]])
+    """A hash of all that decides the weights: a finished training is reused while it stays the same.
+
+    It names what was asked for, so that it is the same on every machine: a precision of "auto" stays "auto".
+    """
+    settings = deciding(profile, variant, head, seed)
+    return files.digest([*settings, [faces.digest, held_out.digest], code_digest()])
+
+
+def code_digest() -> str:
+    """A hash of the code that decides weights: pairs, networks and the loop."""
+    return code.digest_of("sbi", "networks", "training", "data.faces", without=("networks.header",))
 
 
 def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
@@ -26,7 +29,6 @@ def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
     settings = profile.model_dump(mode="json")
     settings["model"].pop("weights_sha256")  # it only guards what is read
     recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
-    recipe["mixed_precision"] = precision(profile.train.mixed_precision, profile.model.size)
     arcface = settings["arcface"] if head == "arcface" else None
     return [settings["model"], recipe, settings["sbi"], arcface, variant, head, seed]
 
@@ -36,13 +38,41 @@ def same_training(profile: Profile, variant: str, head: str, seed: int) -> str:
 
     Two readings of the taps may name the same Blocks (network2 by Block and proposed by resolution, say).
     """
-    from dfnb.networks.network import taps as taps_of_name
+    from dfnb.networks.network import taps as taps_of
 
     model, recipe, sbi, arcface, *_ = deciding(profile, variant, head, seed)
     plain = VARIANTS[variant].plain
     attention = model["attention"] and not plain
-    taps = "plain" if plain else taps_of_name(model["backbone"], variant, model["tap_reading"])
+    taps = "plain" if plain else taps_of(model["backbone"], variant, model["tap_reading"])
     model = {key: value for key, value in model.items() if key not in {"tap_reading", "attention"}}
     if not attention:
         recipe.pop("attention_weight")
     return files.digest([model, recipe, sbi, arcface, taps, attention, head, seed])
+
+
+def changes(
+    metadata: dict[str, Any],
+    profile: Profile,
+    variant: str,
+    head: str,
+    seed: int,
+    faces: FaceStore,
+    held_out: FaceStore,
+) -> str:
+    """What has changed since a checkpoint was trained, such as "train.steps 320 -> 50".
+
+    metadata: of the checkpoint. The rest: what decides its weights now, as in `training_key`.
+    """
+    now, before = profile.model_dump(mode="json"), metadata.get("profile", {})
+    ignored = {("train", "networks"), ("train", "seeds"), ("train", "workers"), ("model", "weights_sha256")}
+    changed = [
+        f"{section}.{name} {before.get(section, {}).get(name)} -> {value}"
+        for section in SECTIONS
+        for name, value in now[section].items()
+        if before.get(section, {}).get(name) != value and (section, name) not in ignored
+    ]
+    if [metadata.get("faces"), metadata.get("held_out")] != [faces.digest, held_out.digest]:
+        changed.append("other faces")
+    if metadata.get("code") != code_digest():
+        changed.append("other code")
+    return ", ".join(changed) or "another format"

@@ -14,7 +14,7 @@ from one epoch into the next, so no batch is uneven. Only the main process write
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,15 +31,15 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from dfnb import networks
-from dfnb.common import faults, files, locks, processes, tuning
-from dfnb.common.devices import precision
+from dfnb.common import devices, environment, faults, files, locks, processes, tuning
 from dfnb.common.errors import UserError
 from dfnb.data.store import FaceStore
 from dfnb.networks import attention
+from dfnb.networks.header import metadata
 from dfnb.profile import Profile, Train, resolve
 from dfnb.sbi import Batches, PairDataset, SelfBlender, init_worker
 from dfnb.training import resume
-from dfnb.training.key import is_finished, training_key
+from dfnb.training.key import code_digest, training_key
 from dfnb.training.recipe import learning_rate, make_optimizer, plan
 
 log = logging.getLogger(__name__)
@@ -62,10 +62,10 @@ def losses(net: nn.Module, images: Tensor, target: Tensor, masks: Tensor, attent
     """
     output = net(images, target)
     classes = F.cross_entropy(output.logits, target)
-    taught = classes.new_zeros(())
+    supervision = classes.new_zeros(())
     if output.attention_logits is not None and attention_weight > 0:
-        taught = attention.attention_loss(output.attention_logits, masks)
-    return Losses(classes + attention_weight * taught, classes, taught, output.logits)
+        supervision = attention.attention_loss(output.attention_logits, masks)
+    return Losses(classes + attention_weight * supervision, classes, supervision, output.logits)
 
 
 def fit(
@@ -86,12 +86,13 @@ def fit(
     """
     checkpoint = folder / "checkpoint.safetensors"
     key = training_key(profile, variant, head, seed, faces, held_out)
-    if is_finished(checkpoint, key):
+    if checkpoint.exists() and metadata(checkpoint).get("training") == key:
         return checkpoint
-    accelerator = accelerator or processes.accelerator(precision(profile.train.mixed_precision, profile.model.size))
-    doing = f"training {variant} {head}, seed {seed}"
+    precision = devices.precision(profile.train.mixed_precision, profile.model.size)
+    accelerator = accelerator or processes.accelerator(precision)
     alone = locks.exclusive(folder, "training", ("checkpoint", "history", "state"))
-    with alone, faults.named_faults(doing), tuning.freed_memory_kept():
+    doing = faults.named_faults(f"training {variant} {head}, seed {seed}")
+    with alone, doing, tuning.freed_memory_kept(), devices.exact_float32():
         _fit(profile, variant, head, seed, faces, held_out, checkpoint, key, accelerator)
     return checkpoint
 
@@ -111,11 +112,7 @@ def _fit(
     schedule = plan(recipe, len(faces))
     net = initial_network(profile, variant, head, seed)
     if accelerator.is_main_process:
-        log.info("%s %s: %s", variant, head, networks.describe(net))
-        if accelerator.num_processes > 1:
-            log.info(
-                "%d processes on %s, each a share of every batch", accelerator.num_processes, accelerator.device.type
-            )
+        log.info("%s %s, seed %d: %s; on %s", variant, head, seed, networks.describe(net), where(accelerator))
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         net = convert_sync_batchnorm(net)  # timm's: torch's own drops the activation inside timm's batch norms
     net = net.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
@@ -124,10 +121,8 @@ def _fit(
     position = resume.restore(unfinished, key, net, optimizer)
     _agree(accelerator, position.step, checkpoint.parent)
 
-    blender = SelfBlender(**profile.sbi.model_dump())
-    shared = {"size": profile.model.size, "seed": seed, "mean": net.mean, "std": net.std, "blender": blender}
-    pairs = PairDataset(faces, train=True, **shared)
-    validation = PairDataset(held_out, train=False, **shared)
+    pairs = pairs_of(profile, faces, seed, True, net.mean, net.std)
+    validation = pairs_of(profile, held_out, seed, False, net.mean, net.std)
     loader = make_loader(pairs, recipe, position.step, schedule.steps, accelerator)
     like = next(net.parameters())
     bar = tqdm(
@@ -138,46 +133,82 @@ def _fit(
         mininterval=1.0,
         **({} if accelerator.is_main_process else {"disable": True}),  # else it is up to tqdm, and its environment
     )
-    spent = position.history[-1]["seconds"] if position.history else 0.0  # by the session that was interrupted
-    sums, began = torch.zeros(5, dtype=torch.float64), time.monotonic() - spent
+    before = position.history[-1]["seconds"] if position.history else 0.0  # of a training that was interrupted
+    measured, began = Measured(), time.monotonic() - before
     for pair in loader:
         images, target, masks = as_batch(*pair, like=like)
         rate = learning_rate(position.step, schedule.steps, recipe)
         values = optimise(model, optimizer, accelerator, (images, target, masks), rate, recipe)
-        right = (values.logits.argmax(1) == target).float().mean()
-        one = torch.stack([values.total, values.classes, values.attention, right, torch.ones_like(right)])
-        sums += one.detach().double().cpu()
+        measured.add(values, target)
         position.step += 1
         bar.update()
         if position.step % schedule.per_epoch and position.step != schedule.steps:
             continue
-        means = accelerator.reduce(sums.float().to(accelerator.device), reduction="sum").cpu()
         line = {"step": position.step, "epoch": position.step * recipe.batch / len(faces), "lr": rate}
-        line |= dict(
-            zip(("loss", "class_loss", "attention_loss", "accuracy"), (means[:4] / means[4]).tolist(), strict=True)
-        )
+        line |= measured.means(accelerator)
         if not math.isfinite(line["loss"]):
             raise UserError(f"{variant} {head}: the loss is {line['loss']} after step {position.step}; lower train.lr")
         line["validation_loss"], line["validation_auc"] = validate(net, validation, recipe, accelerator)
         line["seconds"] = time.monotonic() - began
         position.history.append(line)
         bar.set_postfix(loss=f"{line['loss']:.3f}", validation_auc=f"{line['validation_auc']:.3f}")
-        sums.zero_()
         if accelerator.is_main_process and position.step < schedule.steps:
             with _writing(unfinished):
                 resume.keep(unfinished, key, net, optimizer, position)
     bar.close()
     if accelerator.is_main_process:
-        history = pd.DataFrame(position.history)
-        about = {"training": key, "seed": seed, "domain": domain(faces)}
-        about |= {"profile": profile.model_dump(mode="json"), "faces": faces.digest, "started_from": net.origin}
-        about |= {"threads": torch.get_num_threads()}
+        about = {"training": key, "seed": seed, "domain": domain(faces), "code": code_digest()}
+        about |= {"profile": profile.model_dump(mode="json"), "started_from": net.origin}
+        about |= {"faces": faces.digest, "held_out": held_out.digest, "threads": torch.get_num_threads()}
+        about |= {"made_with": {"on": where(accelerator), "versions": environment.versions("torch", "timm")}}
         with _writing(checkpoint):
             with files.replacing(checkpoint.parent / "history.csv") as temporary:
-                history.to_csv(temporary, index=False)
+                pd.DataFrame(position.history).to_csv(temporary, index=False)
             networks.save(net, checkpoint, about)
         unfinished.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
+
+
+def where(accelerator: Accelerator) -> str:
+    """Device, processes and precision in words, such as "2 x NVIDIA A100, 2 processes, bf16"."""
+    words = [devices.in_words(accelerator.device.type)]
+    if accelerator.num_processes > 1:
+        words.append(f"{accelerator.num_processes} processes")
+    return ", ".join([*words, "float32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision])
+
+
+class Measured:
+    """Losses and accuracy since the last line of the history.
+
+    They stay on their device until their means are asked for, so that no step waits for a GPU.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Tensor] = []
+
+    def add(self, values: Losses, target: Tensor) -> None:
+        """One batch: its losses, and the share of images whose class is right; target: (B,)."""
+        right = (values.logits.argmax(1) == target).float().mean()
+        self.steps.append(torch.stack([values.total, values.classes, values.attention, right]).detach())
+
+    def means(self, accelerator: Accelerator) -> dict[str, float]:
+        """loss, class_loss, attention_loss and accuracy: means over steps and processes. It then starts anew."""
+        sums = torch.zeros(5, dtype=torch.float64)
+        for step in torch.stack(self.steps).cpu().double():  # on the CPU first: Apple's GPUs know no float64
+            sums[:4] += step
+        sums[4] = len(self.steps)
+        self.steps.clear()
+        total = accelerator.reduce(sums.float().to(accelerator.device), reduction="sum").cpu()
+        names = ("loss", "class_loss", "attention_loss", "accuracy")
+        return dict(zip(names, (total[:4] / total[4]).tolist(), strict=True))
+
+
+def pairs_of(
+    profile: Profile, faces: FaceStore, seed: int, train: bool, mean: Sequence[float], std: Sequence[float]
+) -> PairDataset:
+    """The pairs a training learns from, or (train False) is validated on; mean, std: of the network."""
+    blender = SelfBlender(**profile.sbi.model_dump())
+    return PairDataset(faces, size=profile.model.size, seed=seed, train=train, mean=mean, std=std, blender=blender)
 
 
 @contextmanager
@@ -212,7 +243,7 @@ def make_loader(pairs: PairDataset, recipe: Train, start: int, steps: int, accel
 
 
 def domain(faces: FaceStore) -> str:
-    """What a network trained on these faces knows: "embedded benchmark" as soon as one of them is a rendered head."""
+    """The training domain: "embedded benchmark" where one of these faces is a rendered head, else "real footage"."""
     return "embedded benchmark" if faces.manifest["dataset"].str.contains("-like").any() else "real footage"
 
 
@@ -238,9 +269,11 @@ def as_batch(real: Tensor, fake: Tensor, mask: Tensor, like: Tensor) -> tuple[Te
 
     like: a parameter of the network, whose device and type images and masks take.
     """
-    images = torch.cat([real, fake]).to(like.device, like.dtype, non_blocking=True, memory_format=torch.channels_last)
+    # each to the device by itself: what they are joined to would no longer lie in pinned memory
+    real, fake, mask = (part.to(like.device, like.dtype, non_blocking=True) for part in (real, fake, mask))
+    images = torch.cat([real, fake]).contiguous(memory_format=torch.channels_last)
     target = torch.arange(2, device=like.device).repeat_interleave(len(real))
-    return images, target, torch.cat([mask, mask]).to(like.device, like.dtype, non_blocking=True)
+    return images, target, torch.cat([mask, mask])
 
 
 def optimise(
@@ -324,6 +357,6 @@ def describe(profile: Profile) -> dict[str, Any]:
         "schedule": recipe.schedule,
         "learning rate": recipe.lr,
         "attention weight": recipe.attention_weight,
-        "precision": precision(recipe.mixed_precision, profile.model.size),
+        "precision": devices.precision(recipe.mixed_precision, profile.model.size),
         "seeds": ", ".join(map(str, recipe.seeds)),
     }

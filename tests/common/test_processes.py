@@ -222,8 +222,8 @@ def test_nothing_touches_a_gpu_before_a_notebook_starts_a_process_for_each(monke
     settings = profile.load("paper", {"model.backbone": "test_efficientnet", "model.pretrained": False})
     training.initial_network(settings, "proposed", "arcface", seed=0)
     training.training_key(settings, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1))
-    assert devices.device() == torch.device("cpu")
-    assert processes._gpus_to_fork_for() == 8
+    assert devices.scoring_device() == torch.device("cpu")
+    assert processes._processes_to_start(8) == 8
 
 
 KERNEL = """

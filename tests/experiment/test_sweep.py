@@ -113,7 +113,7 @@ def test_equal_taps_start_from_equal_weights():
 
 
 def test_cells_share_the_base_runs_faces_and_equal_trainings(tmp_path):
-    base = run.Run(profile.load("smoke", {"runs": str(tmp_path)}))
+    base = run.Run(profile.load("smoke", {"runs": str(tmp_path)}), build="all")
     one = sweep.Sweep(sweep_plan.load("sweep"), base)
     assert one.folder == tmp_path / "sweep-smoke"
     assert {cell.run.data_folder for cell in one.cells} == {base.folder}

@@ -241,7 +241,7 @@ def test_a_score_table_with_a_column_of_something_else(at, scored, name, column,
         table = table.set_column(table.schema.get_field_index(name), name, column)
     pq.write_table(table, at / "t.parquet")
     got = parsed(lambda: score_table.load(at / "t.parquet"))
-    parsed(lambda: score_table.is_current(at / "t.parquet", {stamp: "x" for stamp in score_table.STAMPS}, False))
+    parsed(lambda: score_table.state_of(at / "t.parquet", {stamp: "x" for stamp in score_table.STAMPS}, False))
     if got is not None:
         assert got["score"].between(0, 1).all()
         assert all(isinstance(value, str) for stamp in score_table.STAMPS for value in got[stamp])

@@ -76,7 +76,7 @@ def test_missing_weights_are_named_before_any_face_is_looked_for(tmp_path):
         ({"model.weights": str(other)}, r"other\.safetensors.*: no weights of this backbone: .* tensors are missing"),
         ({"model.weights": str(own), "model.weights_sha256": "0" * 64}, r"own\.safetensors: its sha256 is .*, not 000"),
     ):
-        run = open_run("faces", settings | more)
+        run = open_run("faces", settings | more, build="all")
         for work in (lambda run=run: run.train(run.networks[0]), run.everything):
             with pytest.raises(UserError, match=said):
                 work()
@@ -88,7 +88,7 @@ def test_missing_weights_are_named_before_any_face_is_looked_for(tmp_path):
 def test_a_few_minutes_on_real_faces_tell_unseen_peoples_blends_apart(tmp_path):
     """Lite0, 128 px, 300 steps: the loss falls, and held-out SBI pairs reach an AUC of 0.85."""
     began = time.monotonic()
-    run = open_run("faces", {"data.faces": str(FACES), "runs": str(tmp_path)})
+    run = open_run("faces", {"data.faces": str(FACES), "runs": str(tmp_path)}, build="all")
     history = run.history("proposed-arcface")
     results = run.results()
     print(f"\n{time.monotonic() - began:.0f} s\n{history.to_string()}\n{results.to_string()}")

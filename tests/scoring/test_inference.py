@@ -74,14 +74,7 @@ def test_float32_is_the_network_itself():
         torch.testing.assert_close(scorer(images).logits, net(images).logits, rtol=0, atol=1e-6)
 
 
-def test_the_rule():
-    assert devices.choose("auto", 128) == devices.choose("auto", 380, "cuda") == "float32"
-    assert devices.choose("auto", 380) == devices.choose("auto", 256) == devices.choose("fast", 64)
-    assert devices.choose("fast", 64) == devices.FAST
-    assert devices.choose("float32", 380) == devices.choose("fast", 380, "cuda") == "float32"
-
-
-def test_the_fast_way_moves_no_score_of_a_network_that_knows_something():
+def test_onnx_runtime_moves_no_score_of_a_network_that_has_learned_something():
     """ImageNet's weights, and a head fitted to tell sharp pictures from soft ones.
 
     Half of the pictures are alike enough for scores all over 0..1.
@@ -111,16 +104,3 @@ def test_the_fast_way_moves_no_score_of_a_network_that_knows_something():
     assert 0.8 < roc_auc_score(label[120:], plain) < 0.999
     assert roc_auc_score(label[120:], plain) == roc_auc_score(label[120:], fast)
     assert 0 < np.abs(plain - fast).max() < 1e-4
-
-
-@pytest.mark.parametrize(
-    ("gpus", "kernel", "used", "where"),
-    [(0, False, False, "cpu"), (1, True, False, "cuda"), (8, False, False, "cuda"), (8, True, False, "cpu"),
-     (8, True, True, "cuda")],
-)  # fmt: skip
-def test_commands_score_on_a_gpu_and_kernels_leave_several_to_training(monkeypatch, gpus, kernel, used, where):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
-    monkeypatch.setattr(devices.processes, "in_a_kernel", lambda: kernel)
-    assert devices.device().type == where

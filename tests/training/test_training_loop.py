@@ -10,7 +10,6 @@ from faces_in_memory import DrawnFaces
 from torch import nn
 
 from dfnb import networks, profile, training
-from dfnb.common import devices
 from dfnb.common.errors import UserError
 from dfnb.profile import Train
 from dfnb.training import key, loop, resume
@@ -96,19 +95,6 @@ def test_sams_second_pass_leaves_the_running_statistics_alone():
     torch.testing.assert_close(norm.running_mean, torch.zeros(4))
     norm(torch.randn(8, 4) + 3)
     assert (norm.running_mean > 0.1).all()
-
-
-@pytest.mark.parametrize(
-    ("asked", "size", "gpus", "instructions", "gives"),
-    [
-        ("no", 380, 1, True, "no"), ("bf16", 64, 0, False, "bf16"), ("auto", 64, 8, False, "bf16"),
-        ("auto", 380, 0, True, "bf16"), ("auto", 380, 0, False, "no"), ("auto", 128, 0, True, "no"),
-    ],
-)  # fmt: skip
-def test_precision_follows_a_rule(monkeypatch, asked, size, gpus, instructions, gives):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": instructions, "avx512_bf16": True})
-    assert devices.precision(asked, size) == gives
 
 
 def test_the_rule_decides_the_weights_and_not_its_name(monkeypatch):

@@ -6,7 +6,7 @@ the figures all see faces through the store alone.
 
 from dfnb.data.store.coverage import Coverage
 from dfnb.data.store.estimate import Estimate, estimate, require_room
-from dfnb.data.store.prepare import prepare
+from dfnb.data.store.prepare import prepare, state
 from dfnb.data.store.read import FaceStore, StoredFace, open_store
 from dfnb.data.store.verify import Verified, verify
 
@@ -20,5 +20,6 @@ __all__ = [
     "open_store",
     "prepare",
     "require_room",
+    "state",
     "verify",
 ]

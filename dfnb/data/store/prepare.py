@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,13 @@ from filelock import FileLock, Timeout
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
+from dfnb.common import code, environment
 from dfnb.common.errors import UserError
 from dfnb.common.files import digest, replacing, sha256, write_text
 from dfnb.data import frames as video_frames
 from dfnb.data.faces import LANDMARKS_SHA256, Face, FaceFinder, window
 from dfnb.data.store.coverage import Coverage, tally
-from dfnb.data.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, record_of, shard_path
+from dfnb.data.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, read_about, record_of, shard_path
 
 log = logging.getLogger(__name__)
 MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
@@ -102,6 +102,51 @@ def prepare(
         raise UserError(disk_fault(root, error)) from None
 
 
+def state(
+    clips: pd.DataFrame | Iterable[pd.DataFrame],
+    root: str | os.PathLike[str],
+    frames: int = 8,
+    jobs: int | None = 2,
+    keep: str = "largest",
+    **finder: Any,
+) -> str:
+    """Whether a store is what `prepare` with the same arguments makes: "missing" (or not whole), "outdated", "current".
+
+    "outdated": of other videos, settings or code. Nothing is written. Raises UserError where the catalogue is unsound.
+    """
+    clips, _ = _gather(clips)
+    manifest, root = Path(root) / "manifest.parquet", Path(root)
+    if not manifest.is_file():
+        return "missing"
+    settings = settings_of(frames, keep, FaceFinder(**finder))
+    keys = _keys(list(dict.fromkeys(clips["path"])), settings)
+    try:
+        if read_about(root).get("made_of") != made_of(clips, settings, keys):
+            return "outdated"
+        kept = set(pq.read_table(manifest, columns=["shard"]).column("shard").to_pylist())
+    except (UserError, pa.ArrowException, OSError, KeyError):
+        return "missing"  # damaged: it is put together again
+    return "current" if all(_done(root, key) for key in kept) else "missing"
+
+
+def made_of(clips: pd.DataFrame, settings: dict[str, Any], keys: dict[str, str | None]) -> str:
+    """A hash of all that decides a store: the clips' rows, the settings, and each video's key."""
+    return digest([settings, clips.values.tolist(), [keys[path] for path in clips["path"]]])
+
+
+def _keys(paths: list[str], settings: dict[str, Any]) -> dict[str, str | None]:
+    """The key of each video; None where it can't be read."""
+
+    def ask(path: str) -> str | None:
+        try:
+            return key_of(Path(path).absolute(), settings)
+        except OSError:
+            return None
+
+    with ThreadPoolExecutor() as pool:  # hashing lets go of Python's lock
+        return dict(zip(paths, pool.map(ask, paths), strict=True))
+
+
 @contextmanager
 def _alone(root: Path, wait: bool) -> Iterator[None]:
     """One command at a time fills a store. Raises Timeout where another does, or waits for it."""
@@ -117,6 +162,13 @@ def _alone(root: Path, wait: bool) -> Iterator[None]:
         yield
 
 
+# catalogues, reports and readers decide no face
+CODE_THAT_FINDS_NOTHING = (
+    "data.__init__", "data.catalogues", "data.store.__init__", "data.store.coverage", "data.store.estimate",
+    "data.store.verify", "data.store.read",
+)  # fmt: skip
+
+
 def settings_of(frames: int, keep: str, find: FaceFinder) -> dict[str, Any]:
     """What, beside a video's bytes, decides its record."""
     return {
@@ -129,6 +181,7 @@ def settings_of(frames: int, keep: str, find: FaceFinder) -> dict[str, Any]:
         "upsample": find.upsample,
         "retry": find.retry,
         "landmarks": LANDMARKS_SHA256,
+        "code": code.digest_of("data", without=CODE_THAT_FINDS_NOTHING),
         **({"follow": True} if find.follow and keep == "largest" else {}),  # else other faces could be missed
     }
 
@@ -320,8 +373,10 @@ def _assemble(
                 whole.add(part)
                 faces_out.write_table(part)
                 frames_out.write_table(seen)
-            versions = {name: version(name) for name in ("av", "dlib-bin", "numpy", "opencv-python-headless")}
+            versions = environment.versions("av", "dlib", "numpy", "opencv")
+            keys = _keys(list(dict.fromkeys(clips["path"])), settings)
             meta = {"format": FORMAT, "settings": settings, "digest": whole.hexdigest(), "versions": versions}
+            meta["made_of"] = made_of(clips, settings, keys)
             faces_out.add_key_value_metadata({META: json.dumps(meta, sort_keys=True)})
         coverage = tally(clips, counted, sets)
         coverage.save(root)

@@ -32,7 +32,7 @@ from dfnb.common.files import sha256
 
 FORMAT = 1
 _KEY = re.compile("[0-9a-f]{16}")  # of a shard; nothing else can be a part of a path
-META = b"dfnb.data.store"  # the key in the Parquet file's metadata
+META = b"dfnb.store"  # the key in the Parquet file's metadata
 CLIP_COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
 _CONTENT = ("dataset", "video", "label", "method", "group", "split", "frame", "face", "offset", "sha256")
 _FARTHEST = 1 << 20  # pixels; no crop is as high or as wide
@@ -268,6 +268,15 @@ def _sane(table: pa.Table, file: Path) -> tuple[NDArray[np.float32], pd.DataFram
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             raise UserError(fault.format(f"{key!r} is no shard's name"))
     return landmarks, rows
+
+
+def read_about(root: Path) -> dict[str, Any]:
+    """What a store says of itself: format, settings, digest, versions, made_of. Raises UserError where it is none."""
+    file = root / "manifest.parquet"
+    try:
+        return _about(pq.read_metadata(file).metadata or {}, root)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{file}: can't be read ({str(error).splitlines()[0]})") from None
 
 
 def _about(meta: dict[bytes, bytes], root: Path) -> dict[str, Any]:
