@@ -32,7 +32,7 @@ from dfnb.common.files import sha256
 
 FORMAT = 1
 _KEY = re.compile("[0-9a-f]{16}")  # of a shard; nothing else can be a part of a path
-META = b"dfnb.data.store"  # the key in the Parquet file's metadata
+META = b"dfnb.store"  # the key in the Parquet file's metadata
 CLIP_COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
 _CONTENT = ("dataset", "video", "label", "method", "group", "split", "frame", "face", "offset", "sha256")
 _FARTHEST = 1 << 20  # pixels; no crop is as high or as wide
