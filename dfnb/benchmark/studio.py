@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dfnb.benchmark import heads, manipulate, methods, scene, video
+from dfnb.benchmark.anatomy import Region
 from dfnb.benchmark.layout import Fake, Job, Take, Video, lists, plan, resembles
 from dfnb.benchmark.marker import BUILDING, MARKER, NOTICE, check_folder, is_current, stamp_of, versions
 from dfnb.benchmark.video import load_mask
@@ -30,7 +31,7 @@ __all__ = ["MARKER", "build", "is_current", "load_mask", "plan"]
 WIDE_FRAMES = 8  # at most, in videos of several people: they are nine times as dear
 PARTS = {"ff": 1, "celeb": 2, "ffiw": 3}
 PERSON, SCENE, MOTION, FILM, NOISE, RECIPE, FORGE, EXPRESSION = range(8)
-FACE = ("skin", "lip", "mouth", "eye", "brow")
+FACE = (Region.SKIN, Region.LIP, Region.MOUTH, Region.EYE, Region.BROW)
 
 
 @dataclass(frozen=True)
@@ -260,12 +261,12 @@ def _move(pose: heads.Pose, first: heads.Pose, x: float, y: float, size: float) 
 def _view(rgb: np.ndarray, rendered: heads.Rendered, who: int, person: heads.Person) -> manipulate.View:
     """What a tool sees of a face. A beard belongs to it; other hair, though in front of it, doesn't."""
     points = rendered.points[who]
-    own = np.isin(rendered.region, [heads.REGIONS[name] for name in FACE])
+    own = np.isin(rendered.region, FACE)
     if person.beard != "none":
         marks = points[heads.LANDMARK_VERTICES[[*range(2, 15), 30]]]
         below = np.zeros(own.shape, np.uint8)
         cv2.fillConvexPoly(below, cv2.convexHull(np.rint(marks).astype(np.int32)), 1)
-        own |= (rendered.region == heads.REGIONS["hair"]) & (below > 0)
+        own |= (rendered.region == Region.HAIR) & (below > 0)
     return manipulate.View(rgb, points, own & (rendered.person == who), rendered.visible[who])
 
 

@@ -29,7 +29,7 @@ def landmark_vertices() -> np.ndarray:
 def triangles() -> np.ndarray:
     """(T, 3) int32: triangles of the head's skin, cavities and shoulders left out."""
     a = anatomy.load()
-    return a.triangles[(a.material == anatomy.MATERIALS["skin"]) & (a.triangles.max(1) < a.skin_count)]
+    return a.triangles[(a.material == anatomy.Material.SKIN) & (a.triangles.max(1) < a.skin_count)]
 
 
 def _where(low: float, high: float, side: float) -> np.ndarray:

@@ -54,7 +54,7 @@ def test_shapes_types_and_constants(renderer):
     assert frame.points.dtype == np.float32
     assert frame.visible.shape == (1, count)
     assert frame.visible.dtype == bool
-    assert set(np.unique(frame.region)) <= set(heads.REGIONS.values())
+    assert set(np.unique(frame.region)) <= set(heads.Region)
     assert ((frame.region == 0) == (frame.person < 0)).all()
     assert heads.LANDMARK_VERTICES.shape == (68,)
     assert heads.TRIANGLES.max() < count
@@ -97,7 +97,8 @@ def test_visible_points_fall_on_their_own_person(renderer):
     pairs = [(p[0], pose) for p, pose in zip(people, poses, strict=True)]
     frame = renderer.render(pairs, where, 270, 480)
     assert set(np.unique(frame.person)) == {-1, 0, 1}
-    skin = np.isin(frame.region, [heads.REGIONS[n] for n in ("skin", "ear", "neck", "lip", "brow", "hair")])
+    seen = [getattr(heads.Region, name) for name in ("SKIN", "EAR", "NECK", "LIP", "BROW", "HAIR")]
+    skin = np.isin(frame.region, seen)
     for i in range(2):
         pixels = frame.points[i][frame.visible[i]].astype(int)
         inside = (pixels >= 0).all(1) & (pixels < [480, 270]).all(1)
@@ -109,7 +110,7 @@ def test_visible_points_fall_on_their_own_person(renderer):
         assert hidden[:, 0].mean() == pytest.approx(240 + 270 * poses[i].x, abs=12)
     lips = frame.points[0][heads.LANDMARK_VERTICES[[50, 52, 57]]].astype(int)
     around = [frame.region[y - 2 : y + 3, x - 2 : x + 3] for x, y in lips]
-    assert all((r == heads.REGIONS["lip"]).any() for r in around)
+    assert all((r == heads.Region.LIP).any() for r in around)
 
 
 def test_detector_finds_the_faces_and_its_landmarks_agree(renderer, dlib_models):
