@@ -284,20 +284,19 @@ def sweep(
 @app.command(rich_help_panel="This machine")
 def bench(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write into")] = Path("figures"),
-    long: Annotated[bool, typer.Option("--long", help="tighter figures, and what more videos cost")] = False,
     against: Annotated[Path | None, typer.Option(metavar="FILE", help="an earlier table, compared by ratio")] = None,
     tolerance: Annotated[float, typer.Option(min=1.01, help="times a ratio may grow before it is slower")] = 1.25,
 ) -> None:
     """How fast every stage is here, against yardsticks measured in the same run.
 
-    Reads nothing. Writes bench-CPU-DATE.csv, with versions, and .png; with --long also bench-CPU-DATE-growth. Takes
-    about two minutes on two free cores. Exit status: 0, or 1 where --against finds a stage that is slower than it was.
+    Reads nothing but an earlier table. Writes bench-CPU-DATE.csv, with versions, and .png. Takes less than two minutes
+    on two free cores. Exit status: 0, or 1 where --against finds a stage that is slower than it was.
     """
-    from dfnb import speed as benches
+    from dfnb import speed
     from dfnb.common import processes
 
     processes.alone("bench")
-    slower = benches.report(output, long, against, tolerance)
+    slower = speed.report(output, against, tolerance)
     raise typer.Exit(Exit.SLOWER if slower else Exit.ALL)
 
 

@@ -434,4 +434,4 @@ def test_tables_of_sweeps_coverage_and_bench(at, text):
         (at / name).write_text(text, "utf-8", errors="replace")
     parsed(lambda: ablations._read(at, False, "x"))
     parsed(lambda: store.Coverage.load(at))
-    parsed(lambda: speed.table.read(at / "bench.csv"))
+    parsed(lambda: speed.read(at / "bench.csv"))
