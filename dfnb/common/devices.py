@@ -2,9 +2,8 @@
 
 A finished run is read in seconds then: torch and timm take longer to import than most notebooks to run.
 
-`torch.compile` was tried and isn't used. On a processor it needs a C++ compiler, which many laptops lack, and SAM's two
-passes are compiled one by one, which takes longer than the steps of a short training. `dfnb bench --long` measures it
-where there is a compiler (`figures/bench-*-ways.csv`).
+`torch.compile` was tried and isn't used. On a processor it needs a C++ compiler, which many laptops lack, and a compiled
+SAM step of the embedded benchmark's network was no faster, after minutes of compiling.
 """
 
 from typing import TYPE_CHECKING, Literal
