@@ -6,7 +6,8 @@ from typing import Any
 from dfnb.common import files
 from dfnb.common.devices import precision
 from dfnb.data.store import FaceStore
-from dfnb.networks.header import metadata
+from dfnb.networks.checkpoint import metadata
+from dfnb.networks.heads import HEADS
 from dfnb.networks.variants import VARIANTS
 from dfnb.profile import Profile
 
@@ -27,7 +28,7 @@ def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
     settings["model"].pop("weights_sha256")  # it only guards what is read
     recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
     recipe["mixed_precision"] = precision(profile.train.mixed_precision, profile.model.size)
-    arcface = settings["arcface"] if head == "arcface" else None
+    arcface = settings["arcface"] if HEADS[head].settings else None
     return [settings["model"], recipe, settings["sbi"], arcface, variant, head, seed]
 
 

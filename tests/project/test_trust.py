@@ -20,7 +20,7 @@ from papermill.parameterize import parameterize_notebook
 
 from dfnb.common import files
 from dfnb.common.errors import UserError
-from dfnb.networks import header
+from dfnb.networks import tensors
 from dfnb.plots import style
 from dfnb.report import page
 
@@ -169,7 +169,7 @@ def test_files_over_their_limit_are_named_unread(tmp_path, monkeypatch):
     large = tmp_path / "large"
     for size, read, says in (
         ((256 << 20) + 1, lists.text, "larger than 256 MiB"),
-        ((4 << 30) + 1, header.refuse_other_formats, "more than the 4096 MiB that are read"),
+        ((4 << 30) + 1, tensors.refuse_other_formats, "more than the 4096 MiB that are read"),
     ):
         large.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
         os.truncate(large, size)
