@@ -331,6 +331,7 @@ def score(
 
     from dfnb import networks
     from dfnb.own_video import answer, find_files, timeline
+    from dfnb.own_video import page as pages
 
     _check_outputs(output, plot, page)
     networks.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
@@ -338,22 +339,22 @@ def score(
     detector = answer.detector(checkpoint, frames, upsample, precision)
     pictures = plot is not None or page is not None
     rows, sections = [], []
-    answers = detector.look_at_all(found_files, pictures)
+    answers = detector.answers(found_files, pictures)
     bar = tqdm(answers, total=len(found_files), unit="file", disable=None, mininterval=0.5)
     try:
-        for found, path, name in zip(bar, found_files, answer.names(found_files), strict=True):
+        for found, path, name in zip(bar, found_files, pages.names(found_files), strict=True):
             rows.append(found.scored.row)
             if plot is not None and found.has_score:
                 timeline.save(timeline.timeline(found.scored, found.fps, detector.warning), plot, path)
             if page is not None and page.suffix == ".html":
-                sections.append(answer.section(found, name))
+                sections.append(pages.section(found, name))
             elif page is not None:
-                answer.export([found], page / timeline.named_after(path, ".html"))
+                pages.export([found], page / timeline.named_after(path, ".html"))
     finally:  # what is finished is kept, whatever ends this: Ctrl-C, a full disk
         if rows:
             _write_scores(rows, detector.warning, output, as_json)
         if sections:
-            files.write_text(page, answer.document(sections, rows, detector))
+            files.write_text(page, pages.document(sections, rows, detector))
     count = sum(row["score"] is not None for row in rows)
     raise typer.Exit(Exit.ALL if count == len(rows) else Exit.SOME if count else Exit.NONE)
 

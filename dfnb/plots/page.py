@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 def render(template: Path, **values: Any) -> str:
     """Fill a Jinja template, which may extend `page.html.j2` and include files of its own folder.
 
-    Every value is escaped, except `markupsafe.Markup`. Raises jinja2.UndefinedError where a value is missing.
+    Every value is escaped, unless the template calls it `safe`. Raises jinja2.UndefinedError where a value is missing.
     """
     return _environment(template.parent).get_template(template.name).render(values)
 

@@ -11,7 +11,6 @@ from urllib.parse import unquote
 import nbformat
 from bs4 import BeautifulSoup, NavigableString, Tag
 from latex2mathml.converter import convert
-from markupsafe import Markup
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
@@ -39,7 +38,7 @@ class Section:
     """
 
     name: str
-    body: Markup
+    body: str
     title: str
     headings: list[tuple[str, str]]
 
@@ -105,7 +104,7 @@ def section(notebook: nbformat.NotebookNode, name: str, figures: Path | None = N
     found = soup.find("h2")
     headings = [(h.get("id", ""), h.get_text(strip=True)) for h in soup.find_all("h3") if name != "glossary"]
     headings = [(anchor, text) for anchor, text in headings if text != "References"]
-    return Section(name, Markup(str(soup)), found.get_text(strip=True) if found else name, headings)
+    return Section(name, str(soup), found.get_text(strip=True) if found else name, headings)
 
 
 def build(
@@ -133,9 +132,9 @@ def build(
         Path(__file__).parent / "report.html.j2",
         title=title,
         about=about,
-        lead=Markup(str(top)),
+        lead=str(top),
         parts=parts,
-        colours=Markup(HtmlFormatter(style="default").get_style_defs(".highlight")),
+        colours=HtmlFormatter(style="default").get_style_defs(".highlight"),
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from dfnb import networks, profile, training
 from dfnb.data import faces, store
-from dfnb.own_video import files as own_files
+from dfnb.own_video import file_scores
 
 pytestmark = [
     pytest.mark.slow,
@@ -100,10 +100,10 @@ def test_a_store_a_thousand_scores_and_their_report(pictures):
         many_videos.prepare(pictures, CLIPS)
     is_flat(watch.parts("faces of 1,000 clips"), 60)
     net = networks.build("proposed", "arcface", "test_efficientnet", pretrained=False, seed=0).eval()
-    paths = own_files.find_files([pictures / "pictures"])
+    paths = file_scores.find_files([pictures / "pictures"])
     assert len(paths) == CLIPS
     with Watch() as watch:
-        scored = [one.row["score"] for one in own_files.score_files(net, faces.FaceFinder(), paths, 64, 1)]
+        scored = [one.row["score"] for one in file_scores.score_files(net, faces.FaceFinder(), paths, 64, 1)]
     assert None not in scored
     is_flat(watch.parts("scores of 1,000 clips"), 60)
     with Watch() as watch:
