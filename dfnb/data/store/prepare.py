@@ -16,11 +16,11 @@ import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import joblib
 import numpy as np
@@ -35,6 +35,7 @@ from dfnb.common.errors import UserError
 from dfnb.common.files import digest, replacing, sha256, write_text
 from dfnb.data import frames as video_frames
 from dfnb.data.faces import LANDMARKS_SHA256, Face, FaceFinder, window
+from dfnb.data.frame_folders import frames_in
 from dfnb.data.store.coverage import Coverage, tally
 from dfnb.data.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, record_of, shard_path
 
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
 _BATCH = 32  # videos whose rows are written at once
 _ESCAPED = re.compile(r"\\ud[89a-f][0-9a-f]{2}")  # a byte of a name that is no UTF-8, see `files.plain`
-_SAMPLED = 32 << 20  # bytes; larger videos are told apart by parts of this size in all
+_SAMPLED = 32 << 20  # bytes; larger videos are hashed by parts of this size in all
 
 _CLIPS = [(c, pa.string()) for c in CLIP_COLUMNS]
 _FRAMES_SCHEMA = pa.schema([*_CLIPS, ("frame", pa.int32()), ("faces", pa.int32())])
@@ -130,6 +131,7 @@ def settings_of(frames: int, keep: str, find: FaceFinder) -> dict[str, Any]:
         "retry": find.retry,
         "landmarks": LANDMARKS_SHA256,
         **({"follow": True} if find.follow and keep == "largest" else {}),  # else other faces could be missed
+        **({"pad": True} if find.pad else {}),
     }
 
 
@@ -149,7 +151,7 @@ def _gather(clips: pd.DataFrame | Iterable[pd.DataFrame]) -> tuple[pd.DataFrame,
         missing = [c for c in CLIP_COLUMNS if c not in part.columns]
         if missing:
             raise UserError(f"the catalogue lacks the columns {', '.join(missing)}; make it with dfnb.data.catalogues")
-    sets = [one for part in parts for one in part.attrs.get("sets", [])]
+    sets = [counted for part in parts for counted in part.attrs.get("sets", [])]
     bare = [
         pd.DataFrame({c: part[c].astype(str).to_numpy(object) for c in CLIP_COLUMNS}) for part in parts if len(part)
     ]
@@ -232,7 +234,9 @@ def key_of(file: Path, settings: dict[str, Any]) -> str:
 
 
 def _identity(path: Path) -> list[Any]:
-    """Size and hash of a file's bytes; of a large file's first, last and evenly spaced parts."""
+    """Size and hash of a file's bytes (a large one's first, last and evenly spaced parts); of a folder, its frames'."""
+    if frames := frames_in(path):
+        return [_identity(frame) for frame in frames]
     size = path.stat().st_size if path.is_file() else 0
     if size <= _SAMPLED:
         return [size, sha256(path) if size else ""]
@@ -269,7 +273,7 @@ def _extract(path: Path, root: Path, key: str, settings: dict[str, Any], find: F
                 hashed.update(pixels)
                 out.write(pixels)
                 offset += len(pixels)
-    notes = []
+    notes = list(known.notes)
     if known.claimed and abs(known.claimed - known.count) > 1:
         notes.append(f"its header claims {known.claimed} frames and {known.count} are there")
     if len(looked) < min(settings["frames"], known.count):
@@ -320,12 +324,18 @@ def _assemble(
                 whole.add(part)
                 faces_out.write_table(part)
                 frames_out.write_table(seen)
-            versions = {name: version(name) for name in ("av", "dlib-bin", "numpy", "opencv-python-headless")}
-            meta = {"format": FORMAT, "settings": settings, "digest": whole.hexdigest(), "versions": versions}
+            meta = {"format": FORMAT, "settings": settings, "digest": whole.hexdigest(), "versions": _versions()}
             faces_out.add_key_value_metadata({META: json.dumps(meta, sort_keys=True)})
         coverage = tally(clips, counted, sets)
         coverage.save(root)
     return coverage
+
+
+def _versions() -> dict[str, str]:
+    """The versions of what decodes, detects and crops, asked of the modules: distributions differ in name."""
+    import dlib
+
+    return {module.__name__: module.__version__ for module in (av, dlib, np, cv2)}
 
 
 def _as_tables(kept: list[dict[str, Any]], looked: list[dict[str, Any]], root: Path) -> tuple[pa.Table, pa.Table]:
