@@ -36,7 +36,7 @@ def _variants(incomplete: str) -> list[str]:
 
 
 def _heads(incomplete: str) -> list[str]:
-    from dfnb.networks.variants import HEADS
+    from dfnb.networks.heads import HEADS
 
     return [name for name in HEADS if name.startswith(incomplete)]
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfnb.common import files
+from dfnb.networks.heads import HEADS
 
 if TYPE_CHECKING:
     from dfnb.experiment.run import Run
@@ -86,6 +87,7 @@ LOOKS: dict[str, Look] = {  # by variant; Okabe and Ito's colours, safe for the 
     "network2": Look("network2", "#009E73", (0, (6, 1.5, 1, 1.5)), "s"),
     "proposed": Look("proposed", "#0072B2", (0, (9, 1.5)), "^"),
 }
+HEAD_LABELS = {"arcface": "ArcFace"}  # others go by their name
 
 
 def look(network: str) -> Look:
@@ -94,8 +96,8 @@ def look(network: str) -> Look:
         return Look("proposed + ArcFace", "#C1440E", "-", "D", 2.6)
     variant, _, head = network.partition("-")
     of = LOOKS.get(variant, Look(variant, INK, (0, (3, 3)), "v"))
-    if head == "arcface":
-        return Look(f"{of.label} + ArcFace", of.colour, "-", of.marker)
+    if head in HEADS and head != "linear":
+        return Look(f"{of.label} + {HEAD_LABELS.get(head, head)}", of.colour, "-", of.marker)
     return of
 
 

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from faces_in_memory import DrawnFaces
@@ -28,11 +29,12 @@ def fit(
     """
     settings = profile.load("smoke", {
         "model.size": 64, "model.pretrained": False, "train.steps": steps, "train.batch": 4, "train.report_every": 2,
-        "train.optimizer": "sgd", "train.lr": 0.05, "train.schedule": "constant_then_linear", "train.workers": 0,
+        "train.optimizer": "sgd", "train.lr": 0.01, "train.schedule": "constant_then_linear", "train.workers": 0,
         "train.validation_pairs": 4, "train.mixed_precision": precision,
     })  # fmt: skip
     if processes.count() == 1:  # accelerate keeps device and precision of a process, and each training has its own here
         AcceleratorState._reset_state(reset_partial_state=True)
+    torch.backends.cudnn.allow_tf32 = False  # whose rounding would hide mistakes, and which the CPU doesn't have
     accelerator = Accelerator(cpu=True) if cpu else None
     faces, held_out = DrawnFaces(8, 0, interrupt_at), DrawnFaces(4, 1)
     return training.fit(settings, variant, head, 0, faces, held_out, folder, accelerator)

@@ -61,7 +61,8 @@ from dfnb.plots import diagrams
 from dfnb.training import key
 net = networks.build("proposed", "cosine", "tf_efficientnet_lite0", pretrained=False, seed=0, scale=8.0).eval()
 out = net(torch.randn(2, 3, 64, 64), torch.tensor([0, 1]))
-assert torch.allclose(out.logits, 8 * F.cosine_similarity(out.embedding[:, None], net.head.weight[None], dim=2), atol=1e-5)
+cosines = F.cosine_similarity(out.embedding[:, None], net.head.weight[None], dim=2)
+assert torch.allclose(out.logits, 8 * cosines, atol=1e-5)
 networks.save(net, "cosine.safetensors", {})
 assert networks.load("cosine.safetensors").settings["head"] == "cosine"
 settings = profile.load("demo", {"train.networks": [["proposed", "cosine"]], "arcface.scale": 8.0})
