@@ -63,19 +63,18 @@ def report(output: Path, against: Path | None, tolerance: float) -> bool:
 
 
 def run(seconds: float = 0.5, backbone: str = BACKBONE, size: int = SIZE) -> pd.DataFrame:
-    """Time every stage. Returns the table, a row a stage: `COLUMNS`.
+    """Time every stage. Returns the table, a row a stage, with `COLUMNS`: ratio is ms over yardstick_ms, a unit each.
 
-    seconds: how long each stage, and each yardstick, is repeated in each round, at least once. backbone, size: of the
-    networks, size in pixels.
+    seconds: for how long each stage and each yardstick is repeated in a round, at least once. backbone, size: of the
+    networks; size is the side of their input, pixels.
     """
     rows = []
     with tempfile.TemporaryDirectory(prefix="dfnb-bench-") as folder:
         for stage in stages(Path(folder), backbone, size):
             log.info("bench: %s, %s", stage.name, stage.what)
             work, yard = measure(stage, seconds)
-            rows.append(
-                (stage.name, stage.what, stage.unit, 1 / work, 1e3 * work, stage.yardstick, 1e3 * yard, work / yard)
-            )
+            named = (stage.name, stage.what, stage.unit)
+            rows.append((*named, 1 / work, 1e3 * work, stage.yardstick, 1e3 * yard, work / yard))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

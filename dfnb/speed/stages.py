@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from dfnb import networks
 from dfnb.benchmark import layout, studio, video
 from dfnb.common import processes, tuning
-from dfnb.data import FaceFinder, FaceStore, catalogues, frames, open_store, prepare
+from dfnb.data import FaceFinder, FaceStore, StoredFace, catalogues, frames, open_store, prepare
 from dfnb.profile import Demo, Train
 from dfnb.sbi import PairDataset
 from dfnb.scoring import Scorer
@@ -38,7 +39,11 @@ Work = Callable[[], int]  # does some work and returns how many units it was
 
 
 class Stage(NamedTuple):
-    """A row of the bench: a unit of `work`, such as a frame, is compared with a unit of `yard`. threads: of both."""
+    """A row of the bench: a unit of `work`, such as a frame, is compared with a unit of `yard`.
+
+    what: the work in a few words; unit: what is counted, in the plural; yardstick: what `yard` is called; threads: of
+    torch and OpenCV in both.
+    """
 
     name: str
     what: str
@@ -52,7 +57,8 @@ class Stage(NamedTuple):
 def stages(folder: Path, backbone: str = BACKBONE, size: int = SIZE) -> Iterator[Stage]:
     """Every stage, made when its turn comes. Writes a clip and a face store into `folder`.
 
-    backbone, size: of the networks, size in pixels. Stages before the networks have a single thread, as in a worker.
+    backbone, size: of the networks; size is the side of their input, pixels. Stages before the networks have a single
+    thread, as in a loader's worker.
     """
     clip, store = film(folder)
     sha, pairs = sha256_16_mib(), self_blended_pairs(store)
@@ -61,9 +67,10 @@ def stages(folder: Path, backbone: str = BACKBONE, size: int = SIZE) -> Iterator
     yield Stage("decoding", f"{some}, {SIDE} px", "frames", decode(clip), "decoding all frames", decode_all(clip))
     yield Stage("detection and landmarks", f"a {SIDE} px frame", "frames", detect(clip), SHA, sha)
     yield Stage("face stage", f"both, {some}", "frames", extract(clip), "plain loop", extract_plainly(clip))
-    yield Stage("store reading", "faces of 720p footage", "faces", read(store), "copy in memory", copy(store))
+    copied = read(in_memory(store))
+    yield Stage("store reading", "faces of 720p footage", "faces", read(store), "copy in memory", copied)
     yield Stage("SBI pair", f"two inputs of {SIZE} px and their mask", "pairs", pairs, SHA, sha)
-    yield Stage("loading", "the same by one worker", "pairs", load(store), "in this process", pairs)
+    yield Stage("loading", "the same by one worker", "pairs", load(store), "pairs in this process", pairs)
 
     threads, name = torch.get_num_threads(), f"{backbone.split('.')[0].removeprefix('tf_')}, {size} px"
     data, proposed = batch(size), build("proposed", "arcface", backbone)
@@ -75,8 +82,8 @@ def stages(folder: Path, backbone: str = BACKBONE, size: int = SIZE) -> Iterator
         for variant, head in NETWORKS:
             ours = step(build(variant, head, backbone), data)
             yield Stage("training step", f"{variant} {head}, {name}", "images", ours, "timm's", plain, threads)
-        bf16 = step(proposed, data, bf16=True)
-        yield Stage("training step", f"proposed arcface, {name}, bf16", "images", bf16, "float32", ours, threads)
+        exact, bf16 = step(proposed, data), step(proposed, data, bf16=True)
+        yield Stage("training step", f"proposed arcface, {name}, bf16", "images", bf16, "float32", exact, threads)
 
 
 # ---- yardsticks ----
@@ -85,26 +92,28 @@ def stages(folder: Path, backbone: str = BACKBONE, size: int = SIZE) -> Iterator
 def sha256_16_mib() -> Work:
     """SHA-256 over 16 MiB: one core, hardly any memory."""
     data = bytes(16 << 20)
-    return lambda: len(hashlib.sha256(data).digest()) // 32
+
+    def work() -> int:
+        hashlib.sha256(data).digest()
+        return 1
+
+    return work
 
 
 def product() -> Work:
     """The product of two 2048 x 2048 float32 matrices."""
     a, b = torch.rand(2, 2048, 2048)
-    return lambda: len(a @ b) // 2048
-
-
-def copy(store: FaceStore) -> Work:
-    """As many bytes as the store's faces have, copied from memory."""
-    source = [np.array(face.rgb) for face in store]
-    target = [np.empty_like(rgb) for rgb in source]
 
     def work() -> int:
-        for rgb, room in zip(source, target, strict=True):
-            np.copyto(room, rgb)
-        return len(source)
+        torch.mm(a, b)
+        return 1
 
     return work
+
+
+def in_memory(store: FaceStore) -> list[StoredFace]:
+    """The store's faces without the store's files."""
+    return [replace(face, rgb=np.array(face.rgb)) for face in store]
 
 
 def decode_all(clip: Path) -> Work:
@@ -171,14 +180,14 @@ def extract(clip: Path) -> Work:
     return lambda: len([find(rgb) for _, rgb in frames.sample_frames(clip, WANTED)])
 
 
-def read(store: FaceStore) -> Work:
+def read(faces: FaceStore | list[StoredFace]) -> Work:
     """Every byte of every stored face, copied."""
-    target = [np.empty_like(face.rgb) for face in store]
+    targets = [np.empty_like(face.rgb) for face in faces]
 
     def work() -> int:
-        for face, room in zip(store, target, strict=True):
-            np.copyto(room, face.rgb)
-        return len(target)
+        for face, target in zip(faces, targets, strict=True):
+            np.copyto(target, face.rgb)
+        return len(targets)
 
     return work
 
@@ -221,7 +230,6 @@ def score(net: networks.Network, images: Tensor, precision: str) -> Work:
     scorer = Scorer(net.eval(), images.shape[-1], precision)
 
     def work() -> int:
-        net.eval()
         with torch.inference_mode():
             return len(scorer(images).logits)
 

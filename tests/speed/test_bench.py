@@ -1,6 +1,6 @@
 """The bench: its table comes back from its file and is compared by ratio; what it times is the report's own work."""
 
-import time
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch.utils.benchmark import Timer
 from typer.testing import CliRunner
 
 from dfnb import cli
@@ -75,20 +76,22 @@ def test_the_picture_shows_every_row(tmp_path):
         assert image.text["Description"] == plot.alt
 
 
-def test_a_unit_of_work_is_timed_beside_a_unit_of_its_yardstick():
-    """Sleep, as work of a known length: three units in 30 ms, one in 20 ms; the first, slow call isn't counted."""
-    calls = count()
+def test_a_unit_of_work_is_timed_beside_a_unit_of_its_yardstick(monkeypatch):
+    """By a clock that only the work moves: three units in 30 ms, one in 20 ms, and ten times as slow at first."""
+    now = [0.0]
+    monkeypatch.setattr(bench, "Timer", partial(Timer, timer=lambda: now[0]))
 
-    def work() -> int:
-        time.sleep(0.3 if next(calls) == 0 else 0.03)
-        return 3
+    def taking(seconds: float, units: int) -> stages.Work:
+        calls = count()
 
-    def yard() -> int:
-        time.sleep(0.02)
-        return 1
+        def work() -> int:
+            now[0] += 10 * seconds if next(calls) < 4 else seconds
+            return units
 
-    stage = stages.Stage("sleeping", "three at once", "naps", work, "one nap", yard)
-    assert bench.measure(stage, 0.1) == pytest.approx((0.01, 0.02), rel=0.3)
+        return work
+
+    stage = stages.Stage("waiting", "three at once", "times", taking(0.03, units=3), "once", taking(0.02, units=1))
+    assert bench.measure(stage, 0.1) == pytest.approx((0.01, 0.02))
 
 
 def test_the_data_stages_do_the_work_that_they_name(tmp_path):
@@ -98,8 +101,11 @@ def test_the_data_stages_do_the_work_that_they_name(tmp_path):
     assert len(store) == stages.WANTED
     for of_a_clip in (stages.decode, stages.decode_all, stages.extract):
         assert of_a_clip(clip)() == stages.WANTED
-    for of_a_store in (stages.read, stages.copy, stages.self_blended_pairs, stages.load):
+    for of_a_store in (stages.read, stages.self_blended_pairs, stages.load):
         assert of_a_store(store)() == stages.WANTED
+    for face, copied in zip(store, stages.in_memory(store), strict=True):
+        np.testing.assert_array_equal(face.rgb, copied.rgb)
+        assert copied.rgb.base is None, "no view of the store's file"
 
 
 def test_the_networks_stages_compare_like_with_like():
