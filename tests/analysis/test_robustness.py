@@ -160,10 +160,10 @@ def test_without_corruption_the_crop_is_the_scored_one(filmed):
 
 
 def test_noise_depends_on_seed_and_frame_alone(filmed):
-    one = robustness.Corrupted(filmed, "noise", (8.0, 16.0), 64, seed=1)[0][0]
+    crops = robustness.Corrupted(filmed, "noise", (8.0, 16.0), 64, seed=1)[0][0]
     again = robustness.Corrupted(filmed, "noise", (8.0, 16.0), 64, seed=1, batch=1)
-    assert np.array_equal(one, np.concatenate([again[i][0] for i in range(len(again))]))
-    assert not np.array_equal(one, robustness.Corrupted(filmed, "noise", (8.0, 16.0), 64, seed=2)[0][0])
+    assert np.array_equal(crops, np.concatenate([again[i][0] for i in range(len(again))]))
+    assert not np.array_equal(crops, robustness.Corrupted(filmed, "noise", (8.0, 16.0), 64, seed=2)[0][0])
 
 
 def test_a_frame_that_is_gone_is_named(filmed):
