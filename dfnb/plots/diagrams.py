@@ -68,12 +68,12 @@ def network(net: "Network") -> Plot:
             if branch:
                 axes.plot(right[tap], weighing, "o", ms=15, mfc="white", mec=_LINE, mew=1.5)
                 _text(axes, right[tap], weighing - 0.01, "×", size=12)
-                aside = right[tap] + 0.55
-                axes.plot([aside, aside], [weighing + 0.75, weighing], color=_LINE, lw=1.4)
-                axes.plot(aside, weighing + 0.75, "o", ms=3.5, color=_LINE)
-                _arrow(axes, (aside, weighing), (right[tap] + 0.17, weighing), colour=_LINE)
+                beside = right[tap] + 0.55
+                axes.plot([beside, beside], [weighing + 0.75, weighing], color=_LINE, lw=1.4)
+                axes.plot(beside, weighing + 0.75, "o", ms=3.5, color=_LINE)
+                _arrow(axes, (beside, weighing), (right[tap] + 0.17, weighing), colour=_LINE)
                 if reduction[tap] != reduction[last]:
-                    _text(axes, aside + 0.12, weighing + 0.35, "resized", ha="left", size=8, color=FAINT)
+                    _text(axes, beside + 0.12, weighing + 0.35, "resized", ha="left", size=8, color=FAINT)
                 _arrow(axes, (right[tap], weighing - 0.18), (right[tap], weighing - 0.55), colour=_TAP)
             text = "1×1 conv\naverage" if tap == last else "average"
             _box(axes, right[tap] - 0.52, weighing - 1.2, 1.04, 0.65, text, "white", size=8.5)

@@ -70,7 +70,7 @@ STYLE: dict[str, Any] = {
 class Look:
     """How a network is called and drawn, everywhere: colour, dash pattern and marker each tell it from the others.
 
-    note: what is said about it once, in the README's table.
+    note: a remark that follows the label in the README's table.
     """
 
     label: str
@@ -176,7 +176,7 @@ def show(
 
     caption: what is drawn, as HTML-free text; on the embedded benchmark the notice is added.
     alt: for those who can't see it; the plot's own words unless given. networks: whose checkpoints it rests on.
-    private: of a reader's own video: shown and nothing else, since what the report keeps may be published.
+    private: of a reader's own video: only shown and not written, since the report's files may be published.
     Raises ValueError without words: a figure nobody can read out is not finished.
     """
     alt = " ".join((alt or plot.alt).split())
@@ -293,10 +293,7 @@ def _describe(
     folder: Path, name: str, about: dict[str, Any], written: list[str], run: "Run", networks: Sequence[str]
 ) -> None:
     checkpoints = {
-        one.folder: files.sha256_known(path)
-        for one in run.networks
-        if one.name in networks
-        for path in [run.train(one)]
+        network.folder: files.sha256_known(run.train(network)) for network in run.networks if network.name in networks
     }
     about |= {
         "name": name,
