@@ -4,9 +4,7 @@
 >>> frame = renderer.render([(person, pose)], scene, 320, 320)
 >>> frame.rgb, frame.region, frame.points
 
-`TRIANGLES` (T, 3) int32: the head's skin triangles, the same for all people; `LANDMARK_VERTICES` (68,): the vertices
-nearest the iBUG points; `FACE_VERTICES`: the face proper, forehead to chin and cheek to cheek, no ears, no neck;
-`INNER_FACE_VERTICES`: brows to mouth; `MOUTH_VERTICES`: lips and their surroundings.
+Which of the points are landmarks, face or mouth: see `vertices`.
 """
 
 import os
@@ -19,31 +17,14 @@ import numpy as np
 import scipy.sparse
 import warp as wp
 
-from dfnb.benchmark import (
-    anatomy,
-    film,
-    hair,
-    materials,
-    raster,
-    shading,
-    strand_kernels,
-    strand_set,
-    strands,
-    textures,
-)
+from dfnb.benchmark import anatomy, film, hair, materials, raster, shading, textures, vertices, wig
 from dfnb.benchmark.anatomy import Material, Region
 from dfnb.benchmark.materials import Garment
 from dfnb.benchmark.person import Person
 from dfnb.benchmark.scene import Pose, Scene
-from dfnb.benchmark.vertices import CONSTANTS, landmark_vertices
+from dfnb.benchmark.strands import Strands
 
 __all__ = ["Person", "Pose", "Region", "Rendered", "Renderer", "Scene"]
-
-
-def __getattr__(name: str):
-    if name in CONSTANTS:
-        return CONSTANTS[name]()
-    raise AttributeError(name)
 
 
 @dataclass(frozen=True)
@@ -64,7 +45,7 @@ class _Body:
     rest: np.ndarray  # (V, 3) float32, the person's neutral shape, cloth included
     openness: np.ndarray  # (V,) float32
     skin: np.ndarray  # the skin map
-    strands: strand_set.Strands
+    strands: Strands
     centre: np.ndarray  # (3,) between the eyes and the mouth: what Pose.x, y place
     height: float  # chin to hairline, decimetres
 
@@ -186,7 +167,7 @@ class Renderer:
         cloth = slice(len(a.template), None)
         thick = 0.05 + 0.10 * np.clip((5.6 - mesh.canon[cloth, 1:2]) / 1.2, 0, 1)
         rest[cloth] += normals[cloth] * thick
-        marks = rest[landmark_vertices()]
+        marks = rest[vertices.landmarks()]
         centre = (marks[36:48].mean(0) + marks[48:68].mean(0)) / 2
         tall = 1.3 * (marks[17:27, 1].mean() - marks[8, 1])
         skin_mesh = wp.Mesh(
@@ -206,7 +187,7 @@ class Renderer:
         )
         skull = (a.template[a.triangles][..., 1].max(1) > 6.3) & (a.material == Material.SKIN)
         grown = hair.grow(person, rest, normals, _reach(rest, a.triangles[skull]))
-        openness = opened.numpy() * strands.cover_of(grown, rest, normals, count)
+        openness = opened.numpy() * wig.cover_of(grown, rest, normals, count)
         openness = np.concatenate([openness, openness[mesh.covered]])
         return _Body(rest.astype(np.float32), openness, textures.skin_map(person), grown, centre, float(tall))
 
@@ -248,7 +229,7 @@ class Renderer:
         g.material = wp.array(np.tile(mesh.material, n), dtype=wp.int32, device="cpu")
         g.person = wp.array(np.repeat(np.arange(n, dtype=np.int32), len(mesh.triangles)), dtype=wp.int32, device="cpu")
         self._geometry = g
-        self._wig = strands.Wig(people, [b.strands for b in bodies], [b.rest for b in bodies])
+        self._wig = wig.Wig(people, [b.strands for b in bodies], [b.rest for b in bodies])
         self._maps = wp.array(np.stack([b.skin for b in bodies]), dtype=wp.vec4ub, device="cpu")
 
     def _visible(self, people: int) -> np.ndarray:
@@ -313,7 +294,7 @@ def _reach(rest: np.ndarray, triangles: np.ndarray) -> hair.Reach:
     rays = wp.array(hair.Reach.directions(), dtype=wp.vec3, device="cpu")
     radius = wp.empty(len(rays), dtype=float, device="cpu")
     centre = wp.vec3(*hair.CENTRE.tolist())
-    wp.launch(strand_kernels.outermost, len(rays), [mesh.id, centre, rays], [radius], device="cpu")
+    wp.launch(raster.outermost, len(rays), [mesh.id, centre, rays], [radius], device="cpu")
     return hair.Reach(radius.numpy().copy(), hair.CENTRE)
 
 

@@ -139,3 +139,14 @@ def visible(
     out[i] = 1
     if query.result:
         out[i] = 0
+
+
+@wp.kernel
+def outermost(mesh: wp.uint64, centre: wp.vec3, directions: wp.array(dtype=wp.vec3), out: wp.array(dtype=float)):
+    """Distance from `centre` to the mesh's outside along each direction, looking inwards from far away."""
+    i = wp.tid()
+    start = 6.0
+    query = wp.mesh_query_ray(mesh, centre + directions[i] * start, -directions[i], start)
+    out[i] = 0.0
+    if query.result:
+        out[i] = start - query.t

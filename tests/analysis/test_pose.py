@@ -32,7 +32,7 @@ def test_known_yaw_and_pitch_are_found_whatever_the_roll(yaw, pitch, roll):
 
 def test_rendered_heads_have_the_pose_they_were_given():
     pytest.importorskip("warp")
-    from dfnb.benchmark import heads, scene
+    from dfnb.benchmark import heads, scene, vertices
     from dfnb.data.faces import FaceFinder
 
     rng, renderer, finder = np.random.default_rng(3), heads.Renderer(threads=1), FaceFinder()
@@ -41,7 +41,7 @@ def test_rendered_heads_have_the_pose_they_were_given():
         posed = heads.Pose(yaw=np.radians(yaw), pitch=np.radians(pitch), roll=np.radians(roll), size=0.55)
         frame = renderer.render([(heads.Person.draw(rng), posed)], scene.draw_scene(rng), 320, 320)
         wanted.append((yaw, pitch))
-        by_points.append(pose.yaw_pitch(frame.points[0][heads.LANDMARK_VERTICES], 320, 320))
+        by_points.append(pose.yaw_pitch(frame.points[0][vertices.landmarks()], 320, 320))
         by_landmarks.append(pose.yaw_pitch(finder(frame.rgb)[0].landmarks, 320, 320))
     wanted = np.array(wanted, float)
     for found, most in ((np.array(by_points), 7), (np.array(by_landmarks), 12)):

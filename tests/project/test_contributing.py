@@ -71,9 +71,9 @@ assert key.deciding(settings, "proposed", "cosine", 0) != key.deciding(profile.l
 assert plots.look("proposed-cosine").label == "proposed + cosine"
 assert diagrams.network(net).alt.endswith("for the cosine head.")
 """,
-    "dfnb/benchmark/methods.py": """
+    "dfnb/benchmark/manipulations.py": """
 import numpy as np
-from dfnb.benchmark import heads, layout, studio
+from dfnb.benchmark import layout, studio, vertices
 from dfnb.profile import Demo
 settings = Demo(frames=1, ff_train=4, ff_val=2, ff_test=2)
 jobs = [job for job in layout.plan(settings) if any(fake.method == "Eyes" for fake in job.fakes)]
@@ -86,7 +86,7 @@ frames, masks = studio.forge(settings, filmed, fake)
 stage = filmed[fake.take]
 assert masks.any() and not np.array_equal(frames, stage.frames)
 assert np.array_equal(frames[~masks], stage.frames[~masks])
-points = stage.rendered[0].points[0][heads.LANDMARK_VERTICES]
+points = stage.rendered[0].points[0][vertices.landmarks()]
 rows = np.nonzero(masks[0].any(axis=1))[0]
 assert points[17:27, 1].min() - 5 < rows[0] and rows[-1] < points[36:48, 1].max() + 5
 """,
