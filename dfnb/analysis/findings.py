@@ -56,8 +56,8 @@ def significant(differences: pd.DataFrame, names: Sequence[str]) -> str:
     if len(others):
         half = ((others["high"] - others["low"]) / 2).min()
         largest = others["difference"].abs().max()
-        text += f"{'The others' if found else 'They'} are at most {largest:.3f} in size, "
-        text += f"with intervals of ±{half:.3f} or wider. "
+        text += f"None{' of the others' if found else ''} is larger than {largest:.3f} in size; "
+        text += f"the 95 % intervals are ±{half:.3f} or wider. "
     deviation = differences["seed_sd"]
     if deviation.isna().all():
         return text + "One seed each: what another training would give is **not in these intervals**."

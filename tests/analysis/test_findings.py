@@ -18,13 +18,13 @@ def compared(p_values: list[float], differences: list[float]) -> pd.DataFrame:
 def test_only_significant_differences_are_listed():
     text = findings.paired(compared([0.001, 0.4], [-0.02, 0.01]), "proposed-linear")
     assert "**1 of 2**: proposed minus network1 −0.020 (−0.010 to +0.050)." in text
-    assert "The others are at most 0.010 in size, with intervals of ±0.030 or wider." in text
+    assert "None of the others is larger than 0.010 in size; the 95 % intervals are ±0.030 or wider." in text
     assert "network2" not in text
 
 
 def test_without_a_significant_difference_nothing_decides():
     text = findings.paired(compared([0.3, 0.05], [0.02, -0.03]), "proposed-linear")
-    assert "**0 of 2**, so nothing here decides. They are at most 0.030 in size" in text
+    assert "**0 of 2**, so nothing here decides. None is larger than 0.030 in size" in text
 
 
 def test_a_spread_over_seeds_is_named_where_it_is_known():
