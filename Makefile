@@ -1,10 +1,14 @@
 # Each target does its own set-up in .venv, from the lock. Needs Python 3.11 or later and make, nothing else.
 PYTHON ?= python3
 PROFILE ?= demo
-# TORCH=cpu installs torch without the GPU libraries (see README, "A smaller installation")
-TORCH ?= default
 BIN := .venv/bin
+# which build of torch: cpu is without GPU libraries (README, "Installation"). Unless named, the one that is installed
+TORCH ?= $(or $(patsubst .venv/.ready-%,%,$(firstword $(wildcard .venv/.ready-*))),default)
+ifeq ($(filter default auto cpu xpu cu1% rocm%,$(TORCH)),)
+$(error TORCH=$(TORCH) isn't understood; it may be default, auto, cpu, xpu, cuNNN (such as cu126) or rocmN.N)
+endif
 READY := .venv/.ready-$(TORCH)
+FETCH := install --quiet --disable-pip-version-check --only-binary :all:
 export MPLBACKEND ?= agg
 
 .PHONY: help setup report publish sweep test test-slow test-browser lint audit lock clean
@@ -24,15 +28,20 @@ setup: $(READY)
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11: name a newer one, make PYTHON=python3.11 ..." >&2; exit 2; }
+	@command -v uv >/dev/null || $(PYTHON) -c 'import ensurepip' 2>/dev/null || $(PYTHON) -m pip --version >/dev/null 2>&1 || \
+	  { echo "$(PYTHON) has neither ensurepip nor pip: install python3-venv (Debian, Ubuntu), or uv (pypi.org/project/uv)" >&2; \
+	  exit 2; }
 	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: uv
-ifeq ($(TORCH),cpu)
-	awk '/^[a-z]/ { skip = /^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/ } !skip' requirements.lock > .venv/requirements.txt
-	. $(BIN)/activate && uv pip install --quiet --only-binary :all: --torch-backend cpu \
-	  $$(grep -oE '^(torch|torchvision)==[0-9.]+' requirements.lock)
-else
+# a Python without ensurepip (slim Debian, Colab) makes an environment without pip, which is only needed to fetch uv
+	$(PYTHON) -m venv .venv >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip .venv
+	command -v uv >/dev/null || { $(BIN)/python -m pip --version >/dev/null 2>&1 && $(BIN)/python -m pip $(FETCH) uv; } || \
+	  $(PYTHON) -m pip --python $(BIN)/python $(FETCH) uv
+ifeq ($(TORCH),default)
 	cp requirements.lock .venv/requirements.txt
+else
+	awk '/^[a-z]/ { skip = /^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/ } !skip' requirements.lock > .venv/requirements.txt
+	. $(BIN)/activate && uv pip install --quiet --only-binary :all: --torch-backend $(TORCH) \
+	  $$(grep -oE '^(torch|torchvision)==[0-9.]+' requirements.lock)
 endif
 # compiled once, as pip does: importing torch and timm would else compile 3,000 files in every process that may not write them
 	. $(BIN)/activate && uv pip install --quiet --no-deps --require-hashes --only-binary :all: --compile-bytecode \

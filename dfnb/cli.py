@@ -36,7 +36,7 @@ def _variants(incomplete: str) -> list[str]:
 
 
 def _heads(incomplete: str) -> list[str]:
-    from dfnb.networks.variants import HEADS
+    from dfnb.networks.heads import HEADS
 
     return [name for name in HEADS if name.startswith(incomplete)]
 
@@ -287,20 +287,19 @@ def sweep(
 @app.command(rich_help_panel="This machine")
 def bench(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write into")] = Path("figures"),
-    long: Annotated[bool, typer.Option("--long", help="tighter figures, and what more videos cost")] = False,
     against: Annotated[Path | None, typer.Option(metavar="FILE", help="an earlier table, compared by ratio")] = None,
     tolerance: Annotated[float, typer.Option(min=1.01, help="times a ratio may grow before it is slower")] = 1.25,
 ) -> None:
     """How fast every stage is here, against yardsticks measured in the same run.
 
-    Reads nothing. Writes bench-CPU-DATE.csv, with versions, and .png; with --long also bench-CPU-DATE-growth. Takes
-    about two minutes on two free cores. Exit status: 0, or 1 where --against finds a stage that is slower than it was.
+    Reads nothing but an earlier table. Writes bench-CPU-DATE.csv, with versions, and .png. Takes less than two minutes
+    on two free cores. Exit status: 0, or 1 where --against finds a stage that is slower than it was.
     """
-    from dfnb import speed as benches
+    from dfnb import speed
     from dfnb.common import processes
 
     processes.alone("bench")
-    slower = benches.report(output, long, against, tolerance)
+    slower = speed.report(output, against, tolerance)
     raise typer.Exit(Exit.SLOWER if slower else Exit.ALL)
 
 
@@ -335,6 +334,7 @@ def score(
 
     from dfnb import networks
     from dfnb.own_video import answer, find_files, timeline
+    from dfnb.own_video import page as pages
 
     _check_outputs(output, plot, page)
     networks.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
@@ -342,22 +342,22 @@ def score(
     detector = answer.detector(checkpoint, frames, upsample, precision)
     pictures = plot is not None or page is not None
     rows, sections = [], []
-    answers = detector.look_at_all(found_files, pictures)
+    answers = detector.answers(found_files, pictures)
     bar = tqdm(answers, total=len(found_files), unit="file", disable=None, mininterval=0.5)
     try:
-        for found, path, name in zip(bar, found_files, answer.names(found_files), strict=True):
+        for found, path, name in zip(bar, found_files, pages.names(found_files), strict=True):
             rows.append(found.scored.row)
             if plot is not None and found.has_score:
                 timeline.save(timeline.timeline(found.scored, found.fps, detector.warning), plot, path)
             if page is not None and page.suffix == ".html":
-                sections.append(answer.section(found, name))
+                sections.append(pages.section(found, name))
             elif page is not None:
-                answer.export([found], page / timeline.named_after(path, ".html"))
+                pages.export([found], page / timeline.named_after(path, ".html"))
     finally:  # what is finished is kept, whatever ends this: Ctrl-C, a full disk
         if rows:
             _write_scores(rows, detector.warning, output, as_json)
         if sections:
-            files.write_text(page, answer.document(sections, rows, detector))
+            files.write_text(page, pages.document(sections, rows, detector))
     count = sum(row["score"] is not None for row in rows)
     raise typer.Exit(Exit.ALL if count == len(rows) else Exit.SOME if count else Exit.NONE)
 

@@ -1,7 +1,8 @@
 """What the scores mean: attention against masks, robustness, errors, thresholds, ablations.
 
-Comes in: a run, or tables of scores. Goes out: tables and figures that answer one question each.
-Public: a module a question; each says which.
+Comes in: a run, or tables of scores. Goes out: tables and figures that answer one question each, and which of their
+differences are significant (`findings`). Public: a module a question, such as `attention_maps`, `grad_cam`,
+`embedding`, `robustness` (its kinds in `corruptions`), `blending`, `error_analysis`, `thresholds`, `ablations`.
 """
 
 import lazy_loader

@@ -10,22 +10,22 @@ from dfnb.plots.tables import SIGNIFICANT, set_name
 
 def seeds(table: pd.DataFrame) -> Plot:
     """AUC of every network and seed, a panel a set: small marks are trainings, the thick bar is mean ± SD over seeds,
-    the thin one the 95 % interval of one training (bounds averaged over seeds).
+    the thin bar the 95 % interval of one training (bounds averaged over seeds).
 
     table: `Sweep.table`.
     """
-    own = seeds_of(table)
-    own = own.assign(set=set_name(own))
-    own = own[own["part"] != "sbi"] if (own["part"] != "sbi").any() else own
-    names, sets = list(dict.fromkeys(own["network"])), list(dict.fromkeys(own["set"]))
-    lowest = max(0.0, min(float(own["low"].min()), 0.97) - 0.02)
+    trained = seeds_of(table)
+    trained = trained.assign(set=set_name(trained))
+    trained = trained[trained["part"] != "sbi"] if (trained["part"] != "sbi").any() else trained
+    names, sets = list(dict.fromkeys(trained["network"])), list(dict.fromkeys(trained["set"]))
+    lowest = max(0.0, min(float(trained["low"].min()), 0.97) - 0.02)
     rows = []
     with styled():
         figure = new_figure(1.0 + 0.55 * len(names))
         panels = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
         for axes, where in zip(panels, sets, strict=True):
             for y, name in enumerate(names):
-                cells = own[(own["set"] == where) & (own["network"] == name)]
+                cells = trained[(trained["set"] == where) & (trained["network"] == name)]
                 if cells.empty:
                     continue
                 style, values = look(name), cells["auc"].to_numpy()
@@ -45,17 +45,17 @@ def seeds(table: pd.DataFrame) -> Plot:
             axes.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(names)), [look(name).label for name in names])
         figure.supxlabel("video AUC: mean ± SD over seeds (thick), 95 % interval of one training (thin)", fontsize=11)
-    told = "; ".join(
+    summary = "; ".join(
         f"{row['set']}, {look(row['network']).label}: {row['mean']:.3f} over {row['seeds']} seeds, SD {row['sd']:.3f}"
         for row in rows
     )
-    return Plot(figure, pd.DataFrame(rows), f"AUC by network over training seeds. {told}.")
+    return Plot(figure, pd.DataFrame(rows), f"AUC by network over training seeds. {summary}.")
 
 
 def effects(rows: pd.DataFrame) -> Plot:
     """What each change does to the AUC, with its 95 % interval, a panel a set; filled marks are significant.
 
-    rows: some of `Sweep.differences`, in the order they are to stand.
+    rows: of `Sweep.differences`, drawn in their order.
     """
     rows = rows.assign(set=set_name(rows))
     several = rows["network"].nunique() > 1
@@ -89,9 +89,10 @@ def effects(rows: pd.DataFrame) -> Plot:
         panels[0].set_yticks(range(len(lines)), lines)
         figure.supxlabel("AUC minus that of the unchanged network (95 %; filled: significant)", fontsize=11)
         figure.supylabel("", color=FAINT)
-    told = "; ".join(
+    summary = "; ".join(
         f"{row.set}, {row.asked}, {look(row.network).label}: {row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
         for row in rows.itertuples()
     )
-    columns = ["label", "asked", "network", "set", "auc", "reference_auc", "difference", "low", "high", "p", "p_holm"]
-    return Plot(figure, rows[columns].reset_index(drop=True), f"Changes of the AUC. {told}.")
+    rows = rows.rename(columns={"asked": "changed"})
+    columns = ["label", "changed", "network", "set", "auc", "reference_auc", "difference", "low", "high", "p", "p_holm"]
+    return Plot(figure, rows[columns].reset_index(drop=True), f"Changes of the AUC. {summary}.")

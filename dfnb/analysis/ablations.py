@@ -1,7 +1,4 @@
-"""What a sweep found, for the notebooks: this machine's own, or the published one; as tables, and as sentences.
-
-Where neither is there, notebooks say so and name the command.
-"""
+"""What a sweep found: this machine's, or the published one. Its tables, and which of its differences count."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dfnb.analysis import findings
 from dfnb.common import files
 from dfnb.common.errors import UserError
 from dfnb.experiment import sweep_plan
-from dfnb.plots.style import look, signed
-from dfnb.plots.tables import SIGNIFICANT, set_name
+from dfnb.plots.style import look
+from dfnb.plots.tables import set_name
 from dfnb.profile import resolve
 from dfnb.scoring import comparisons
 
@@ -45,29 +43,25 @@ class Swept:
         return comparisons.seed_spread(seeds_of(self.table)[lambda t: t["part"] == part])
 
     def made(self) -> str:
-        """How and on what it was made, and what is missing, in a sentence."""
+        """How and on what it was made, and what is missing, in a sentence; empty where there is no sweep."""
         if not self:
             return ""
-        about = self.record["environment"]
-        whose = "Published sweep" if self.published else "Sweep of this machine"
-        said = f"{whose}, profile {self.record['base']}: {self.record['trainings']} trainings in "
-        said += (
-            f"{self.record['training_seconds'] / 60:.0f} minutes of training (up to {self.record['jobs']} at a time), "
+        record, about = self.record, self.record["environment"]
+        text = (
+            f"{'Published sweep' if self.published else 'Sweep of this machine'}, profile {record['base']}: "
+            f"{record['trainings']} trainings in {record['training_seconds'] / 60:.0f} minutes of training (up to "
+            f"{record['jobs']} at a time), {about['hardware'].split(',')[0]}, torch {about['versions']['torch']}."
         )
-        said += f"{about['hardware'].split(',')[0]}, torch {about['versions']['torch']}."
-        missing = len(self.record["missing"])
-        return said + (f" {missing} of its {self.record['cells']} cells are missing." if missing else "")
-
-    def absent(self) -> str:
-        """What to say instead of a section that needs the sweep."""
-        return "This run has no sweep to show: `dfnb sweep` trains it (hours on a CPU), and this section fills."
+        missing = len(record["missing"])
+        return text + (f" {missing} of its {record['cells']} cells are missing." if missing else "")
 
 
 def swept(run: "Run") -> Swept:
     """The sweep that belongs to a run: one on this machine with the same base, else the published one.
 
-    Another profile's published sweep is shown only where both are of the embedded benchmark: its numbers never stand
-    among those of real sets.
+    A published sweep of another base is shown only where it and the run are both of the embedded benchmark: its numbers
+    never stand among those of real sets. Without any sweep the result is empty (false).
+    Raises UserError where a table of the sweep is damaged.
     """
     mine = sweep_plan.same_base(run.profile)
     for path in sorted(resolve(run.profile.runs).glob("*/sweep.json")):
@@ -102,9 +96,9 @@ def seeds(found: Swept) -> pd.DataFrame:
     Columns: network, set, seeds, mean AUC, sd over seeds, lowest, highest, half-width of one training's 95 % interval.
     """
     rows = []
-    own = seeds_of(found.table)
-    own = own.assign(set=set_name(own))
-    for (network, where), cells in own.groupby(["network", "set"], sort=False):
+    trained = seeds_of(found.table)
+    trained = trained.assign(set=set_name(trained))
+    for (network, where), cells in trained.groupby(["network", "set"], sort=False):
         values = cells["auc"]
         rows.append(
             {"network": look(network).label, "set": where, "seeds": len(cells), "mean AUC": values.mean()}
@@ -115,20 +109,20 @@ def seeds(found: Swept) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def asked(found: Swept, *knobs: str) -> pd.DataFrame:
-    """Those differences whose variation changes one of these settings, such as "arcface.margin"; maybe none."""
+def changing(found: Swept, *settings: str) -> pd.DataFrame:
+    """The differences whose variation changes one of these settings, such as "arcface.margin"; maybe none."""
     plan = found.record["plan"]["variations"] if found else []
-    chosen = [one["name"] for one in plan if set(one["change"]) & set(knobs)]
+    names = [variation["name"] for variation in plan if set(variation["change"]) & set(settings)]
     if not len(found.differences):
         return found.differences
-    return found.differences[found.differences["variation"].isin(chosen)]
+    return found.differences[found.differences["variation"].isin(names)]
 
 
-def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """Differences as a table to read: what was asked, network, set, AUC, the unchanged network's, difference, p."""
+def readable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Differences as a table to read: what was changed, network, set, AUC, the unchanged network's, difference, p."""
     table = pd.DataFrame(
         {
-            "asked": rows["asked"],
+            "changed": rows["asked"],
             "network": [look(name).label for name in rows["network"]],
             "set": set_name(rows),
             "AUC": rows["auc"],
@@ -142,82 +136,29 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def knobs(found: Swept) -> pd.DataFrame:
-    """Every variation of the sweep: its question, what is asked and what is held fixed, and whether it is finished."""
+def questions(found: Swept) -> pd.DataFrame:
+    """Every variation of the sweep: its question, what it changes and holds fixed, and whether it is finished."""
     plan = pd.DataFrame(found.record["plan"]["variations"])[["name", "question"]]
     first = found.table.drop_duplicates("variation").set_index("variation")
     state = ["finished" if name in first.index else "missing" for name in plan["name"]]
-    words = {column: [first[column].get(name, "") for name in plan["name"]] for column in ("asked", "held")}
-    return plan.assign(asked=words["asked"], held=words["held"], state=state).drop(columns="name")
+    changed, fixed = ([first[column].get(name, "") for name in plan["name"]] for column in ("asked", "held"))
+    return plan.assign(changed=changed, fixed=fixed, state=state).drop(columns="name")
 
 
-def verdict(found: Swept, rows: pd.DataFrame) -> str:
-    """Which changes make a difference that is more than chance, set by set; everything else is said not to.
-
-    rows: from `asked`.
-    """
+def finding(found: Swept, rows: pd.DataFrame) -> str:
+    """Which changes of the AUC are significant. rows: from `changing`."""
     if not found:
-        return found.absent()
+        return "This run has no sweep to show: `dfnb sweep` trains it (hours on a CPU), and this section fills."
     if rows.empty:
         return f"No cell of this question is finished. {found.made()}"
-    rows = rows.assign(set=set_name(rows))
-    clear = rows[rows["p_holm"] < SIGNIFICANT]
-    said = []
-    for row in clear.itertuples():
-        how = "raises" if row.difference > 0 else "lowers"
-        said.append(
-            f"{row.asked} {how} the AUC of {look(row.network).label} on {row.set} by {abs(row.difference):.3f} "
-            f"({signed(row.low, 3)} to {signed(row.high, 3)})"
-        )
-    text = "; ".join(said) + ". " if said else ""
-    text = text[:1].upper() + text[1:]
-    unclear = rows[rows["p_holm"] >= SIGNIFICANT]
-    if len(unclear):
-        largest = unclear["difference"].abs().max()
-        text += f"{'The other' if said else 'All'} {len(unclear)} differences are **not significant** (at most "
-        text += f"{largest:.3f} in size; 5 % level, Holm's correction over all variations)"
-        text += ": with these videos and seeds nothing can be said of them. "
-    return text + uncertainty(rows)
+    changed = zip(rows["asked"], rows["network"], set_name(rows), strict=True)
+    return findings.significant(rows, [f"{look(name).label}, {where}, {what}:" for what, name, where in changed])
 
 
-def seeds_verdict(found: Swept, network: str) -> str:
-    """What seeds do beside sampling, and which networks one network differs from over all seeds."""
-    if not found:
-        return found.absent()
-    spread = seeds(found)
-    several = spread[spread["seeds"] > 1]
-    if several.empty:
-        return f"Only one seed of each network is finished. {found.made()}"
-    said = "Spread over seeds (SD) beside the half-width of one training's 95 % interval, by set: "
-    said += "; ".join(
-        f"{name} {own['SD over seeds'].mean():.3f} beside ±{own['half-width of one 95 % interval'].mean():.3f}"
-        for name, own in several.groupby("set", sort=False)
-    )
-    rows = found.differences[(found.differences["variation"] == sweep_plan.BASE)]
-    rows = rows.assign(set=set_name(rows))
-    rows = rows[rows["reference"] == network]
-    clear = rows[rows["p_holm"] < SIGNIFICANT]
-    said += ". "
-    if len(clear):
-        said += f"Over all seeds {look(network).label} differs significantly from " + "; ".join(
-            f"{look(row.network).label} on {row.set} (by {signed(-row.difference, 3)})" for row in clear.itertuples()
-        )
-        said += ". "
-    if len(clear) < len(rows):
-        said += (
-            f"{len(rows) - len(clear)} of {len(rows)} differences from it are **not significant** (5 % level, Holm). "
-        )
-    return said + uncertainty(rows)
-
-
-def uncertainty(rows: pd.DataFrame) -> str:
-    """What the intervals of a table of differences take into account."""
-    if rows["seed_sd"].isna().all():
-        return (
-            "The intervals hold for other videos of the same kind (bootstrap over groups). With one seed **nothing is "
-            "known of the spread over seeds**, so they are too narrow."
-        )
-    return (
-        f"The intervals take in other videos of the same kind (bootstrap over groups) and other seeds (SD of one AUC "
-        f"{rows['seed_sd'].min():.3f} to {rows['seed_sd'].max():.3f} by set, pooled over networks)."
-    )
+def seeds_finding(found: Swept, reference: str) -> str:
+    """Which networks differ significantly from the reference over all seeds, on each set."""
+    rows = found.differences
+    if found:
+        rows = rows[(rows["variation"] == sweep_plan.BASE) & (rows["reference"] == reference)]
+        rows = rows.assign(asked=f"instead of {look(reference).label}")
+    return finding(found, rows)

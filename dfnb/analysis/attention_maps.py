@@ -1,7 +1,7 @@
-"""What the parts of a network do: attention maps against masks, angles to class centres, embeddings in the plane.
+"""Attention maps over faces, and how well they agree with face masks and with the true masks of manipulations.
 
-A face mask nearly fills a test crop, so that a map which is 1 everywhere agrees with it well. Every agreement is
-therefore given beside that of the all-ones map.
+A face mask nearly fills a test crop, so a map that is 1 everywhere agrees with it well. Every agreement is therefore
+given beside that of the all-ones map.
 """
 
 import copy
@@ -15,23 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dfnb.analysis.findings import Difference
 from dfnb.benchmark.ground_truth import Maps, square
-from dfnb.benchmark.ground_truth import true_masks as true_masks  # beside the maps it is compared with
 from dfnb.common.errors import UserError
 from dfnb.data import faces
 from dfnb.data.store import FaceStore
 from dfnb.networks import Network
 from dfnb.plots.pictures import enlarged, grid, heat, outlined
 from dfnb.plots.style import Plot
-from dfnb.plots.tables import ALL_ONES, CEILING, SHUFFLED
 from dfnb.scoring import score, score_table
 
-Floats = NDArray[np.float64]
 MEASURES = ("iou", "pointing", "energy", "pixel_auc")
+ALL_ONES, CEILING, SHUFFLED = "all-ones map", "mask at the map's resolution", "masks of other faces"
 
 
-class Looks(NamedTuple):
-    """N faces as a network saw them."""
+class Predictions(NamedTuple):
+    """What a network makes of N faces."""
 
     crops: NDArray[np.uint8]  # (N, S, S, 3) RGB
     maps: Maps  # (N, h, w) in 0..1, the attention map as it is
@@ -41,7 +40,7 @@ class Looks(NamedTuple):
 
 
 @torch.inference_mode()
-def look(net: Network, store: FaceStore, size: int, batch: int = 32) -> Looks:
+def predict(net: Network, store: FaceStore, size: int, batch: int = 32) -> Predictions:
     """Run a network with an attention branch over the test crops of a store.
 
     size: S, the network's input in pixels. Raises UserError for a network without a branch and an empty store.
@@ -49,7 +48,7 @@ def look(net: Network, store: FaceStore, size: int, batch: int = 32) -> Looks:
     if net.attention is None:
         raise UserError(f"network {net.settings['variant']} has no attention branch, so there's no map to show")
     if not len(store):
-        raise UserError(f"{store.root}: holds no faces to look at; see its coverage report")
+        raise UserError(f"{store.root}: holds no faces; see its coverage report")
     crops, maps, masks, scores = [], [], [], []
     for start in range(0, len(store), batch):
         seen = [store[i] for i in range(start, min(start + batch, len(store)))]
@@ -58,22 +57,22 @@ def look(net: Network, store: FaceStore, size: int, batch: int = 32) -> Looks:
         output = net(torch.stack([score.to_input(crop, net.mean, net.std) for crop in crops[start:]]))
         maps.append(output.attention[:, 0].float().numpy())
         scores.append(output.logits.float().softmax(1)[:, 1].numpy())
-    return Looks(np.stack(crops), np.concatenate(maps), np.stack(masks), np.concatenate(scores), store.manifest)
+    return Predictions(np.stack(crops), np.concatenate(maps), np.stack(masks), np.concatenate(scores), store.manifest)
 
 
 def one_of_each_method(rows: pd.DataFrame, real: int = 2, fake: int = 4) -> list[int]:
-    """Positions of faces to show: `real` real ones and `fake` fakes, of as many methods and groups as there are."""
+    """Positions of faces to show: `real` real ones and `fake` fakes, of as many methods and groups as possible."""
     chosen: list[int] = []
     rows = rows.reset_index(drop=True)
     for label, wanted in (("real", real), ("fake", fake)):
-        own = rows[(rows["label"] == label) & (rows["face"] == 0)]
-        methods = pd.unique(own["method"])
-        for k in range(wanted):
-            some = own[(own["method"] == methods[k % len(methods)]) & ~own.index.isin(chosen)] if len(methods) else own
-            fresh = some[~some["group"].isin(rows.loc[chosen, "group"])]
-            some = fresh if len(fresh) else some
-            if len(some):
-                chosen.append(int(some.index[(k * 7) % len(some)]))
+        largest = rows[(rows["label"] == label) & (rows["face"] == 0)]
+        methods = pd.unique(largest["method"])
+        for k in range(wanted if len(methods) else 0):
+            left = largest[(largest["method"] == methods[k % len(methods)]) & ~largest.index.isin(chosen)]
+            other_groups = left[~left["group"].isin(rows.loc[chosen, "group"])]
+            left = other_groups if len(other_groups) else left
+            if len(left):
+                chosen.append(int(left.index[(k * 7) % len(left)]))
     return chosen
 
 
@@ -90,7 +89,7 @@ def agreement(maps: Maps, masks: Maps) -> pd.DataFrame:
     rows = []
     for small, mask in zip(maps, masks, strict=True):
         inside = mask > 0.5
-        large = resized(small, mask.shape)
+        large = cv2.resize(small.astype(np.float32), mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
         marked = large > 0.5
         union = np.count_nonzero(marked | inside)
         top = large >= large.max() - 1e-6
@@ -110,16 +109,11 @@ def _pixel_auc(values: NDArray[Any], inside: NDArray[np.bool_]) -> float:
     m, n = np.count_nonzero(inside), np.count_nonzero(~inside)
     if not m or not n:
         return float("nan")
-    # in steps of 1e-5, since pixels that bilinear interpolation should leave equal differ in their last digits
+    # in steps of 1e-5: pixels that bilinear interpolation should leave equal differ in their last digits
     steps = np.rint(np.clip(values, 0, None) * np.float32(1e5)).astype(np.int64)
     most = int(steps.max()) + 1
     within, without = (np.bincount(steps[which], minlength=most) for which in (inside, ~inside))
     return float((within * (np.cumsum(without) - without / 2)).sum() / (m * n))
-
-
-def resized(small: NDArray[Any], shape: Sequence[int]) -> Maps:
-    """A map (h, w) at a picture's resolution (H, W), bilinear."""
-    return cv2.resize(small.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def compare_maps(
@@ -128,8 +122,8 @@ def compare_maps(
     """Mean agreement of several maps with the same masks, and of what any map must be measured against.
 
     maps: name -> (N, h, w). groups: (N,) names of what is not independent, such as a video's person.
-    Added rows: the all-ones map; the mask shrunk to the first map's resolution by area, the best a branch could be
-    taught; and the first map against the masks of other faces (each the next group's).
+    Added rows: the all-ones map; the mask shrunk to the first map's resolution by area, the best that
+    supervision could reach; and the first map against the masks of other faces (each the next group's).
     Columns: map, faces, the four measures, and the mean IoU above the all-ones map's with its 95 % interval (bootstrap
     over groups, percentiles).
     """
@@ -138,7 +132,7 @@ def compare_maps(
     order = np.argsort(np.asarray(groups, str), kind="stable")
     other = np.empty_like(order)
     other[order] = np.roll(order, len(order) // 2)
-    tables = {name: agreement(some, masks) for name, some in maps.items()}
+    tables = {name: agreement(values, masks) for name, values in maps.items()}
     tables |= {
         ALL_ONES: agreement(np.ones_like(first), masks),
         CEILING: agreement(shrunk, masks),
@@ -154,6 +148,16 @@ def compare_maps(
         means = {measure: table[measure].mean() for measure in MEASURES}
         rows.append({"map": name, "faces": len(masks), **means, "above": above.mean(), "low": low, "high": high})
     return pd.DataFrame(rows)
+
+
+def finding(table: pd.DataFrame, what: str) -> str:
+    """Whether the first map of `compare_maps` agrees with masks (`what`, in words) better than the all-ones map."""
+    first = table.iloc[0]
+    above = Difference(first["above"], first["low"], first["high"])
+    return (
+        f"{first['map']}, against {what}: IoU minus that of the all-ones map {above}, "
+        f"{above.read('better than no map', 'worse than no map')}."
+    )
 
 
 def randomised(net: Network, what: Literal["attention", "all"], seed: int = 0) -> Network:
@@ -172,32 +176,30 @@ def randomised(net: Network, what: Literal["attention", "all"], seed: int = 0) -
 
 
 def picture(
-    looks: "Looks",
+    predicted: Predictions,
     chosen: Sequence[int],
     true: NDArray[np.float32] | None = None,
     others: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Plot:
     """Attention maps over faces, on a fixed scale 0..1; below, the face mask and the true manipulation mask.
 
-    true: (N, S, S) in 0..1, in the order of `looks`, if known. others: more maps (N, h, w) of the same faces by name,
-    to be seen side by side; the masks are then left out.
+    true: (N, S, S) in 0..1, true manipulation masks in this order, if known. others: further maps (N, h, w) of the same
+    faces by name, shown in rows below; the masks are then left out.
     """
-    side = max(200, looks.crops.shape[1])
-    crops = [enlarged(looks.crops[i], side) for i in chosen]
-    every = {"attention\nmap": looks.maps, **(others or {})}
+    side = max(200, predicted.crops.shape[1])
+    crops = [enlarged(predicted.crops[i], side) for i in chosen]
+    every = {"attention\nmap": predicted.maps, **(others or {})}
     rows = [crops] + [[heat(rgb, maps[i]) for rgb, i in zip(crops, chosen, strict=True)] for maps in every.values()]
     labels = ["face", *every]
-    under = (
-        {}
-        if others
-        else {"face mask": (looks.masks, 0.4)} | ({"manipulated\nwhere": (true, 0.6)} if true is not None else {})
-    )
+    under = {} if others else {"face mask": (predicted.masks, 0.4)}
+    if true is not None and not others:
+        under["manipulated\nwhere"] = (true, 0.6)
     for name, (masks, dim) in under.items():
         large = [cv2.resize(masks[i], (side, side), interpolation=cv2.INTER_LINEAR) for i in chosen]
         rows.append([outlined(rgb, m, dim) if m.any() else None for rgb, m in zip(crops, large, strict=True)])
         labels.append(name)
-    table = looks.rows.reset_index(drop=True).loc[list(chosen), ["dataset", "video", "frame", "label", "method"]]
-    table = table.assign(score=looks.scores[list(chosen)]).reset_index(drop=True)
+    table = predicted.rows.reset_index(drop=True).loc[list(chosen), ["dataset", "video", "frame", "label", "method"]]
+    table = table.assign(score=predicted.scores[list(chosen)]).reset_index(drop=True)
     columns = [f"{row.label}\n{row.score:.2f}" for row in table.itertuples()]
     alt = (
         f"Attention maps over {len(chosen)} faces: bright where the network looks, not what is fake. Scores: "

@@ -1,10 +1,11 @@
-"""Does a network react to the forgery or to the blending edge? `composites`, scored, and what the scores say."""
+"""Does a network react to the forgery or to the blending edge? The scores of `benchmark.composites`, compared."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dfnb.analysis import findings
 from dfnb.benchmark.composites import FILMED, KINDS
 from dfnb.plots.style import look
 from dfnb.scoring import metrics
@@ -27,25 +28,23 @@ def table(run: "Run", names: Sequence[str], draws: int = 1000) -> pd.DataFrame:
     for name in names:
         videos = run.video_scores("blending", name, size_rule=False)
         for kind, about in KINDS.items():
-            own = videos[videos["method"] == kind]
+            scores = videos.loc[videos["method"] == kind, "score"]
             auc = (float("nan"),) * 3 if kind == FILMED else tuple(_above(videos, (kind,), (FILMED,), draws))
             rows.append(
                 {"network": name, "kind": kind, "forged": about.forged, "edge": about.edge}
-                | {"generated": about.generated, "videos": len(own), "score": own["score"].mean()}
+                | {"generated": about.generated, "videos": len(scores), "score": scores.mean()}
                 | dict(zip(("auc", "low", "high"), auc, strict=True))
             )
     return pd.DataFrame(rows)
 
 
 def claims(run: "Run", names: Sequence[str], draws: int = 1000) -> pd.DataFrame:
-    """The claim in three numbers a network: "edge" (real faces with an alpha edge above real ones as filmed), "forgery"
-    (forgeries without an edge above real ones as filmed), and "edge above forgery" (the former above the latter).
+    """The alpha blending hypothesis in three questions a network, and one more for each kind of edge.
 
-    Then "only KIND", for each kind of the first group: real faces with that edge above real ones as filmed, since one
-    kind can make up the whole of a mean.
-
-    Each is the share of pairs of videos, ties half, 0.5 where there is no difference; low and high: 95 %, resampling
-    people.
+    Columns: network, question, share of pairs of videos in which the first scores above the second (ties half, 0.5: no
+    difference), low, high (95 %, resampling people). Questions: "edge" (real faces with an alpha edge above real ones
+    as filmed), "forgery" (forgeries without an edge above real ones as filmed), "edge above forgery" (the first of the
+    one above the first of the other), and "only KIND" (as "edge", for one kind of edge, which may make up the mean).
     """
     questions = {
         "edge": (EDGE_ONLY, (FILMED,)),
@@ -65,42 +64,22 @@ def claims(run: "Run", names: Sequence[str], draws: int = 1000) -> pd.DataFrame:
 
 
 def _above(videos: pd.DataFrame, upper: Sequence[str], lower: Sequence[str], draws: int) -> metrics.AUC:
-    some = videos[videos["method"].isin([*upper, *lower])]
-    return metrics.bootstrap_auc(some["method"].isin(upper), some["score"], some["group"], draws)
+    compared = videos[videos["method"].isin([*upper, *lower])]
+    return metrics.bootstrap_auc(compared["method"].isin(upper), compared["score"], compared["group"], draws)
 
 
-def verdict(found: pd.DataFrame, name: str) -> str:
-    """What `claims` says of one network about the alpha blending hypothesis."""
-    own = found[found["network"] == name].set_index("question")
-    edge, forgery, above = (own.loc[q] for q in ("edge", "forgery", "edge above forgery"))
-    said = (
-        f"{look(name).label} scores real faces with a blending edge, where nothing is forged, above real ones as "
-        f"filmed in **{_pairs(edge)}** of pairs, and forgeries without an edge in **{_pairs(forgery)}**. "
-    )
-    said += f"The real faces with an edge look more fake to it than these forgeries in {_pairs(above)} of pairs: "
-    if above["low"] > 0.5:
-        said += "it reacts to **blending more than to forgery**, as the hypothesis says."
-    elif above["high"] < 0.5:
-        said += "it reacts to forgery more than to blending, **against the hypothesis**."
-    else:
-        said += "these videos can't tell which of the two it reacts to more."
-    return said + _by_kind(own)
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """`claims` as a table to read: a row per network, a column per question, shares with their intervals."""
+    shares = [f"{row.share:.0%} ({row.low:.0%} to {row.high:.0%})" for row in table.itertuples()]
+    table = table.assign(network=[look(name).label for name in table["network"]], share=shares)
+    return table.pivot_table(
+        index="network", columns="question", values="share", aggfunc="first", sort=False
+    ).reset_index()
 
 
-def _by_kind(own: pd.DataFrame) -> str:
-    """Whether an edge alone does it, or only some kinds of edge: from the "only KIND" rows of `claims`."""
-    seen = [kind for kind in EDGE_ONLY if own.loc[f"only {kind}", "low"] > 0.5]
-    words = {kind: f"{kind} {_pairs(own.loc[f'only {kind}'])}" for kind in EDGE_ONLY}
-    said = f" Kind by kind: {'; '.join(words.values())}."
-    if 0 < len(seen) < len(EDGE_ONLY):
-        said += f" So **an edge alone isn't enough**: only {' and '.join(seen)} stands out"
-        if all(KINDS[kind].generated for kind in seen) and not any(
-            KINDS[kind].generated for kind in EDGE_ONLY if kind not in seen
-        ):
-            said += ", where what was pasted is generated and doesn't fit what was filmed in sharpness and noise"
-        said += "."
-    return said
-
-
-def _pairs(row: pd.Series) -> str:
-    return f"{row['share']:.0%} ({row['low']:.0%} to {row['high']:.0%})"
+def finding(table: pd.DataFrame, name: str) -> str:
+    """Whether one network reacts more to blending than to forgery: `claims`, its question "edge above forgery"."""
+    rows = table[(table["network"] == name) & (table["question"] == "edge above forgery")]
+    (above,) = (findings.Difference(*(values - 0.5)) for values in rows[["share", "low", "high"]].to_numpy())
+    reacts = above.read("more to blending than to forgery", "more to forgery than to blending")
+    return f"{look(name).label}: {reacts}."

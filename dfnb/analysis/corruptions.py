@@ -1,7 +1,7 @@
 """What happens to a video between its maker and its viewer: compression, blur, resizing, noise, darkness.
 
-Each kind takes a short stretch of frames, (N, H, W, 3) uint8 RGB, and gives the last one as it then looks,
-(H, W, 3) uint8. Only H.264 looks at the frames before it.
+Each kind takes a short stretch of frames, (N, H, W, 3) uint8 RGB, and returns the last one corrupted, (H, W, 3) uint8.
+Only H.264 uses the frames before it.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,18 @@ STRETCH = 12  # frames before a wanted one, itself included, that are compressed
 
 @dataclass(frozen=True)
 class Corruption:
-    """One kind.
+    """One kind of corruption.
 
     title: in words. axis: what its strength is, with the unit. apply: (stretch, strength, generator) -> frame.
-    stretch: frames it needs.
+    stretch: frames it needs. strengths: from mild to strong, for a kind without a setting in the profile's
+    `robustness`.
     """
 
     title: str
     axis: str
     apply: Callable[[Image, float, np.random.Generator], Image]
     stretch: int = 1
+    strengths: tuple[float, ...] = ()
 
 
 def h264(stretch: Image, crf: float, rng: np.random.Generator) -> Image:
@@ -75,7 +77,7 @@ def dark(stretch: Image, stops: float, rng: np.random.Generator) -> Image:
     return _levels(stretch[-1] * np.float32(2 ** (-stops / 2.2)))
 
 
-CORRUPTIONS = {
+CORRUPTIONS: dict[str, Corruption] = {
     "h264": Corruption("H.264 again", "constant rate factor", h264, STRETCH),
     "jpeg": Corruption("JPEG", "quality", jpeg),
     "blur": Corruption("blur", "standard deviation, px", blur),
@@ -84,10 +86,12 @@ CORRUPTIONS = {
     "dark": Corruption("darker", "stops of light less", dark),
 }
 
+# Further corruptions go here, as CONTRIBUTING.md shows.
+
 
 def strengths(settings: "Robustness", kind: str) -> tuple[float, ...]:
-    """The profile's strengths of a kind, from mild to strong."""
-    return tuple(float(value) for value in getattr(settings, kind))
+    """The strengths of a kind, from mild to strong: the profile's where it has them, otherwise the kind's own."""
+    return tuple(float(value) for value in getattr(settings, kind, CORRUPTIONS[kind].strengths))
 
 
 def _levels(picture: NDArray[np.float32]) -> Image:

@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from dfnb.benchmark.ground_truth import true_masks as true_masks  # beside the maps it is compared with
 from dfnb.networks import Network, arcface
 
 Floats = NDArray[np.float64]
@@ -35,8 +34,8 @@ def d_prime(real: NDArray[Any], fake: NDArray[Any]) -> float:
 def separation(net: Network, embeddings: NDArray[np.floating], rows: pd.DataFrame) -> pd.DataFrame:
     """Angles of faces to the class centres: a row for the real faces, one for all fakes and one for each manipulation.
 
-    embeddings: (N, D); rows: their labels and methods. Degrees. d_prime tells the group from the real faces by how much
-    nearer the fake centre it lies (angle to real minus angle to fake).
+    embeddings: (N, D); rows: their labels and methods. Columns: group, faces, to_real, to_fake (mean angles, degrees),
+    d_prime (`d_prime` of the group against the real faces, by the angle to real minus the angle to fake).
     """
     angles = class_angles(net, embeddings)
     nearer = angles[:, 0] - angles[:, 1]
@@ -49,13 +48,9 @@ def separation(net: Network, embeddings: NDArray[np.floating], rows: pd.DataFram
     for name, which in groups.items():
         if name == "all fakes" and len(groups) == 3:
             continue  # one manipulation only: it is all fakes
-        own = {
-            "group": name,
-            "faces": int(which.sum()),
-            "to_real": angles[which, 0].mean(),
-            "to_fake": angles[which, 1].mean(),
-        }
-        table.append(own | {"d_prime": float("nan") if name == "real" else d_prime(nearer[real], nearer[which])})
+        row = {"group": name, "faces": int(which.sum())}
+        row |= {"to_real": angles[which, 0].mean(), "to_fake": angles[which, 1].mean()}
+        table.append(row | {"d_prime": float("nan") if name == "real" else d_prime(nearer[real], nearer[which])})
     return pd.DataFrame(table)
 
 

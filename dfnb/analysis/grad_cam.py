@@ -1,7 +1,7 @@
 """Grad-CAM (Selvaraju et al. 2017) by captum, beside the attention map: another answer to where a network looks.
 
-The two ask different things. The attention map is a part of the network, taught with face masks. Grad-CAM is made
-afterwards from gradients: which places of the last feature map speak for the class fake. Neither says what is forged.
+The attention map is a part of the network, supervised by face masks. Grad-CAM is made afterwards from gradients: which
+places of the last feature map raise the score for fake. Neither says what is forged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ FAKE = 1  # the class whose logit is explained
 def maps(net: Network, crops: NDArray[np.uint8], batch: int = 32) -> Maps:
     """Grad-CAM of the class fake at the last feature map, before the global average.
 
-    crops: (N, S, S, 3) uint8. Returns (N, h, w) in 0..1, each divided by its highest value; all 0 where no place speaks
-    for fake.
+    crops: (N, S, S, 3) uint8. Returns (N, h, w) in 0..1, each divided by its highest value; all 0 where no place raises
+    the score for fake.
     """
     method = LayerGradCam(lambda images: net(images).logits, net.backbone.bn2)  # timm's bn2 holds the activation
     found = []
@@ -38,11 +38,11 @@ def maps(net: Network, crops: NDArray[np.uint8], batch: int = 32) -> Maps:
 
 
 def rank_correlation(a: Maps, b: Maps) -> NDArray[np.float64]:
-    """Spearman's correlation of two maps of each face over their cells: (N,); NaN where a map is flat."""
+    """Spearman's correlation of two maps (N, h, w) of each face over their cells: (N,); NaN where a map is flat."""
     out = np.full(len(a), np.nan)
-    for k, (one, other) in enumerate(zip(a, b, strict=True)):
-        if np.ptp(one) > 0 and np.ptp(other) > 0:
-            out[k] = np.corrcoef(rankdata(one), rankdata(other))[0, 1]
+    for k, (first, second) in enumerate(zip(a, b, strict=True)):
+        if np.ptp(first) > 0 and np.ptp(second) > 0:
+            out[k] = np.corrcoef(rankdata(first), rankdata(second))[0, 1]
     return out
 
 
@@ -67,30 +67,24 @@ def sanity(
             row = {"map": method, "made random": what, "faces": int(known.sum()), "correlation": float("nan")}
             row |= {"low": float("nan"), "high": float("nan")}
             if known.any():
-                some, names = values[known], np.asarray(groups)[known]
+                correlations, names = values[known], np.asarray(groups)[known]
                 members = [np.flatnonzero(names == name) for name in pd.unique(names)]
                 means = [
-                    some[np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])].mean()
+                    correlations[
+                        np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
+                    ].mean()
                     for _ in range(draws)
                 ]
                 low, high = np.percentile(means, (2.5, 97.5))
-                row |= {"correlation": float(some.mean()), "low": float(low), "high": float(high)}
+                row |= {"correlation": float(correlations.mean()), "low": float(low), "high": float(high)}
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def verdict(table: pd.DataFrame, limit: float = 0.5) -> str:
-    """What `sanity` says: which maps stay much the same with random weights, and so can't be trusted."""
-    parts = []
-    for row in table.rename(columns={"made random": "what"}).itertuples():
-        value = f"{row.correlation:.2f} ({row.low:.2f} to {row.high:.2f})".replace("-", "−")
-        if row.faces == 0:
-            said = "gives maps that are the same everywhere, so nothing is left of the trained one"
-        elif row.low > limit:
-            said = f"leaves it much the same, correlation {value}: **it shows the picture more than what was learned**"
-        elif row.low > 0:
-            said = f"leaves a part of it, correlation {value}: faces stand in the same place of every crop"
-        else:
-            said = f"leaves nothing that can be told from chance, correlation {value}"
-        parts.append(f"{row.map}: a random {row.what} {said}.")
-    return " ".join(parts)
+def finding(table: pd.DataFrame, limit: float = 0.5) -> str:
+    """Which maps of `sanity` stay much the same with random weights: the whole interval lies above `limit`."""
+    alike = table[table["low"] > limit]
+    maps = "; ".join(
+        f"{what} with a random {part}" for what, part in zip(alike["map"], alike["made random"], strict=True)
+    )
+    return f"Maps whose correlation is clearly above {limit:g}, so that they **can't be trusted**: {maps or 'none'}."

@@ -1,4 +1,4 @@
-"""AUC of the networks as the test videos get worse: every corruption of `corrupt`, at every strength of the profile.
+"""AUC of the networks as the test videos get worse: every corruption of `corruptions`, at every strength.
 
 Only the network is tested: faces are cropped where they were found in the videos as they are. The same faces, in the
 same crops, meet every network, so that each drop can be tested in pairs.
@@ -17,13 +17,15 @@ from tqdm.auto import tqdm
 
 from dfnb.analysis import corruptions
 from dfnb.analysis.corruptions import CORRUPTIONS
+from dfnb.analysis.findings import NOTHING
 from dfnb.common import code, devices, faults, files, tuning
 from dfnb.common.errors import UserError
 from dfnb.data import faces, frames
 from dfnb.data.store import FaceStore
+from dfnb.plots import tables
 from dfnb.plots.style import evenly, look
-from dfnb.plots.tables import SIGNIFICANT, holm
-from dfnb.scoring import metrics, score, score_table
+from dfnb.plots.tables import SIGNIFICANT
+from dfnb.scoring import comparisons, metrics, score, score_table
 
 if TYPE_CHECKING:
     from dfnb.experiment.run import Run
@@ -36,7 +38,7 @@ def names(run: "Run") -> list[str]:
     """The networks whose robustness is measured, as the profile says."""
     wanted = run.profile.robustness.networks
     if wanted is None:
-        return list(dict.fromkeys(one.name for one in run.networks))
+        return tables.names(run)
     return [run.find(f"{variant}-{head}").name for variant, head in wanted]
 
 
@@ -48,8 +50,8 @@ def part(run: "Run") -> str:
     return wanted
 
 
-def ladder(run: "Run") -> pd.DataFrame:
-    """What is done to the videos, and how strongly: a row a corruption."""
+def strength_table(run: "Run") -> pd.DataFrame:
+    """How strongly each corruption is applied, from mild (1) on: a row a corruption."""
     settings = run.profile.robustness
     rows = [
         {"corruption": about.title, "strength is": about.axis}
@@ -68,13 +70,13 @@ def chosen(manifest: pd.DataFrame, videos: int | None, frames_: int | None) -> N
     table = manifest.reset_index(drop=True)
     kept = []
     for label in ("real", "fake"):
-        own = table[table["label"] == label]
-        paths = own["path"].unique()
+        faces_ = table[table["label"] == label]
+        paths = faces_["path"].unique()
         for path in paths[evenly(len(paths), len(paths) if videos is None else max(1, videos // 2))]:
-            rows = own[own["path"] == path]
+            rows = faces_[faces_["path"] == path]
             indices = rows["frame"].unique()
-            some = indices if frames_ is None else indices[frames.places(len(indices), frames_)]
-            kept.append(rows.index[rows["frame"].isin(some)].to_numpy())
+            wanted = indices if frames_ is None else indices[frames.places(len(indices), frames_)]
+            kept.append(rows.index[rows["frame"].isin(wanted)].to_numpy())
     return np.sort(np.concatenate(kept)) if kept else np.empty(0, np.int64)
 
 
@@ -116,10 +118,10 @@ class Corrupted:
 
 def read(path: str | Path, frame: int, count: int) -> NDArray[np.uint8]:
     """The frame and up to count - 1 before it, (N, H, W, 3). Raises UserError where the frame can't be decoded."""
-    read = list(frames.at(path, range(max(0, frame - count + 1), frame + 1)))
-    if not read or read[-1][0] != frame:
+    stretch = list(frames.at(path, range(max(0, frame - count + 1), frame + 1)))
+    if not stretch or stretch[-1][0] != frame:
         raise UserError(f"{path}: frame {frame} can't be decoded any more; run `dfnb prepare` again")
-    return np.stack([rgb for _, rgb in read])
+    return np.stack([rgb for _, rgb in stretch])
 
 
 def scores(run: "Run", kind: str) -> dict[str, pd.DataFrame]:
@@ -130,21 +132,21 @@ def scores(run: "Run", kind: str) -> dict[str, pd.DataFrame]:
     settings, part_ = run.profile.robustness, part(run)
     whole = run.store(part_)
     store = whole.subset(chosen(whole.manifest, settings.videos, settings.frames))
-    strengths = corruptions.strengths(settings, kind)
-    words = f"; {kind} {', '.join(f'{value:g}' for value in strengths)}, seed {run.profile.seed}, version {VERSION}"
-    words += f", code {code.digest_of('analysis.robustness', 'analysis.corruptions', 'data.frames')}"
+    levels = corruptions.strengths(settings, kind)
+    protocol = f"; {kind} {', '.join(f'{value:g}' for value in levels)}, seed {run.profile.seed}, version {VERSION}"
+    protocol += f", code {code.digest_of('analysis.robustness', 'analysis.corruptions', 'data.frames')}"
     paths, stamps = {}, {}
     for name in names(run):
         network = run.find(name)
         run.trained(network)
         paths[name] = run.folder / "scores" / f"{part_}-corrupted" / kind / f"{network.folder}.parquet"
-        stamps[name] = run.stamps(part_, network, words) | {"store": store.digest}
+        stamps[name] = run.stamps(part_, network, protocol) | {"store": store.digest}
     states = {name: score_table.state_of(path, stamps[name], embeddings=False) for name, path in paths.items()}
     wanted = [
         name for name in paths if run.may_make(f"{paths[name]}: the score table", states[name], run.command("report"))
     ]
     if wanted:
-        found, made_with = _score(run, store, kind, strengths, wanted)
+        found, made_with = _score(run, store, kind, levels, wanted)
         for name in wanted:
             with files.replacing(paths[name]) as temporary:
                 score_table.write(temporary, found[name].assign(**stamps[name]), made_with)
@@ -207,7 +209,7 @@ def curves(run: "Run", kinds: Sequence[str] = tuple(CORRUPTIONS)) -> pd.DataFram
             levels = [(0, float("nan"), clean)]
             for (level, strength), table in corrupted[kind][name].groupby(["level", "strength"]):
                 levels.append((level, strength, metrics.video_scores(table, rule)))
-            for level, strength, videos in sorted(levels, key=lambda one: one[0]):
+            for level, strength, videos in sorted(levels, key=lambda entry: entry[0]):
                 if not videos["video"].equals(clean["video"]):
                     raise ValueError(f"{kind} at level {level}: other videos than the clean ones")
                 value, values = metrics.auc_logit(labels, videos["score"]), videos["score"].to_numpy()
@@ -221,17 +223,17 @@ def curves(run: "Run", kinds: Sequence[str] = tuple(CORRUPTIONS)) -> pd.DataFram
                 )
     table = pd.DataFrame(rows)
     table["p_holm"] = float("nan")
-    for _, own in table[table["level"] > 0].groupby("network"):
-        table.loc[own.index, "p_holm"] = holm(own["p"].to_numpy())
+    for _, rows in table[table["level"] > 0].groupby("network"):
+        table.loc[rows.index, "p_holm"] = comparisons.holm(rows["p"].to_numpy())
     return table
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """`curves` in short: a row per network and corruption, the videos as they are against the strongest level."""
     rows = []
-    for (name, kind), own in table.groupby(["network", "corruption"], sort=False):
-        last, first = own.iloc[-1], own.iloc[0]
-        clear = own[(own["level"] > 0) & (own["p_holm"] < SIGNIFICANT) & (own["drop"] > 0)]
+    for (name, kind), cells in table.groupby(["network", "corruption"], sort=False):
+        last, first = cells.iloc[-1], cells.iloc[0]
+        clear = cells[(cells["level"] > 0) & (cells["p_holm"] < SIGNIFICANT) & (cells["drop"] > 0)]
         rows.append(
             {
                 "corruption": CORRUPTIONS[kind].title,
@@ -247,28 +249,15 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("corruption", kind="stable", ignore_index=True)
 
 
-def verdict(table: pd.DataFrame, name: str) -> str:
-    """What `curves` says of one network: what hurts it, what doesn't, and what the scores do meanwhile."""
-    own = table[table["network"] == name]
-    last = own[own["level"] == own["level"].max()].sort_values("drop", ascending=False)
-    clear = last[(last["p_holm"] < SIGNIFICANT) & (last["drop"] > 0)]
-    parts = [
-        f"{CORRUPTIONS[row.corruption].title} (to {row.auc:.3f}; "
-        f"by {row.drop:.3f}, {row.drop_low:.3f} to {row.drop_high:.3f})"
-        for row in clear.itertuples()
-    ]
-    start = own.loc[own["level"] == 0, "auc"].iloc[0]
-    said = f"{look(name).label}, {start:.3f} on these videos as they are. "
-    said += f"At the strongest level its AUC falls significantly with {'; '.join(parts)}. " if parts else ""
-    unclear = [CORRUPTIONS[row.corruption].title for row in last.itertuples() if row.Index not in clear.index]
-    if unclear:
-        said += f"No significant fall at any tested strength's end: {', '.join(unclear)}. "
-    first = own[own["level"] == 0].iloc[0]
-    moved = last.loc[(last["real_score"] - first["real_score"]).abs().idxmax()]
-    side = "up" if moved["real_score"] > first["real_score"] else "down"
-    said += (
-        "The AUC hides what a fixed threshold would suffer: with "
-        f"{CORRUPTIONS[moved['corruption']].title} the mean score of *real* videos goes {side} from "
-        f"{first['real_score']:.2f} to {moved['real_score']:.2f}."
+def finding(table: pd.DataFrame, name: str) -> str:
+    """From `curves`, for one network: which corruptions lower its AUC, and which moves real videos' scores most."""
+    rows = table[table["network"] == name]
+    clean, last = rows[rows["level"] == 0].iloc[0], rows[rows["level"] == rows["level"].max()]
+    clear = last[(last["p_holm"] < SIGNIFICANT) & (last["drop"] > 0)].sort_values("drop", ascending=False)
+    falls = ", ".join(f"{CORRUPTIONS[row.corruption].title} (by {row.drop:.3f})" for row in clear.itertuples())
+    moved = last.loc[(last["real_score"] - clean["real_score"]).abs().idxmax()]
+    return (
+        f"{look(name).label}: at the strongest level the AUC falls significantly with **{len(clear)} of {len(last)}**"
+        f"{': ' + falls if falls else f', so {NOTHING}'}. The mean score of *real* videos moves most with "
+        f"{CORRUPTIONS[moved['corruption']].title}: from {clean['real_score']:.2f} to {moved['real_score']:.2f}."
     )
-    return said + " (Paired DeLong tests, Holm's correction over all cells, 5 % level.)"

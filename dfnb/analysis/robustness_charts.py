@@ -28,15 +28,15 @@ def curves(table: pd.DataFrame, title: str) -> Plot:
         figure = new_figure(0.8 + 2.2 * -(-len(kinds) // columns))
         panels = figure.subplots(-(-len(kinds) // columns), columns, sharey=True, squeeze=False)
         for axes, kind in zip(panels.ravel(), kinds, strict=False):
-            own = table[table["corruption"] == kind]
+            cells = table[table["corruption"] == kind]
             for name in names:
-                rows, style = own[own["network"] == name].sort_values("level"), look(name)
+                rows, style = cells[cells["network"] == name].sort_values("level"), look(name)
                 axes.fill_between(rows["level"], rows["low"], rows["high"], color=style.colour, alpha=0.15, linewidth=0)
                 axes.plot(
                     rows["level"], rows["auc"], color=style.colour, ls=style.dashes, lw=style.width,
                     marker=style.marker, ms=5, mec="white", mew=0.6,
                 )  # fmt: skip
-            steps = own.drop_duplicates("level").sort_values("level")
+            steps = cells.drop_duplicates("level").sort_values("level")
             axes.set_xticks(steps["level"], ["as is", *(f"{value:g}" for value in steps["strength"][1:])], fontsize=9)
             axes.set_title(CORRUPTIONS[kind].title, fontsize=11)
             axes.set_xlabel(CORRUPTIONS[kind].axis, fontsize=9.5)
@@ -49,12 +49,12 @@ def curves(table: pd.DataFrame, title: str) -> Plot:
         figure.supylabel("video AUC, 95 % band", fontsize=11)
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
     ends = table[table["level"] == table["level"].max()]
-    told = "; ".join(
+    summary = "; ".join(
         f"{CORRUPTIONS[row.corruption].title}, {look(row.network).label}: {row.auc:.3f} "
         f"({row.low:.3f} to {row.high:.3f})"
         for row in ends.itertuples()
     )
-    alt = f"AUC against the strength of {len(kinds)} corruptions, {title}. At the strongest level: {told}."
+    alt = f"AUC against the strength of {len(kinds)} corruptions, {title}. At the strongest level: {summary}."
     return Plot(figure, table.reset_index(drop=True), alt)
 
 
@@ -68,16 +68,16 @@ def examples(run: "Run", size: int = 150) -> Plot:
     rows, captions, numbers = [], [], []
     for kind, about in CORRUPTIONS.items():
         stretch = robustness.read(row["path"], int(row["frame"]), about.stretch)
-        line, says = [faces.crop(stretch[-1], tuple(row[["x0", "y0", "x1", "y1"]]), MARGIN, size)], ["as is"]
+        line, texts = [faces.crop(stretch[-1], tuple(row[["x0", "y0", "x1", "y1"]]), MARGIN, size)], ["as is"]
         for strength in corruptions.strengths(settings, kind):
             rgb = about.apply(stretch, strength, np.random.default_rng(run.profile.seed))
             line.append(faces.crop(rgb, tuple(row[["x0", "y0", "x1", "y1"]]), MARGIN, size))
-            says.append(f"{strength:g}")
+            texts.append(f"{strength:g}")
             error = float(np.mean((line[-1].astype(float) - line[0]) ** 2))
             psnr = float("inf") if error == 0 else 10 * np.log10(255**2 / error)
             numbers.append({"corruption": kind, "strength": strength, "psnr_db": psnr})
         rows.append(line)
-        captions.append(says)
+        captions.append(texts)
     labels = [about.title.replace(" and ", "\nand ") for about in CORRUPTIONS.values()]
     alt = f"One face under {', '.join(about.title for about in CORRUPTIONS.values())}, from mild to strong."
     return pictures.grid(rows, rows=labels, captions=captions, numbers=pd.DataFrame(numbers), alt=alt)
@@ -124,12 +124,12 @@ def blending(table: pd.DataFrame) -> Plot:
             style, y = look(name), 1.03 + 0.05 * (len(names) - 1 - k)
             axes.plot(0.55, y, style.marker, color=style.colour, ms=7, transform=axes.transAxes, clip_on=False)
             axes.text(0.58, y, style.label, color=style.colour, va="center", fontsize=10, transform=axes.transAxes)
-    told = "; ".join(
+    summary = "; ".join(
         f"{row.kind}, {look(row.network).label}: {row.auc:.2f} ({row.low:.2f} to {row.high:.2f})"
         for row in table[table["kind"] != FILMED].itertuples()
     )
     return Plot(
-        figure, table.reset_index(drop=True), f"Scores of blended and redrawn videos against real ones. {told}."
+        figure, table.reset_index(drop=True), f"Scores of blended and redrawn videos against real ones. {summary}."
     )
 
 
@@ -147,11 +147,11 @@ def composites(run: "Run", scene: int = 0, size: int = 180) -> Plot:
     scenes = clips.loc[clips["method"] == FILMED, "video"].str.split("/").str[-1].tolist()
     wanted = scenes[scene % len(scenes)]
     manifest = run.store("blending").manifest
-    own = manifest[manifest["video"].str.endswith(f"/{wanted}") & (manifest["method"] == FILMED)].iloc[0]
-    box = tuple(own[["x0", "y0", "x1", "y1"]])
+    face = manifest[manifest["video"].str.endswith(f"/{wanted}") & (manifest["method"] == FILMED)].iloc[0]
+    box = tuple(face[["x0", "y0", "x1", "y1"]])
     shown = {}
     for clip in clips[clips["video"].str.endswith(f"/{wanted}")].itertuples():
-        _, rgb = next(frames.at(clip.path, [int(own["frame"])]))
+        _, rgb = next(frames.at(clip.path, [int(face["frame"])]))
         shown[clip.method] = faces.crop(rgb, box, 0.3, size)
     kinds, half = list(shown), -(-len(shown) // 2)
     rows, captions = [], []

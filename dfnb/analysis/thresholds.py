@@ -1,4 +1,4 @@
-"""What a user would notice: a threshold fixed beforehand and its errors, and the videos that can't be judged."""
+"""A threshold fixed beforehand and its error rates on test videos, and the videos in which no face was found."""
 
 import itertools
 from typing import TYPE_CHECKING
@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from dfnb.analysis.findings import NOTHING
 from dfnb.plots.style import look
 from dfnb.plots.tables import names
 from dfnb.scoring import metrics
@@ -22,8 +23,9 @@ def thresholds(run: "Run", fpr: float | None = None) -> pd.DataFrame:
 
     Validation is real videos and their self-blended counterparts: no manipulated video decides anything. fpr: see
     `metrics.threshold_at`; None puts the threshold where the two errors are closest to each other.
-    Columns: set, network, threshold, false_alarms (share of the real called fake) and missed (share of the fakes), each
-    with _low and _high (95 %, Wilson's interval: each video by itself), real, fake, validation (videos it rests on).
+    Columns: set, network, threshold, false_alarms (share of the real called fake) and missed (share of the fakes called
+    real), each with _low and _high (95 %, Wilson's interval: each video by itself), real, fake (test videos),
+    validation (videos the threshold rests on).
     """
     rows = []
     for name in names(run):
@@ -46,9 +48,9 @@ def _share(name: str, share: float, count: int) -> dict[str, float]:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """`thresholds` as a table to read: shares with their intervals in words."""
+    """`thresholds` as a table to read: shares with their intervals, in per cent."""
 
-    def said(name: str) -> list[str]:
+    def percent(name: str) -> list[str]:
         columns = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
         return [f"{100 * a:.0f} % ({100 * b:.0f} to {100 * c:.0f})" for a, b, c in columns]
 
@@ -57,27 +59,19 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
             "set": table["set"],
             "network": [look(name).label for name in table["network"]],
             "threshold": table["threshold"],
-            "real called fake": said("false_alarms"),
-            "fakes called real": said("missed"),
+            "real called fake": percent("false_alarms"),
+            "fakes called real": percent("missed"),
             "videos": table["real"] + table["fake"],
         }
     )
 
 
-def verdict(table: pd.DataFrame) -> str:
-    """Whether the threshold keeps, on the test sets, the balance it was chosen for."""
-    gaps = (table["false_alarms"] - table["missed"]).to_numpy()
-    clear = (table["false_alarms_low"] > table["missed_high"]) | (table["missed_low"] > table["false_alarms_high"])
-    said = f"The threshold was put where both errors are alike on {table['validation'].iloc[0]} validation videos "
-    said += "(real ones and self-blends of them). On the test sets they are "
-    if not clear.any():
-        return said + f"alike within their intervals (largest gap {100 * np.abs(gaps).max():.0f} points)."
-    worst = table.iloc[int(np.abs(gaps).argmax())]
-    more = "false alarms" if worst["false_alarms"] > worst["missed"] else "missed fakes"
-    said += f"**not alike in {int(clear.sum())} of {len(table)} cases**, most of all, with {more}, for "
-    said += f"{look(worst['network']).label} on {worst['set']}: {100 * worst['false_alarms']:.0f} % of the real called "
-    said += f"fake, {100 * worst['missed']:.0f} % of the fakes called real. "
-    return said + "A good AUC doesn't bring a good threshold with it."
+def finding(table: pd.DataFrame) -> str:
+    """In which cases the two error rates, balanced on validation videos, lie apart on the test videos."""
+    apart = (table["false_alarms_low"] > table["missed_high"]) | (table["missed_low"] > table["false_alarms_high"])
+    cases = "; ".join(f"{look(row.network).label} on {row.set}" for row in table[apart].itertuples())
+    found = f"**{apart.sum()} of {len(table)} cases**" + (f": {cases}" if cases else f", so {NOTHING}")
+    return f"The intervals of the two error rates lie apart in {found}."
 
 
 def without_face(run: "Run") -> pd.DataFrame:

@@ -1,8 +1,13 @@
 """The embedded benchmark: rendered heads, manipulations with their true masks; no real people.
 
 Comes in: the section `demo` of a profile. Goes out: videos in the official layouts of FF++, Celeb-DF-v2 and FFIW.
-Where is what: building on disk in `builder`, what is filmed in `layout`, the head in `heads`, manipulations in
-`methods`, kinds of blending in `composites`, true masks of stored faces in `ground_truth`.
+Public: `build`, `true_masks`, `MANIPULATIONS`. To add a manipulation, make an entry in `manipulations`.
+
+On disk: `builder` builds, `marker` names what it built, `layout` plans the videos, `video` and `ground_truth` hold frames
+and masks. Forging: `studio` films and forges, `manipulations` is the registry, `pasting` its tools, `composites` takes
+forgery and seam apart. Drawing: `heads` renders; `anatomy` and `vertices` are the mesh, `person` and `scene` what is
+drawn, `textures`, `hair`, `facial_hair`, `strands` and `wig` skin and hair, `raster`, `materials`, `shading`, `film` and
+`background` the picture.
 """
 
 import lazy_loader
@@ -12,5 +17,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "builder": ["build"],
         "ground_truth": ["true_masks"],
+        "manipulations": ["MANIPULATIONS"],
     },
 )

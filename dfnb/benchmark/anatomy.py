@@ -5,6 +5,7 @@ start-up and arrays for the whole body. The result is kept as one file in the us
 Units: decimetres; x to the person's left, y up, z forward. Vertices 0..skin_count are the head's skin.
 """
 
+import enum
 import gzip
 import importlib.metadata
 import importlib.util
@@ -12,6 +13,7 @@ import json
 import os
 import sys
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +25,35 @@ from dfnb.common.errors import UserError
 from dfnb.common.files import replacing
 
 GROUPS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chin", "cheek", "neck")
-MATERIALS = {"skin": 0, "eye": 1, "teeth": 2, "tongue": 3, "mouth": 4, "socket": 5, "cloth": 6, "lash": 7}
 _VERSION = 5  # of the cached file: raise it whenever what `_read` makes changes
 _SHOULDER = np.array([1.68, 5.25, 0.15])
+
+
+class Material(enum.IntEnum):
+    """What a triangle of the mesh is made of. CLOTH isn't in the data: `heads` adds it."""
+
+    SKIN = 0
+    EYE = 1
+    TEETH = 2
+    TONGUE = 3
+    MOUTH = 4
+    SOCKET = 5
+    CLOTH = 6
+
+
+class Region(enum.IntEnum):
+    """What a pixel of a rendered frame shows."""
+
+    BACKGROUND = 0
+    SKIN = 1
+    EAR = 2
+    NECK = 3
+    LIP = 4
+    MOUTH = 5
+    EYE = 6
+    BROW = 7
+    HAIR = 8
+    CLOTH = 9
 
 
 @dataclass(frozen=True)
@@ -34,27 +62,18 @@ class Anatomy:
 
     template: np.ndarray  # (V, 3) float32
     shapes: np.ndarray  # (K, V, 3) float32 offsets
-    names: tuple[
-        str, ...
-    ]  # (K,) "universal:male-young-averagemuscle-averageweight", "local:nose-hump-incr", "action:jawOpen"
+    # (K,) "universal:male-young-averagemuscle-averageweight", "local:nose-hump-incr", "action:jawOpen"
+    names: tuple[str, ...]
     triangles: np.ndarray  # (T, 3) int32
-    material: np.ndarray  # (T,) int32, codes of MATERIALS
+    material: np.ndarray  # (T,) int32, codes of Material
     skin_count: int  # vertices of the head's skin come first
-    uv: np.ndarray  # (V, 2) float32: MakeHuman's texture coordinates (of one of a vertex's corners)
     lips: np.ndarray  # (V,) float32 0..1
     ears: np.ndarray  # (V,) float32 0..1
     turn: np.ndarray  # (V,) float32 0..1: how far a vertex follows the head when it turns
-    lashes: tuple[
-        np.ndarray, ...
-    ]  # grids (rows from lid to tip, columns) of vertex indices: upper, lower, for each eye
+    lashes: tuple[np.ndarray, ...]  # grids (rows from lid to tip, columns) of vertices: upper, lower, for each eye
     eyes: tuple[np.ndarray, np.ndarray]  # vertex indices of the left and the right eyeball
     source: np.ndarray  # (V,) int32: index in MakeHuman's base mesh
-
-    def local_pairs(self) -> list[tuple[str, str]]:
-        """Names of the opposite local shapes, (decrease, increase)."""
-        return [tuple(pair.split("|")) for pair in self._pairs]
-
-    _pairs: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...]  # names of the opposite local shapes, (decrease, increase)
 
 
 def data_folder() -> Path:
@@ -94,19 +113,14 @@ def load() -> Anatomy:
     return _unpack(arrays)
 
 
-def _unpack(arrays) -> Anatomy:
-    lashes = tuple(arrays[f"lash{i}"] for i in range(4))
-    plain = {
-        k: arrays[k] for k in ("template", "shapes", "triangles", "material", "uv", "lips", "ears", "turn", "source")
-    }
-    names = tuple(str(n) for n in arrays["names"])
-    pairs = tuple(str(n) for n in arrays["pairs"])
+def _unpack(arrays: Mapping[str, np.ndarray]) -> Anatomy:
+    plain = ("template", "shapes", "triangles", "material", "lips", "ears", "turn", "source")
     return Anatomy(
-        **plain,
-        names=names,
-        _pairs=pairs,
+        **{name: arrays[name] for name in plain},
+        names=tuple(str(name) for name in arrays["names"]),
+        pairs=tuple(tuple(str(pair).split("|")) for pair in arrays["pairs"]),
         skin_count=int(arrays["skin_count"]),
-        lashes=lashes,
+        lashes=tuple(arrays[f"lash{i}"] for i in range(4)),
         eyes=(arrays["eye0"], arrays["eye1"]),
     )
 
@@ -121,15 +135,15 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
     cavity = (centre[:, 0] > 0.755) & (centre[:, 1] <= 0.14)
     socket = (centre[:, 0] < 0.155) & (np.abs(centre[:, 1] - 0.59) < 0.05)
     parts = [
-        (body[head], "skin"),
-        (body[~head & ~cavity & ~socket], "skin"),
-        (body[cavity], "mouth"),
-        (body[socket], "socket"),
-        (groups["helper-l-eye"], "eye"),
-        (groups["helper-r-eye"], "eye"),
-        (groups["helper-upper-teeth"], "teeth"),
-        (groups["helper-lower-teeth"], "teeth"),
-        (groups["helper-tongue"], "tongue"),
+        (body[head], Material.SKIN),
+        (body[~head & ~cavity & ~socket], Material.SKIN),
+        (body[cavity], Material.MOUTH),
+        (body[socket], Material.SOCKET),
+        (groups["helper-l-eye"], Material.EYE),
+        (groups["helper-r-eye"], Material.EYE),
+        (groups["helper-upper-teeth"], Material.TEETH),
+        (groups["helper-lower-teeth"], Material.TEETH),
+        (groups["helper-tongue"], Material.TONGUE),
     ]
     lash_names = [f"helper-{side}-eyelashes-{part}" for side in "lr" for part in (2, 1)]
     order: list[int] = []
@@ -139,10 +153,10 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
     new = np.full(len(points), -1)
     new[source] = np.arange(len(source))
     triangles, material = [], []
-    for quads, name in parts:
+    for quads, made_of in parts:
         q = new[quads[..., 0]]
         triangles += [q[:, [0, 1, 2]], q[:, [0, 2, 3]]]
-        material += [np.full(2 * len(q), MATERIALS[name])]
+        material += [np.full(2 * len(q), made_of)]
     corner_uv = np.zeros((len(points), 2))
     for quads in groups.values():
         corner_uv[quads[..., 0].ravel()] = texture[quads[..., 1].ravel()]
@@ -164,7 +178,6 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
         "triangles": np.concatenate(triangles).astype(np.int32),
         "material": np.concatenate(material).astype(np.int32),
         "skin_count": np.array(skin_count),
-        "uv": uv.astype(np.float32),
         "lips": _sample(folder / "mpfb2" / "textures" / "mpfb_lips.jpg", uv) * skin,
         "ears": _sample(folder / "mpfb2" / "textures" / "mpfb_ears.jpg", uv) * skin,
         "turn": _turn(folder, source, len(points)),

@@ -3,10 +3,9 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from dfnb.benchmark import anatomy
+from dfnb.benchmark import anatomy, vertices
 from dfnb.benchmark.person import Person
-from dfnb.benchmark.strand_set import BROW, OTHER, Strands, at_roots, join, sample_skin, unit
-from dfnb.benchmark.vertices import landmark_vertices
+from dfnb.benchmark.strands import BROW, OTHER, Strands, at_roots, join, sample_skin, unit
 
 
 def brow_line(t: np.ndarray) -> np.ndarray:
@@ -16,9 +15,9 @@ def brow_line(t: np.ndarray) -> np.ndarray:
 
 def brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
     a = anatomy.load()
-    skin = a.triangles[(a.material == 0) & (a.triangles.max(1) < a.skin_count)]
+    skin = vertices.skin_triangles()
     tree = cKDTree(a.template[skin].mean(1))
-    marks = a.template[landmark_vertices()]
+    marks = a.template[vertices.landmarks()]
     own = np.random.default_rng([person.key, 23])
     arch, drop, thick = own.normal(0, 0.02), own.normal(-0.005, 0.012), 0.055 * person.brow * own.uniform(0.8, 1.15)
     count = int(210 * person.brow)

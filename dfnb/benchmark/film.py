@@ -2,27 +2,15 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from dfnb.benchmark import background
+from dfnb.benchmark.anatomy import Region
 from dfnb.benchmark.scene import Scene
 
-
-@dataclass(frozen=True)
-class Samples:
-    """What the rays found, for N samples."""
-
-    albedo: np.ndarray  # (N, 3) float32, linear
-    light: np.ndarray  # (N, 3) irradiance
-    gloss: np.ndarray  # (N, 3) specular radiance
-    key: np.ndarray  # (N, 3) irradiance of the key light, its shadow left out
-    key_gloss: np.ndarray  # (N, 3) and its specular radiance
-    lit: np.ndarray  # (N,) 1 lit by the key light, 0 in shadow, -1 not asked
-    depth: np.ndarray  # (N,)
-    code: np.ndarray  # (N, 2) int32: region, person
+SKIN = (Region.SKIN, Region.EAR, Region.NECK, Region.LIP)
 
 
 class Film:
@@ -35,7 +23,7 @@ class Film:
 
     def expose(
         self,
-        shade: Callable[[np.ndarray, np.ndarray, int], Samples],
+        shade: Callable[[np.ndarray, np.ndarray, int], np.recarray],
         comb: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None],
         faces: np.ndarray,
         scene: Scene,
@@ -46,9 +34,9 @@ class Film:
         """The picture (H, W, 3) uint8, regions (H, W) uint8 and persons (H, W) int8.
 
         `shade(pixels, slots, count)` shades subpixels of a picture of twice the size, given by flat index, into slots
-        of `count` samples; `faces` (2H, 2W) says which triangle each subpixel sees, -1 none. `comb` paints strands over
-        (colour, region, person, depth) in place. `scale` is the usual face height in pixels, which sets how far light
-        scatters on the picture.
+        of `count` samples, a record array with the fields of `shading.Sample`; `faces` (2H, 2W) says which triangle
+        each subpixel sees, -1 none. `comb` paints strands over (colour, region, person, depth) in place. `scale` is the
+        usual face height in pixels, which sets how far light scatters on the picture.
         """
         if (height, width) not in self._grids:
             rows, columns = np.mgrid[0:height, 0:width].astype(np.int32) * 2
@@ -56,8 +44,8 @@ class Film:
         shape = (height, width)
         slots = np.nonzero(faces[::2, ::2].ravel() >= 0)[0].astype(np.int32)
         s = shade(self._grids[height, width][slots], slots, height * width)
-        region = s.code[:, 0].astype(np.uint8).reshape(shape)
-        person = s.code[:, 1].astype(np.int8).reshape(shape)
+        region = s.region.astype(np.uint8).reshape(shape)
+        person = s.person.astype(np.int8).reshape(shape)
         depth = s.depth.reshape(shape)
         lit = _fill_shadow(s.lit.reshape(shape), region, scale)[..., None]
         picture = (*shape, 3)
@@ -109,7 +97,7 @@ class Film:
         s = shade(pixels, np.arange(len(pixels), dtype=np.int32), len(pixels))
         seen = np.where(s.lit < 0, np.repeat(lit[ys, xs, 0], 3), s.lit)[:, None]
         fine = (s.albedo * (s.light + s.key * seen) + s.gloss + s.key_gloss * seen).reshape(-1, 3, 3)
-        empty = (s.code[:, 1] < 0).reshape(-1, 3, 1)
+        empty = (s.person < 0).reshape(-1, 3, 1)
         fine = np.where(empty, behind[ys, xs][:, None], fine)
         colour[ys, xs] = 0.25 * colour[ys, xs] + 0.75 * fine.mean(1)
         return colour
@@ -118,20 +106,20 @@ class Film:
 def _fill_shadow(lit: np.ndarray, region: np.ndarray, scale: float) -> np.ndarray:
     """Shadow 0..1 everywhere from the pixels that asked; eyes and mouth keep their own answers."""
     asked = (lit >= 0).astype(np.float32)
-    own = (region == 5) | (region == 6)
+    asked_all = (region == Region.MOUTH) | (region == Region.EYE)
     out = np.abs(lit)
-    for members, radius in (((region >= 1) & (region <= 4), 0.009), (region == 9, 0.03)):
+    for members, radius in ((np.isin(region, SKIN), 0.009), (region == Region.CLOTH, 0.03)):
         known = asked * members
         sigma = max(radius * scale, 0.8)
         weight = cv2.GaussianBlur(known, (0, 0), sigma)
         near = cv2.GaussianBlur(lit * known, (0, 0), sigma) / np.maximum(weight, 1e-4)
         out = np.where(members & (weight > 1e-4), near, out)
-    return np.where(own & (lit >= 0), lit, out).astype(np.float32)
+    return np.where(asked_all & (lit >= 0), lit, out).astype(np.float32)
 
 
 def _scatter(light: np.ndarray, region: np.ndarray, scale: float) -> np.ndarray:
     """Blur the light on skin, red widest, as scattering under the surface does; only skin gives and takes."""
-    skin = ((region >= 1) & (region <= 4)).astype(np.float32)
+    skin = np.isin(region, SKIN).astype(np.float32)
     out = light.copy()
     for c, radius in enumerate((0.020, 0.011, 0.007)):
         sigma = max(radius * scale, 0.3)

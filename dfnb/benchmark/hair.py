@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from dfnb.benchmark.facial_hair import beard, brows
 from dfnb.benchmark.person import Person
-from dfnb.benchmark.strand_set import HAIR, Strands, at_roots, join, resample, sample_skin, unit
+from dfnb.benchmark.strands import HAIR, Strands, at_roots, join, resample, sample_skin, unit
 
 CENTRE = np.array([0.0, 7.3, 0.45])  # rays from here meet the head's outside once, nearly everywhere
 

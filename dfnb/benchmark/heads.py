@@ -4,9 +4,7 @@
 >>> frame = renderer.render([(person, pose)], scene, 320, 320)
 >>> frame.rgb, frame.region, frame.points
 
-`TRIANGLES` (T, 3) int32: the head's skin triangles, the same for all people; `LANDMARK_VERTICES` (68,): the vertices
-nearest the iBUG points; `FACE_VERTICES`: the face proper, forehead to chin and cheek to cheek, no ears, no neck;
-`INNER_FACE_VERTICES`: brows to mouth; `MOUTH_VERTICES`: lips and their surroundings.
+Which of the points are landmarks, face or mouth: see `vertices`.
 """
 
 import os
@@ -19,22 +17,14 @@ import numpy as np
 import scipy.sparse
 import warp as wp
 
-from dfnb.benchmark import anatomy, film, hair, raster, shading, strand_kernels, strand_set, strands, textures
+from dfnb.benchmark import anatomy, film, hair, materials, raster, shading, textures, vertices, wig
+from dfnb.benchmark.anatomy import Material, Region
+from dfnb.benchmark.materials import Garment
 from dfnb.benchmark.person import Person
 from dfnb.benchmark.scene import Pose, Scene
-from dfnb.benchmark.vertices import CONSTANTS, landmark_vertices
+from dfnb.benchmark.strands import Strands
 
-__all__ = ["REGIONS", "Person", "Pose", "Rendered", "Renderer", "Scene"]
-
-REGIONS = {
-    "background": 0, "skin": 1, "ear": 2, "neck": 3, "lip": 4, "mouth": 5, "eye": 6, "brow": 7, "hair": 8, "cloth": 9,
-}  # fmt: skip
-
-
-def __getattr__(name: str):
-    if name in CONSTANTS:
-        return CONSTANTS[name]()
-    raise AttributeError(name)
+__all__ = ["Person", "Pose", "Region", "Rendered", "Renderer", "Scene"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,7 @@ class Rendered:
     """A frame and the truth about it."""
 
     rgb: np.ndarray  # (H, W, 3) uint8
-    region: np.ndarray  # (H, W) uint8, codes of REGIONS
+    region: np.ndarray  # (H, W) uint8, codes of Region
     person: np.ndarray  # (H, W) int8: which person, -1 none
     points: np.ndarray  # (people, V, 2) float32: the head's skin vertices in pixels
     visible: np.ndarray  # (people, V) bool: not hidden
@@ -55,7 +45,7 @@ class _Body:
     rest: np.ndarray  # (V, 3) float32, the person's neutral shape, cloth included
     openness: np.ndarray  # (V,) float32
     skin: np.ndarray  # the skin map
-    strands: strand_set.Strands
+    strands: Strands
     centre: np.ndarray  # (3,) between the eyes and the mouth: what Pose.x, y place
     height: float  # chin to hairline, decimetres
 
@@ -66,14 +56,14 @@ class _Mesh:
     def __init__(self) -> None:
         a = anatomy.load()
         self.anatomy = a
-        skin = a.material == anatomy.MATERIALS["skin"]
+        skin = a.material == Material.SKIN
         low = (a.template[a.triangles][..., 1].max(1) < 6.0) & (a.turn[a.triangles].max(1) < 0.5)
         shell = a.triangles[skin & low]
         self.covered = np.unique(shell)
         new = np.full(len(a.template), -1, np.int32)
         new[self.covered] = len(a.template) + np.arange(len(self.covered))
         self.triangles = np.concatenate([a.triangles, new[shell]]).astype(np.int32)
-        self.material = np.concatenate([a.material, np.full(len(shell), anatomy.MATERIALS["cloth"])]).astype(np.int32)
+        self.material = np.concatenate([a.material, np.full(len(shell), Material.CLOTH)]).astype(np.int32)
         self.canon = np.concatenate([a.template, a.template[self.covered]])
         self.turn = np.concatenate([a.turn, a.turn[self.covered]])[:, None]
         self.paint = np.concatenate([np.stack([a.lips, a.ears], 1), np.zeros((len(self.covered), 2), np.float32)])
@@ -117,17 +107,14 @@ class Renderer:
         points = np.concatenate([p[0] for p in posed]).astype(np.float32)
         normals = np.concatenate([self._mesh.normals(p[0]) for p in posed]).astype(np.float32)
         self._load([person for person, _ in people], bodies, points, normals)
-        params = np.stack(
-            [
-                _parameters(i, person, pose, p, scene)
-                for i, ((person, pose), p) in enumerate(zip(people, posed, strict=True))
-            ]
-        )
+        looks = [
+            _look(i, person, pose, p, scene) for i, ((person, pose), p) in enumerate(zip(people, posed, strict=True))
+        ]
         lights = np.array(
             [scene.key_direction, scene.key_colour, scene.fill_direction, scene.fill_colour, scene.rim_direction,
              scene.rim_colour, scene.sky, scene.ground], np.float32,
         )  # fmt: skip
-        params_w = wp.array(params, dtype=float, device="cpu")
+        looks_w = wp.array(looks, dtype=materials.Look, device="cpu")
         lights_w = wp.array(lights, dtype=wp.vec3, device="cpu")
 
         layers = [
@@ -137,21 +124,19 @@ class Renderer:
         ]
         wp.launch(
             raster.rasterise, len(people) * len(self._mesh.triangles),
-            [self._device_mesh.points, self._geometry, params_w, float(2 * focal), *layers], device="cpu",
+            [self._device_mesh.points, self._geometry, looks_w, float(2 * focal), *layers], device="cpu",
         )  # fmt: skip
 
-        def shade(pixels: np.ndarray, slots: np.ndarray, count: int) -> film.Samples:
-            out = [wp.zeros(count, dtype=wp.vec3, device="cpu") for _ in range(5)]
-            out.append(wp.full(count, -1.0, dtype=float, device="cpu"))
-            out.append(wp.full(count, 1.0e4, dtype=float, device="cpu"))
-            out.append(wp.full(count, wp.vec2i(0, -1), dtype=wp.vec2i, device="cpu"))
+        def shade(pixels: np.ndarray, slots: np.ndarray, count: int) -> np.recarray:
+            samples = np.zeros(count, shading.Sample.numpy_dtype())
+            samples["lit"], samples["depth"], samples["person"] = -1.0, 1.0e4, -1  # where nobody is seen
             wp.launch(
                 shading.shade, len(pixels),
                 [wp.array(pixels, dtype=wp.int32, device="cpu"), wp.array(slots, dtype=wp.int32, device="cpu"),
-                 *layers, float(2 * focal), self._geometry, self._maps, params_w, lights_w, scene.softness],
-                out, device="cpu",
+                 *layers, float(2 * focal), self._geometry, self._maps, looks_w, lights_w, scene.softness],
+                [wp.array(samples, dtype=shading.Sample, device="cpu", copy=False)], device="cpu",
             )  # fmt: skip
-            return film.Samples(*(o.numpy() for o in out))
+            return samples.view(np.recarray)
 
         scale = float(np.mean([pose.size for _, pose in people])) * height
 
@@ -182,7 +167,7 @@ class Renderer:
         cloth = slice(len(a.template), None)
         thick = 0.05 + 0.10 * np.clip((5.6 - mesh.canon[cloth, 1:2]) / 1.2, 0, 1)
         rest[cloth] += normals[cloth] * thick
-        marks = rest[landmark_vertices()]
+        marks = rest[vertices.landmarks()]
         centre = (marks[36:48].mean(0) + marks[48:68].mean(0)) / 2
         tall = 1.3 * (marks[17:27, 1].mean() - marks[8, 1])
         skin_mesh = wp.Mesh(
@@ -200,9 +185,9 @@ class Renderer:
             [opened],
             device="cpu",
         )
-        skull = (a.template[a.triangles][..., 1].max(1) > 6.3) & (a.material == anatomy.MATERIALS["skin"])
+        skull = (a.template[a.triangles][..., 1].max(1) > 6.3) & (a.material == Material.SKIN)
         grown = hair.grow(person, rest, normals, _reach(rest, a.triangles[skull]))
-        openness = opened.numpy() * strands.cover_of(grown, rest, normals, count)
+        openness = opened.numpy() * wig.cover_of(grown, rest, normals, count)
         openness = np.concatenate([openness, openness[mesh.covered]])
         return _Body(rest.astype(np.float32), openness, textures.skin_map(person), grown, centre, float(tall))
 
@@ -244,7 +229,7 @@ class Renderer:
         g.material = wp.array(np.tile(mesh.material, n), dtype=wp.int32, device="cpu")
         g.person = wp.array(np.repeat(np.arange(n, dtype=np.int32), len(mesh.triangles)), dtype=wp.int32, device="cpu")
         self._geometry = g
-        self._wig = strands.Wig(people, [b.strands for b in bodies], [b.rest for b in bodies])
+        self._wig = wig.Wig(people, [b.strands for b in bodies], [b.rest for b in bodies])
         self._maps = wp.array(np.stack([b.skin for b in bodies]), dtype=wp.vec4ub, device="cpu")
 
     def _visible(self, people: int) -> np.ndarray:
@@ -276,32 +261,28 @@ def _start_warp() -> None:
             print(line, file=sys.stderr)
 
 
-def _parameters(index: int, person: Person, pose: Pose, posed, scene: Scene) -> np.ndarray:
+def _look(index: int, person: Person, pose: Pose, posed, scene: Scene) -> materials.Look:
     points, head, _, _, _ = posed
-    a = anatomy.load()
-    row = np.zeros(shading.P_COUNT, np.float32)
-    row[0:9] = head.ravel()
-    row[9:12], row[12:15] = (points[a.eyes[k]].mean(0) for k in (0, 1))
-    row[15:17] = pose.gaze
-    row[17:20] = person.iris
-    row[20:23] = np.array(person.iris) * [1.25, 1.05, 0.8] + [0.02, 0.01, 0.0]
-    row[23], row[24] = person.oil, 0.42
-    row[25:28] = person.lips
-    row[28:31] = scene.cloth[index % len(scene.cloth)]
+    left, right = (points[eye].mean(0) for eye in anatomy.load().eyes)
+    look = materials.Look()
+    look.head = wp.mat33(*head.ravel().tolist())
+    look.left_eye, look.right_eye = wp.vec3(*map(float, left)), wp.vec3(*map(float, right))
+    look.gaze = wp.vec2(*pose.gaze)
+    look.iris_rim = wp.vec3(*person.iris)
+    look.iris_inner = wp.vec3(*(np.array(person.iris) * [1.25, 1.05, 0.8] + [0.02, 0.01, 0.0]).tolist())
+    look.iris_radius, look.pupil = person.iris_radius, 0.42
+    look.lips, look.oil = wp.vec3(*person.lips), person.oil
+    look.cloth = wp.vec3(*scene.cloth[index % len(scene.cloth)])
+    look.phase = (person.key % 1000) / 159.0
     kind = scene.neckline[index % len(scene.neckline)]
-    if kind < 0.4:  # round neck
-        row[31:35] = [5.52, 0.42, 0.0, 1.0]
-    elif kind < 0.6:  # V
-        row[31:35] = [5.52, 0.4, 1.2 * kind, 1.3]
-    elif kind < 0.8:  # shirt, open at the top
-        row[31:36] = [5.86, 0.25, 0.75, 2.2, 4]
-    else:  # jacket over a shirt
-        row[31:36] = [5.86, 0.28, 0.35, 2.0, 3]
     if kind < 0.6:
-        row[35] = 2.0 * (person.key % 6 == 1)  # checked
-    row[36] = (person.key % 1000) / 159.0
-    row[38] = person.iris_radius
-    return row
+        look.garment = int(Garment.CHECKED if person.key % 6 == 1 else Garment.PULLOVER)
+        look.neckline = wp.vec4(5.52, 0.42, 0.0, 1.0) if kind < 0.4 else wp.vec4(5.52, 0.4, 1.2 * kind, 1.3)
+    elif kind < 0.8:
+        look.garment, look.neckline = int(Garment.SHIRT), wp.vec4(5.86, 0.25, 0.75, 2.2)
+    else:
+        look.garment, look.neckline = int(Garment.JACKET), wp.vec4(5.86, 0.28, 0.35, 2.0)
+    return look
 
 
 def _reach(rest: np.ndarray, triangles: np.ndarray) -> hair.Reach:
@@ -313,7 +294,7 @@ def _reach(rest: np.ndarray, triangles: np.ndarray) -> hair.Reach:
     rays = wp.array(hair.Reach.directions(), dtype=wp.vec3, device="cpu")
     radius = wp.empty(len(rays), dtype=float, device="cpu")
     centre = wp.vec3(*hair.CENTRE.tolist())
-    wp.launch(strand_kernels.outermost, len(rays), [mesh.id, centre, rays], [radius], device="cpu")
+    wp.launch(raster.outermost, len(rays), [mesh.id, centre, rays], [radius], device="cpu")
     return hair.Reach(radius.numpy().copy(), hair.CENTRE)
 
 

@@ -8,14 +8,14 @@ import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from dfnb.benchmark.methods import WAYS
+from dfnb.benchmark.manipulations import MANIPULATIONS
 from dfnb.common.errors import UserError
 from dfnb.profile import Demo
 
 FF = "FaceForensics++"
 CELEB = "Celeb-DF-v2"
 FFIW = "FFIW10K-v1-release"
-FF_METHODS = tuple(WAYS)
+FF_METHODS = tuple(name for name, manipulation in MANIPULATIONS.items() if manipulation.part == "ff")
 _FIRST = 4  # manipulations whose draws were numbered together; later ones leave them as they are
 
 
@@ -50,13 +50,15 @@ class Take:
 class Fake:
     """A forgery of the job's take number `take`.
 
-    source: the key of the person swapped in, or the number of the job's take that drives it (Face2Face,
-    NeuralTextures) or gives the texture (FaceSwap). victim: which of the take's people is forged.
+    person: the key of the other person, whose face or expression it takes. driver: the number of the job's take that
+    films that person, the pair's other video; None where there is none. victim: which of the take's people is forged.
+    number: keys the random draws.
     """
 
     take: int
     method: str
-    source: int
+    person: int
+    driver: int | None
     victim: int
     number: int
     video: Video
@@ -105,7 +107,7 @@ def _ff_ids(settings: Demo) -> dict[str, range]:
 
 
 def _face_forensics(settings: Demo) -> list[Job]:
-    """Pairs with all four manipulations in both directions; training videos stay originals (nothing else is read)."""
+    """Pairs with every manipulation in both directions; training videos stay originals (nothing else is read)."""
     jobs = []
     for split, ids in _ff_ids(settings).items():
         takes = []
@@ -123,8 +125,8 @@ def _face_forensics(settings: Demo) -> list[Job]:
                     name = f"{target.video.video}_{source.video.video}"
                     path = f"{FF}/manipulated_sequences/{method}/c23/videos/{name}.mp4"
                     video = Video(path, name, "fake", method, target.video.video, split)
-                    key = source.people[0] if method == "Deepfakes" else 1 - here
-                    fakes.append(Fake(here, method, key, 0, _ff_number(target.number, kind), video))
+                    number = _ff_number(target.number, kind)
+                    fakes.append(Fake(here, method, source.people[0], 1 - here, 0, number, video))
             jobs.append(Job((a, b), tuple(fakes)))
     return sorted(jobs, key=lambda job: -len(job.videos))
 
@@ -138,9 +140,7 @@ def _celeb_cast(settings: Demo) -> tuple[int, int, int]:
     """Videos of Celeb-real, identities in them, and groups of look-alikes these identities fall into."""
     real, wanted = settings.celeb_real, settings.celeb_fake
     known = round(0.6 * real)
-    while (
-        known * (known - 1) < wanted
-    ):  # with few videos, more of them go to Celeb-real so that there is enough to swap
+    while known * (known - 1) < wanted:  # of few videos, a larger part is Celeb-real, so that there is enough to swap
         known += 1
     if known > real:
         raise UserError(
@@ -164,7 +164,7 @@ def _celeb(settings: Demo) -> list[Job]:
         name = f"id{who}_id{source}_{which:04d}"
         path = f"{CELEB}/Celeb-synthesis/{name}.mp4"
         video = Video(path, name, "fake", "Celeb-synthesis", f"id{who}", "test")
-        fakes[k].append(Fake(0, "Celeb-synthesis", source, 0, n, video))
+        fakes[k].append(Fake(0, "Celeb-synthesis", source, None, 0, n, video))
     jobs = []
     for k in range(settings.celeb_real):
         if k < known:
@@ -188,7 +188,7 @@ def _ffiw(settings: Demo) -> list[Job]:
         real = Video(f"{FFIW}/source/val/videos/{name}.mp4", name, "real", "source", name, "val")
         fake = Video(f"{FFIW}/target/val/videos/{name}.mp4", name, "fake", "target", name, "val")
         victim = _ffiw_victim(n)
-        jobs.append(Job((Take("ffiw", n, keys, real),), (Fake(0, "FFIW", 5 * n + 4, victim, n, fake),)))
+        jobs.append(Job((Take("ffiw", n, keys, real),), (Fake(0, "FFIW", 5 * n + 4, None, victim, n, fake),)))
     return jobs
 
 

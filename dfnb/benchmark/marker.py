@@ -1,10 +1,10 @@
 """The file that marks a folder as the embedded benchmark, and says what made it."""
 
-import hashlib
 import json
 from importlib import metadata
 from pathlib import Path
 
+from dfnb.common import code
 from dfnb.common.errors import UserError
 from dfnb.profile import Demo
 
@@ -16,17 +16,14 @@ NOTICE = (
 BUILDING = ".building.json"  # the marker's place while the benchmark is unfinished
 
 
-# Code -> older code that draws the very same bytes, shown by building with both. Any further change ends it.
-SAME: dict[str, tuple[str, ...]] = {"e9f6b00112aaf00a": ("ec15d525ef942ed7", "ec6d85e285446b0d")}
+# What draws nothing: how it is kept on disk, what is blended from it, and where its masks are.
+NOT_DRAWING = tuple(f"benchmark.{name}" for name in ("__init__", "builder", "marker", "composites", "ground_truth"))
 
 
-def stamp_of(settings: Demo) -> dict:
-    """Everything that decides the pixels: settings, how strong the traces are, and the code that draws."""
-    code = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        if source != Path(__file__):  # this file draws nothing
-            code.update(source.read_bytes())
-    return {"settings": settings.model_dump(mode="json"), "code": code.hexdigest()[:16]}
+def stamp_of(settings: Demo, *modules: str) -> dict:
+    """All that decides the pixels: settings, and the code that draws. modules: more of it, such as "composites"."""
+    drawing = code.digest_of("benchmark", *modules, without=tuple(n for n in NOT_DRAWING if n not in modules))
+    return {"settings": settings.model_dump(mode="json"), "code": drawing}
 
 
 def is_current(out: Path, settings: Demo) -> bool:
@@ -38,7 +35,7 @@ def is_current(out: Path, settings: Demo) -> bool:
     if not markers:
         check_folder(out, stamp_of(settings))
     try:
-        return all(_is_same(json.loads(path.read_text("utf-8")), stamp_of(settings)) for path in markers)
+        return all(_stamp_in(json.loads(path.read_text("utf-8"))) == stamp_of(settings) for path in markers)
     except (ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{markers[0]}: can't be read ({error}); delete {out} and build again") from error
 
@@ -59,16 +56,11 @@ def check_folder(out: Path, stamp: dict) -> None:
         changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in now if before.get(key) != now.get(key)]
         if changed:
             raise UserError(f"{out}: holds a benchmark of other settings ({', '.join(changed)}); use another folder")
-        if not _is_same(old, stamp):
+        if _stamp_in(old) != stamp:
             raise UserError(f"{out}: was built by another version of the code; delete it or use another folder")
         return
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: is not empty and not an embedded benchmark; use another folder")
-
-
-def _is_same(old: dict, stamp: dict) -> bool:
-    code = stamp["code"]
-    return old.get("settings") == stamp["settings"] and old.get("code") in (code, *SAME.get(code, ()))
 
 
 def versions() -> dict[str, str]:
@@ -80,3 +72,7 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:  # a checkout that isn't installed
             found[name] = "not installed"
     return found
+
+
+def _stamp_in(marker: dict) -> dict:
+    return {name: marker.get(name) for name in ("settings", "code")}

@@ -172,7 +172,7 @@ def _draw_shape(rng: np.random.Generator, age: float, female: float, ancestry: n
     muscle = float(np.clip(rng.normal(0.5, 0.13), 0.1, 0.9))
     weight = float(np.clip(rng.normal(0.5 + 0.08 * old, 0.17), 0.05, 0.95))
     weights = phenotype_weights(female, old, muscle, weight, ancestry)
-    pairs = anatomy.load().local_pairs()
+    pairs = anatomy.load().pairs
     shared: dict[str, float] = {}
     for low, high in pairs:
         group, name = high.split("/")

@@ -7,7 +7,9 @@ Camera space, decimetres: x right, y up, z towards the viewer; the camera sits a
 
 import warp as wp
 
-wp.config.log_level = wp.LOG_ERROR  # no banner
+from dfnb.benchmark.anatomy import Material
+from dfnb.benchmark.materials import Look, neckline
+
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
 
@@ -22,25 +24,11 @@ class Geometry:
     person: wp.array(dtype=wp.int32)
 
 
-@wp.func
-def hash21(x: float, y: float) -> float:
-    s = wp.sin(x * 12.9898 + y * 78.233) * 43758.547
-    return s - wp.floor(s)
-
-
-@wp.func
-def above_neckline(c: wp.vec3, params: wp.array(dtype=float, ndim=2), p: int) -> bool:
-    level = params[p, 31] - params[p, 32] * (c[2] - 0.1) + 1.9 * c[0] * c[0]
-    if c[2] > 0.0:
-        level = level - wp.max(params[p, 33] - wp.abs(c[0]) * params[p, 34], 0.0)
-    return c[1] > level
-
-
 @wp.kernel
 def rasterise(
     points: wp.array(dtype=wp.vec3),
     geo: Geometry,
-    params: wp.array(dtype=float, ndim=2),
+    looks: wp.array(dtype=Look),
     focal: float,
     near: wp.array(dtype=float, ndim=2),
     face: wp.array(dtype=wp.int32, ndim=2),
@@ -79,7 +67,7 @@ def rasterise(
     x1 = wp.min(int(wp.floor(wp.max(wp.max(ax, bx), dx))), width - 1)
     y0 = wp.max(int(wp.ceil(wp.min(wp.min(ay, by), dy))), 0)
     y1 = wp.min(int(wp.floor(wp.max(wp.max(ay, by), dy))), height - 1)
-    cloth = geo.material[i] == 6
+    cloth = geo.material[i] == Material.CLOTH
     inverse = 1.0 / area
     for y in range(y0, y1 + 1):
         fy = float(y)
@@ -96,7 +84,7 @@ def rasterise(
                     hidden = bool(False)
                     if cloth:
                         canon = geo.canon[i0] * ru + geo.canon[i1] * rv + geo.canon[i2] * (1.0 - ru - rv)
-                        hidden = above_neckline(canon, params, geo.person[i])
+                        hidden = canon[1] > neckline(looks[geo.person[i]], canon)
                     if not hidden:
                         near[y, x] = q
                         face[y, x] = i
@@ -151,3 +139,14 @@ def visible(
     out[i] = 1
     if query.result:
         out[i] = 0
+
+
+@wp.kernel
+def outermost(mesh: wp.uint64, centre: wp.vec3, directions: wp.array(dtype=wp.vec3), out: wp.array(dtype=float)):
+    """Distance from `centre` to the mesh's outside along each direction, looking inwards from far away."""
+    i = wp.tid()
+    start = 6.0
+    query = wp.mesh_query_ray(mesh, centre + directions[i] * start, -directions[i], start)
+    out[i] = 0.0
+    if query.result:
+        out[i] = start - query.t

@@ -1,142 +1,76 @@
-"""A renderer's strands: bound to the people in the picture, placed for each frame, painted over it."""
+"""Strands of hair: lines of points given as offsets from their roots on the skin, so that they follow its motion."""
+
+from dataclasses import dataclass
 
 import numpy as np
-import warp as wp
-from scipy.spatial import cKDTree
 
-from dfnb.benchmark import anatomy, hair, strand_kernels, strand_set
-from dfnb.benchmark.person import Person
+from dfnb.benchmark import anatomy, vertices
 
-
-class Lashes:
-    """Lash strands follow MakeHuman's lash ribbons vertex by vertex, so that they close with the lids."""
-
-    def __init__(self, points: int) -> None:
-        rng = np.random.default_rng(77)
-        index, weight, upper = [], [], []
-        for g, grid in enumerate(anatomy.load().lashes):
-            rows, columns = grid.shape
-            count = 32 if g % 2 == 0 else 12
-            at = np.sort(rng.uniform(0.2, columns - 1.2, count))
-            low = at.astype(int)
-            f = at - low
-            for s in np.linspace(0, rows - 1, points):
-                r = min(int(s), rows - 2)
-                h = s - r
-                lean = np.clip(at + 0.25 * s * (at / columns - 0.45), 0, columns - 1.001)
-                low, f = lean.astype(int), lean % 1
-                index.append(np.stack([grid[r, low], grid[r, low + 1], grid[r + 1, low], grid[r + 1, low + 1]], 1))
-                weight.append(np.stack([(1 - f) * (1 - h), f * (1 - h), (1 - f) * h, f * h], 1))
-            upper.append(np.full(count, g % 2 == 0))
-        counts = [len(u) for u in upper]
-        self.index = np.concatenate([self._order(index, k, points, c) for k, c in enumerate(counts)])
-        self.weight = np.concatenate([self._order(weight, k, points, c) for k, c in enumerate(counts)])
-        self.upper = np.concatenate(upper)
-
-    @staticmethod
-    def _order(parts: list[np.ndarray], group: int, points: int, count: int) -> np.ndarray:
-        return np.stack(parts[group * points : (group + 1) * points], 1)  # (count, points, 4)
-
-    def at(self, posed: np.ndarray, length: float) -> np.ndarray:
-        p = (posed[self.index] * self.weight[..., None]).sum(2)
-        return p[:, :1] + (p - p[:, :1]) * length
+HAIR, BROW, OTHER = 8, 7, 0
 
 
-class Wig:
-    """All strands of the people in one picture."""
+@dataclass(frozen=True)
+class Strands:
+    """N strands of S points. `corner` and `share` bind the roots to the mesh."""
 
-    def __init__(self, people: list[Person], strands: list[strand_set.Strands], rests: list[np.ndarray]) -> None:
-        points = max(s.offset.shape[1] for s in strands)
-        strands = [strand_set.resample(s, points) for s in strands]
-        self._lashes = Lashes(points)
-        self._people = people
-        self._parts = []
-        for s, rest in zip(strands, rests, strict=True):
-            self._parts.append(
-                {
-                    "corner": _array(s.corner, wp.vec3i),
-                    "share": _array(s.share, wp.vec3),
-                    "offset": _array(s.offset, wp.vec3),
-                    "turn": _array(s.turn, float),
-                    "rest": _array(rest, wp.vec3),
-                    "count": len(s.corner),
-                }
-            )
-        lash = len(self._lashes.upper)
-        tone, colour, width, kind, owner = [], [], [], [], []
-        for i, (person, s) in enumerate(zip(people, strands, strict=True)):
-            tone += [s.tone, np.full((lash, points), 0.7, np.float32)]
-            dark = np.array([0.02, 0.014, 0.01]) * (0.4 if person.makeup else 1.0) + 0.05 * np.array(person.hair_colour)
-            colour += [s.colour, np.tile(dark, (lash, 1))]
-            width += [s.width, np.where(self._lashes.upper, 0.0011, 0.0005) * (0.8 + 0.4 * person.makeup)]
-            kind += [s.kind, np.full(lash, strand_set.OTHER)]
-            owner += [np.full(len(s.corner) + lash, i)]
-        self._kind, self._owner = np.concatenate(kind).astype(np.int32), np.concatenate(owner).astype(np.int32)
-        self._tone = _array(np.concatenate(tone), float)
-        self._colour = _array(np.concatenate(colour), wp.vec3)
-        self._width = _array(np.concatenate(width), float)
-        self._kinds, self._owners = _array(self._kind, wp.int32), _array(self._owner, wp.int32)
-        self._open = _array(np.ones((len(people), 1)), float)
-        self._count = len(self._kind)
-        self._points = points
-        self._chance = np.random.default_rng(5).random(self._count)
-
-    def paint(self, posed, points, lights, focal: float, face: float, colour, region, person_at, depth) -> None:
-        """Paint over `colour` (H, W, 3) in place and mark `region` and `person_at`; `face`: face height in pixels."""
-        out = np.empty((self._count, self._points, 3), np.float32)
-        distance = np.empty(self._count, np.float32)
-        row = first = 0
-        centres = []
-        for (own, head, torso, shift, pivot), part, person in zip(posed, self._parts, self._people, strict=True):
-            n = part["count"]
-            wp.launch(
-                strand_kernels.place, n,
-                [points, part["rest"], first, part["corner"], part["share"], part["offset"], part["turn"],
-                 wp.mat33(*head.ravel().tolist()), wp.mat33(*torso.ravel().tolist()),
-                 wp.vec3(*map(float, pivot)), wp.vec3(*map(float, shift))],
-                [_array(out[row : row + n], wp.vec3), _array(distance[row : row + n], float)], device="cpu",
-            )  # fmt: skip
-            row, first = row + n, first + len(own)
-            lashes = self._lashes.at(own, person.lash)
-            out[row : row + len(lashes)] = lashes
-            distance[row : row + len(lashes)] = lashes[..., 2].sum(1)
-            row += len(lashes)
-            centres.append(head @ (hair.CENTRE - pivot) + pivot + shift)
-        share = float(np.clip(face / 190, 0.18, 1.0))
-        drawn = np.nonzero((self._chance < share) | (self._kind != strand_set.HAIR))[0]
-        order = drawn[np.argsort(distance[drawn], kind="stable")].astype(np.int32)
-        cover = np.zeros(region.shape, np.float32)
-        best = np.full(region.shape, -1, np.int32)
-        wp.launch(
-            strand_kernels.draw, len(order),
-            [_array(order, wp.int32), _array(out, wp.vec3), self._tone, self._colour, self._width, self._kinds,
-             self._owners, _array(np.array(centres), wp.vec3), lights, self._open, focal, share**-0.6,
-             _array(depth, float), _array(colour, wp.vec3), _array(cover, float), _array(best, wp.int32)],
-            device="cpu",
-        )  # fmt: skip
-        seen = (cover > 0.5) & (best >= 0)
-        region[seen] = np.where(self._kind[best[seen]] == strand_set.BROW, 7, 8)
-        person_at[seen] = self._owner[best[seen]]
+    corner: np.ndarray  # (N, 3) int32 vertices
+    share: np.ndarray  # (N, 3) float32 barycentric weights
+    offset: np.ndarray  # (N, S, 3) float32 from the root
+    turn: np.ndarray  # (N, S) float32: how far a point follows the head rather than the torso
+    tone: np.ndarray  # (N, S) float32: brightness, inner hair and roots darker
+    colour: np.ndarray  # (N, 3) float32 linear
+    width: np.ndarray  # (N,) float32, half-width
+    kind: np.ndarray  # (N,) int32: HAIR, BROW or OTHER
 
 
-def _array(values: np.ndarray, dtype) -> wp.array:
-    """A Warp array on the CPU that shares memory with `values` where its type already fits."""
-    want = np.int32 if dtype in (wp.int32, wp.vec3i) else np.float32
-    return wp.array(np.ascontiguousarray(values, want), dtype=dtype, device="cpu", copy=False)
+def join(parts: list[Strands]) -> Strands:
+    """One set of strands from several of equal point count."""
+    names = ("corner", "share", "offset", "turn", "tone", "colour", "width", "kind")
+    return Strands(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
 
 
-def cover_of(strands: strand_set.Strands, rest: np.ndarray, normals: np.ndarray, count: int) -> np.ndarray:
-    """How much of the sky hair leaves to the first `count` vertices, 0..1: hair close outside a vertex shades it."""
-    long = strands.kind == strand_set.HAIR
-    if not long.any():
-        return np.ones(count, np.float32)
-    roots = (rest[strands.corner[long]] * strands.share[long][..., None]).sum(1)
-    points = (roots[:, None] + strands.offset[long])[:, 1::2].reshape(-1, 3)
-    step = max(1, len(points) // 12000)
-    points = points[::step]
-    tree = cKDTree(points)
-    near = np.zeros(count)
-    for reach, weight in ((0.12, 1.0), (0.24, 0.4)):
-        found = tree.query_ball_point(rest[:count] + normals[:count] * reach * 0.8, reach, return_length=True)
-        near += weight * found * step * (0.12 / reach) ** 2
-    return np.exp(-near / 130).astype(np.float32) * 0.8 + 0.2
+def resample(s: Strands, points: int) -> Strands:
+    have = s.offset.shape[1]
+    if have == points:
+        return s
+    at = np.linspace(0, have - 1, points)
+    low = np.minimum(at.astype(int), have - 2)
+    f = (at - low)[None, :]
+
+    def mix(a: np.ndarray) -> np.ndarray:
+        w = f[..., None] if a.ndim == 3 else f
+        return (a[:, low] * (1 - w) + a[:, low + 1] * w).astype(np.float32)
+
+    return Strands(s.corner, s.share, mix(s.offset), mix(s.turn), mix(s.tone), s.colour, s.width, s.kind)
+
+
+def sample_skin(rng: np.random.Generator, rest: np.ndarray, count: int, want) -> tuple[np.ndarray, np.ndarray]:
+    """At most `count` places on the skin: corners (N, 3), shares (N, 3); `want(rest points)` is their chance."""
+    a = anatomy.load()
+    skin = vertices.skin_triangles()
+    middle = want(a.template[skin].mean(1))
+    corners = rest[skin]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = area * (np.maximum(middle, 0) + 0.02 > 0.02)
+    grown = area > 0
+    # neighbours of wanted triangles take part too, so that edges are not cut along the mesh
+    near = np.isin(skin, np.unique(skin[grown])).any(1)
+    area = np.where(
+        near, np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1), 0
+    )
+    tries = 4 * count
+    pick = rng.choice(len(skin), tries, p=area / area.sum())
+    s = np.sqrt(rng.random(tries))
+    u = rng.random(tries)
+    share = np.stack([1 - s, s * (1 - u), s * u], 1)
+    canon = (a.template[skin[pick]] * share[..., None]).sum(1)
+    keep = np.nonzero(rng.random(tries) < want(canon))[0][:count]
+    return skin[pick[keep]].astype(np.int32), share[keep].astype(np.float32)
+
+
+def at_roots(values: np.ndarray, corner: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return (values[corner] * share[..., None]).sum(1)
+
+
+def unit(v: np.ndarray) -> np.ndarray:
+    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-6)

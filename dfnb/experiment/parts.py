@@ -154,17 +154,20 @@ class Parts:
         if part not in PARTS:
             raise UserError(f"no part {part!r} in a run: use one of {', '.join(PARTS)}")
         if part not in self._catalogues:
-            self._catalogues[part] = self._listing(part)
+            with catalogues.links_inside(profiles.resolve(root) for root in self.profile.data.links_inside):
+                self._catalogues[part] = self._listing(part)
         return self._catalogues[part].copy()
 
     def _listing(self, part: str) -> pd.DataFrame:
         data = self.profile.data
         if part == "blending":
             return self._composites()
+        if part == "folder":
+            return catalogues.faces_folder(self._root(part), video=data.video)
         if part in catalogues.TEST_SETS:
             return catalogues.TEST_SETS[part](self._root(part))
         if part in ("train", "validation") and data.faces is not None:
-            return catalogues.real_faces(self._root("faces"), data.person, data.held_out)[part]
+            return catalogues.real_faces(self._root("faces"), data.person, data.held_out, data.video)[part]
         split = {"train": "train", "ff": "test"}.get(part, "val")
         methods = ("original",) if part in ("train", "validation") else ("original", *data.manipulations)
         return catalogues.face_forensics(self._root("ff"), split, data.compression, methods)
@@ -220,7 +223,13 @@ class Parts:
             "longest_side": faces.longest_side,
             "landmarks": self.landmark_model,
             "follow": faces.follow,
+            "detector": faces.detector,
+            "pad": self._is_folder(part) if faces.pad is None else faces.pad,
         }
+
+    def _is_folder(self, part: str) -> bool:
+        """Whether a part is any folder of videos or images, which may be tight crops of faces, and no released set."""
+        return part == "folder" or (part in ("train", "validation") and self.profile.data.faces is not None)
 
     def store(self, part: str) -> FaceStore:
         """The face store of a part."""

@@ -1,8 +1,8 @@
 """Attention branch, ArcFace, taps and variants; ImageNet weights in, checkpoints out.
 
 Comes in: images (B, 3, S, S). Goes out: `Output`: logits, attention map, embedding.
-Where is what: the map in `attention`, the margin in `arcface`, taps and forward pass in `network`, the compared
-networks in `variants`, ImageNet weights in `pretrained`, files in `checkpoint` (and `header`, read without torch).
+Where is what: the attention map in `attention`, the margin in `arcface`, taps and forward pass in `network`; the
+registries in `variants` and `heads`; ImageNet weights in `pretrained`, files in `checkpoint` and `tensors`.
 """
 
 import lazy_loader
@@ -12,9 +12,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "arcface": ["ArcFace"],
         "attention": ["AttentionBranch"],
+        "heads": ["HEADS", "Head"],
         "variants": ["VARIANTS", "Variant"],
-        "header": ["metadata"],
         "network": ["Network", "Output", "build", "describe", "normalisation"],
-        "checkpoint": ["load", "save", "trained_for"],
+        "checkpoint": ["load", "metadata", "save", "trained_for"],
     },
 )

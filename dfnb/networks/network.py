@@ -1,11 +1,12 @@
 """The networks of the paper: EfficientNet, taps at several resolutions, an attention map, a head.
 
-    images -> stem -> Block 1 ... Block 7 -> attention branch -> map
-    Block 7 x map -> 1x1 convolution, batch norm, activation -> global average  \
-    earlier taps x map, resized to theirs -> global average                     / joined -> batch norm -> head
+    images -> stem -> Block 1 ... Block 7 -> attention branch -> attention map
+    Block 7 x map                                -> 1x1 convolution, batch norm, activation -> global average
+    each earlier tap x map, resized to the tap's                                            -> global average
+    the averages, joined -> batch norm -> embedding -> head -> logits
 
-network1, network2 and proposed differ in their taps alone. "plain" is SBI's own baseline: the backbone as timm
-publishes it, its pooled features, and the head; no taps but the last, no map, no batch norm on the vector.
+network1, network2 and proposed differ in their taps alone. "plain" is SBI's baseline: the backbone as timm publishes
+it, its pooled features, and the head; no taps but the last, no attention map, no batch norm on the embedding.
 """
 
 import os
@@ -19,71 +20,72 @@ from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
 from dfnb.common.errors import UserError
-from dfnb.networks import pretrained
-from dfnb.networks.arcface import ArcFace
+from dfnb.networks import pretrained as imagenet
 from dfnb.networks.attention import AttentionBranch, attention_map
+from dfnb.networks.heads import HEADS
 from dfnb.networks.variants import VARIANTS, check
 
 TapReading = Literal["resolution", "block"]
 
 CLASSES = ("real", "fake")  # class 1 is fake
-MAX_SIZE = 4096  # pixels, of a side of the input
 
 
 class Output(NamedTuple):
-    """What a network says of B images. Logits and embedding are float32 or wider, also under autocast."""
+    """What a network gives for B images. Logits and embedding are float32 or wider, also under autocast."""
 
-    logits: Tensor  # (B, 2); softmax(logits)[:, 1] is the score; with a target and ArcFace, the margin is in them
+    logits: Tensor  # (B, 2); softmax(logits)[:, 1] is the score; with a target they hold ArcFace's margin
     attention: Tensor | None  # (B, 1, h, w) in 0..1, the size of Block 7; None where there is no branch
-    embedding: Tensor  # (B, D), what the head sees
+    embedding: Tensor  # (B, D), the head's input
     attention_logits: Tensor | None  # the map before its sigmoid, for `dfnb.networks.attention.attention_loss`
 
 
 class Network(nn.Module):
-    """See `build`, which makes these. Attributes: taps, settings, mean, std, backbone, attention, norm, head."""
+    """One network of the comparison; `build` makes it.
+
+    taps: the tapped Blocks, in order. settings: of `build`, as checkpoints keep them. mean, std: of the input, 3 each.
+    origin: where the weights before training are from, in words. smallest: shortest side of an input, pixels.
+    Modules: backbone, attention (None without a branch), norm (of the embedding), head.
+    """
 
     def __init__(self, backbone: EfficientNet, settings: dict[str, Any]) -> None:
         super().__init__()
         self.settings = settings
-        self.origin = "random"  # of the weights before training
+        self.origin = "random"
         self.mean: tuple[float, ...] = tuple(backbone.pretrained_cfg["mean"])
         self.std: tuple[float, ...] = tuple(backbone.pretrained_cfg["std"])
         plain = VARIANTS[settings["variant"]].plain
         self.taps = taps_of(backbone, settings["variant"], settings["tap_reading"])
         channels = [channels_of(backbone, tap) for tap in self.taps]
-        self.smallest = max(stage["reduction"] for stage in backbone.feature_info)  # pixels of one cell of Block 7
+        self.smallest = max(stage["reduction"] for stage in backbone.feature_info)  # one cell of the last Block
         self.backbone = backbone
         self.attention = AttentionBranch(channels[-1]) if settings["attention"] else None
         width = backbone.num_features + sum(channels[:-1])
         self.norm = nn.Identity() if plain else nn.BatchNorm1d(width)
-        if settings["head"] == "arcface":
-            margin = {name: settings[name] for name in ("scale", "margin", "monotone")}
-            self.head: nn.Module = ArcFace(width, len(CLASSES), **margin)
-        else:
-            self.head = nn.Linear(width, len(CLASSES))
+        head = HEADS[settings["head"]]
+        self.head = head.make(width, len(CLASSES), **{name: settings[name] for name in head.settings})
+        self.head_needs_target = head.needs_target
 
     def forward(self, images: Tensor, target: Tensor | None = None) -> Output:
         """images: (B, 3, H, W) floating, RGB / 255 normalised with .mean and .std; H, W at least 32 pixels.
 
-        target: (B,) int64 or None; 1 is fake. Only ArcFace reads it, to add the margin.
-        Raises ValueError on another shape, and on a single image in training, of which no batch statistics exist.
+        target: (B,) int64 or None; 1 is fake. ArcFace adds its margin to the angle of this class.
+        Raises ValueError on another shape, and on a single image in training: batch norm has no statistics of one.
         """
         self._check(images)
         *earlier, last = self.backbone.forward_intermediates(
             images, indices=list(self.taps), extra_blocks=True, intermediates_only=True
-        )  # index k is Block k, 0 the stem
-        logits = attention = None
+        )  # timm's index k is Block k, 0 the stem
+        attention_logits = attention = None
         if self.attention is not None:
-            logits = self.attention.logits(last)  # (B, 1, h, w)
-            attention = attention_map(logits)
+            attention_logits = self.attention.logits(last)  # (B, 1, h, w)
+            attention = attention_map(attention_logits)
             last = last * attention.to(last.dtype)
             earlier = [tap * resize(attention, tap).to(tap.dtype) for tap in earlier]
         last = self.backbone.bn2(self.backbone.conv_head(last))  # timm's bn2 holds the activation
         with torch.autocast(images.device.type, enabled=False):
-            vector = torch.cat([average(feature) for feature in (*earlier, last)], dim=1)  # (B, D)
-            embedding = self.norm(vector)
-            scores = self.head(embedding, target) if isinstance(self.head, ArcFace) else self.head(embedding)
-        return Output(scores, attention, embedding, logits)
+            embedding = self.norm(torch.cat([average(feature) for feature in (*earlier, last)], dim=1))  # (B, D)
+            logits = self.head(embedding, target) if self.head_needs_target else self.head(embedding)  # (B, 2)
+        return Output(logits, attention, embedding, attention_logits)
 
     def _check(self, images: Tensor) -> None:
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
@@ -103,19 +105,19 @@ def average(feature: Tensor) -> Tensor:
 
 
 def resize(attention: Tensor, feature: Tensor) -> Tensor:
-    """The attention map at a tap's resolution, bilinear: taps are as fine as Block 7 or finer."""
+    """The attention map (B, 1, h, w) at the resolution of a tap (B, C, h', w'), h' >= h: (B, 1, h', w'), bilinear."""
     if attention.shape[2:] == feature.shape[2:]:
         return attention
     return F.interpolate(attention, size=feature.shape[2:], mode="bilinear", align_corners=False)
 
 
 def taps_of(backbone: EfficientNet, variant: str, reading: str) -> tuple[int, ...]:
-    """The tapped Blocks, in order; the last Block always.
+    """The tapped Blocks, in order, numbered from 1; the last Block always.
 
-    "resolution": the steps go over the last Blocks of each resolution, from the model's strides (EfficientNet-B4:
-    7, 5, 3, 2, 1). "block": over all Blocks (7, 6, 5, ...). How many steps back a variant goes is in
-    `variants`: network1 stops at the last, "proposed" adds the one before it, network2 the one two before it
-    (paper, section 4). Raises ValueError where the backbone has fewer.
+    A variant says how many steps back its earlier taps are (`variants`; paper, section 4: network1 taps the last alone,
+    "proposed" the one before it too, network2 the one two before it). reading: what a step is. "resolution": from the
+    last Block of one resolution to that of the next finer one (EfficientNet-B4: 7, 5, 3, 2, 1). "block": from one
+    Block to the one before it (7, 6, 5, ...). Raises ValueError where the backbone has fewer.
     """
     last = len(backbone.blocks)
     steps = range(1, last + 1) if reading == "block" else [stage["stage"] for stage in backbone.feature_info]
@@ -127,7 +129,7 @@ def taps_of(backbone: EfficientNet, variant: str, reading: str) -> tuple[int, ..
 
 @lru_cache
 def taps(backbone: str, variant: str, reading: str) -> tuple[int, ...]:
-    """`taps_of` a backbone by its name."""
+    """`taps_of` for the name of a backbone."""
     return taps_of(timm.create_model(backbone, pretrained=False, num_classes=0), variant, reading)
 
 
@@ -168,13 +170,13 @@ def build(
 
     variant: of `VARIANTS`: "network1", "network2", "proposed", or "plain" (which leaves attention out whatever
         `attention` says).
-    head: "arcface" (scale, margin in radians, monotone: see `dfnb.networks.arcface.ArcFace`) or "linear".
+    head: of `HEADS`: "arcface" (scale, margin in radians, monotone: see `dfnb.networks.ArcFace`) or "linear".
     backbone: any of timm's EfficientNets by its name.
     pretrained: start from ImageNet weights: the file `weights`, or what `pretrained.find` finds. weights_sha256: what
         that file must be. `.origin` then says where the weights are from.
-    seed: of the layers that start at random. With the same seed the networks share their backbone and attention
-        branch at the start. None draws from torch's global generator.
-    Raises UserError where a setting is unknown or the weights can't be had: nothing starts from random weights unasked.
+    seed: of the layers that start at random. With the same seed all variants start with the same backbone and attention
+        branch. None draws from torch's global generator.
+    Raises UserError where a setting is unknown or the weights can't be had: random weights never stand in for them.
     """
     plain = variant in VARIANTS and VARIANTS[variant].plain
     settings = {
@@ -183,22 +185,16 @@ def build(
     }  # fmt: skip
     if weights is not None and not pretrained:
         raise UserError(f"weights {os.fspath(weights)!r} are given but pretrained is off; set pretrained to true")
-    # the CPU's generator alone: a notebook that has touched a GPU's can't start a process for each GPU any more
+    # the CPU's generator alone: after a notebook has touched a GPU's it can't start a process for each GPU any more
     with torch.random.fork_rng([], enabled=seed is not None):
         if seed is not None:
             torch.default_generator.manual_seed(seed)
         network = assemble(settings)
     if pretrained:
-        network.origin = _load_pretrained(network.backbone, backbone, weights, weights_sha256)
+        found = imagenet.find(backbone, weights, weights_sha256)
+        imagenet.fill(network.backbone, found)
+        network.origin = found.source
     return network
-
-
-def _load_pretrained(
-    model: EfficientNet, backbone: str, path: str | os.PathLike[str] | None, sha256: str | None
-) -> str:
-    found = pretrained.find(backbone, path, sha256)
-    pretrained.fill(model, found)
-    return found.source
 
 
 def assemble(settings: dict[str, Any]) -> Network:

@@ -1,14 +1,38 @@
-"""Tensor files, read without trusting them."""
+"""Tensor files (safetensors), read without trusting them. Only `read` imports torch."""
 
+from __future__ import annotations
+
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from torch import Tensor
 
 from dfnb.common.errors import UserError
-from dfnb.networks.header import refuse_other_formats
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_BYTES = 4 << 30  # of a file; it is read into memory whole
+
+
+def refuse_other_formats(path: Path) -> None:
+    """Raises UserError where `path` is no file, or starts as anything but safetensors; pickles are named as such."""
+    if path.exists() and not path.is_file():  # a pipe or a device would never end
+        raise UserError(f"{path}: can't be read (not an ordinary file); check the path")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+            if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+                raise UserError(f"{path}: {size >> 20} MiB, more than the {MAX_BYTES >> 20} MiB that are read")
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); check the path") from error
+    if start[8:] == b"{":
+        return
+    if start.startswith(b"PK") or (start[:1] == b"\x80" and start[1:2] <= b"\x05"):
+        raise UserError(f"{path}: a pickle, which may run code when opened and so isn't; safetensors is wanted")
+    raise UserError(f"{path}: not a safetensors file; check the path")
 
 
 def mismatch(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
@@ -25,18 +49,21 @@ def mismatch(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> s
 
 
 def read(path: Path, expected: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU, finite. expected: a state dict whose names, shapes and types
-    they must have. Raises UserError naming the file and the fault."""
+    """The tensors of a safetensors file, on the CPU, all finite.
+
+    expected: a state dict whose names, shapes and dtypes they must have.
+    Raises UserError naming the file and the fault.
+    """
+    from safetensors.torch import load
+
     refuse_other_formats(path)
     try:
-        tensors = load_tensors(
-            path.read_bytes()
-        )  # a copy: mapped tensors end the process when the file is cut short later
+        # a copy in memory: mapped tensors would end the process when the file is cut short later
+        tensors = load(path.read_bytes())
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
     if expected is not None:
-        fault = mismatch(tensors, expected)
-        if fault:
+        if fault := mismatch(tensors, expected):
             raise UserError(f"{path}: another network's weights: {fault}; give a checkpoint that was not edited")
         for name, tensor in tensors.items():
             if tensor.dtype != expected[name].dtype:

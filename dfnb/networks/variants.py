@@ -1,10 +1,9 @@
-"""The networks that are compared, by their taps: each is one entry here, and known everywhere by its name."""
+"""The networks that are compared, by their taps. Each is one entry here, used everywhere by its name."""
 
 from dataclasses import dataclass
 
 from dfnb.common.errors import UserError
-
-HEADS = ("linear", "arcface")
+from dfnb.networks.heads import HEADS
 
 
 @dataclass(frozen=True)
@@ -12,8 +11,8 @@ class Variant:
     """One network of the comparison.
 
     back: how many steps before the last Block each earlier tap is; () taps the last Block alone. A step is a resolution
-    or a Block, as `model.tap_reading` says. plain: the bare backbone, without attention branch and batch norm on the
-    vector.
+        or a Block, as `model.tap_reading` says.
+    plain: the bare backbone, without attention branch and without batch norm on the embedding.
     """
 
     back: tuple[int, ...] = ()

@@ -1,8 +1,8 @@
-"""One suspicious file -> an answer with its doubts; its widget, its page.
+"""One suspicious file -> an answer with the reasons why it may be wrong; its page, its widget.
 
-Comes in: a checkpoint and a video or image. Goes out: a score, when it was seen, why it may be wrong.
-Where is what: scoring in `files`, the answer in words and pictures in `answer`, its course in `timeline`, the picker
-of notebook 8 in `widgets`.
+Comes in: a checkpoint and a video or image. Goes out: a score in 0..1, its course over time, pictures, one HTML page.
+Public: scoring in `file_scores`, the answer in words and pictures in `answer`, its course in `timeline`, the page in
+`page`, notebook 8's file picker in `widgets`.
 """
 
 import lazy_loader
@@ -10,6 +10,6 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "files": ["Scored", "find_files", "score_file", "score_files"],
+        "file_scores": ["Scored", "find_files", "score_file", "score_files"],
     },
 )

@@ -1,7 +1,7 @@
-"""The faces of videos and images, found ahead of the network that scores them.
+"""The faces of videos and images, prefetched for the network that scores them.
 
-Decoding happens where the result is asked for; detection and cutting in threads beside it (dlib lets go of Python's
-lock), so that the network doesn't wait for faces. What is held at once is bounded, whatever the length of a video.
+Frames are decoded in the thread that asks for results; faces are found and cropped in threads beside it (dlib releases
+Python's lock), so that the network doesn't wait for them. What is held at once is bounded, however long a video is.
 """
 
 import os
@@ -19,14 +19,14 @@ from dfnb.common.errors import UserError
 from dfnb.data import frames
 from dfnb.data.faces import Box, FaceFinder, crop
 
-WAITING = 256 << 20  # bytes of frames that may wait for their faces
-_FRAMES = 32  # and how many of them
+WAITING_BYTES = 256 << 20  # of frames whose faces aren't asked for yet, at most
+WAITING_FRAMES = 32  # and how many frames, at most
 
 
-class Look(NamedTuple):
-    """One frame of a file: its index, boxes and crops (S, S, 3) uint8 of its faces, the largest first.
+class FrameFaces(NamedTuple):
+    """The faces of one frame, the largest first: their boxes, and their crops (S, S, 3) uint8 RGB.
 
-    frame is None at the end of a file; reason says then what stood in the way, "" where nothing did.
+    frame: its index; None marks the end of a file, and then reason says why the file ended early, "" where it didn't.
     """
 
     path: Path
@@ -36,30 +36,32 @@ class Look(NamedTuple):
     reason: str = ""
 
 
-def look(
+def prefetch_faces(
     finder: FaceFinder, paths: Sequence[Path], count: int, margin: float, size: int, threads: int | None = None
-) -> Iterator[Look]:
-    """What is seen in `count` evenly spaced frames of each file: a Look a frame, and one at each file's end, in order.
+) -> Iterator[FrameFaces]:
+    """Find the faces in `count` evenly spaced frames of each file.
 
-    margin: of the box, on each side of a crop of `size` pixels. threads: that find faces; half the processor's cores
-    unless told. A file that can't be read, or whose faces can't be found, ends early, with its reason.
+    Yields an item for each frame and one for each file's end, in order.
+    margin: of a crop around the box, as a share of the box, on each side. size: S, pixels. threads: that find faces;
+    half the processor's cores by default. A file that can't be read, or whose faces can't be found, ends early, with
+    its reason.
     """
     threads = threads or max(1, (os.cpu_count() or 1) // 2)
     pool = ThreadPoolExecutor(threads, "dfnb-faces")
-    waiting: deque[tuple[Future[Look], int]] = deque()
+    waiting: deque[tuple[Future[FrameFaces], int]] = deque()
     held = 0
     try:
         for path, frame, rgb, reason in _decoded(paths, count):
             if rgb is None:
-                done: Future[Look] = Future()
-                done.set_result(Look(path, None, [], [], reason))
-                waiting.append((done, 0))
+                end: Future[FrameFaces] = Future()
+                end.set_result(FrameFaces(path, None, [], [], reason))
+                waiting.append((end, 0))
             else:
-                waiting.append((pool.submit(_look, finder, path, frame, rgb, margin, size), rgb.nbytes))
+                waiting.append((pool.submit(_find, finder, path, frame, rgb, margin, size), rgb.nbytes))
                 held += rgb.nbytes
-            while len(waiting) > _FRAMES or held > WAITING:
-                future, bytes_ = waiting.popleft()
-                held -= bytes_
+            while len(waiting) > WAITING_FRAMES or held > WAITING_BYTES:
+                future, nbytes = waiting.popleft()
+                held -= nbytes
                 yield future.result()
         while waiting:
             yield waiting.popleft()[0].result()
@@ -68,7 +70,7 @@ def look(
 
 
 def _decoded(paths: Sequence[Path], count: int) -> Iterator[tuple[Path, int, NDArray[np.uint8] | None, str]]:
-    """Frames of each file, and after the last one None and what stood in the way."""
+    """Each file's frames as (path, index, frame, ""), then (path, 0, None, reason): why it ended early, or ""."""
     for path in paths:
         reason = ""
         try:
@@ -81,12 +83,12 @@ def _decoded(paths: Sequence[Path], count: int) -> Iterator[tuple[Path, int, NDA
         yield path, 0, None, reason
 
 
-def _look(finder: FaceFinder, path: Path, frame: int, rgb: NDArray[np.uint8], margin: float, size: int) -> Look:
+def _find(finder: FaceFinder, path: Path, frame: int, rgb: NDArray[np.uint8], margin: float, size: int) -> FrameFaces:
     try:
         found = finder(rgb)
         crops = [crop(rgb, face.box, margin, size) for face in found]
     except (RuntimeError, cv2.error) as error:  # what dlib and OpenCV raise
-        return Look(path, frame, [], [], f"the face finder failed ({str(error).strip().splitlines()[0]})")
+        return FrameFaces(path, frame, [], [], f"the face finder failed ({str(error).strip().splitlines()[0]})")
     except MemoryError:
-        return Look(path, frame, [], [], "out of memory")
-    return Look(path, frame, [face.box for face in found], crops)
+        return FrameFaces(path, frame, [], [], "out of memory")
+    return FrameFaces(path, frame, [face.box for face in found], crops)

@@ -15,9 +15,10 @@ from scipy.stats import t as student
 
 from dfnb.common import files
 from dfnb.common.errors import printable
-from dfnb.own_video.files import Scored, metrics
+from dfnb.own_video.file_scores import Scored
 from dfnb.plots import pictures
 from dfnb.plots.style import DPI, FAINT, INK, Plot, new_figure, styled, taken_literally
+from dfnb.scoring import metrics
 
 STRONGEST = 4  # frames shown
 FEWEST = 5  # frames that an interval needs
@@ -37,12 +38,13 @@ class Interval(NamedTuple):
 def interval(scores: ArrayLike) -> Interval | None:
     """How far a video's score might move with other frames of the same video. None for fewer than `FEWEST` frames.
 
-    Neighbouring frames resemble one another, so n of them are worth fewer: n (1 - r) / (1 + r), with r the correlation
-    of neighbours (Bayley and Hammersley 1946), its bias in short series removed (Kendall 1954) and kept within 0..0.9.
-    Student's interval of the mean with that many samples. On simulated series whose neighbours correlate by 0, 0.5
-    and 0.8 it holds the true mean in 97, 93 and 93 of 100 cases for 32 frames, in 97, 91 and 84 for 6; resampling
-    frames one by one would in 93, 74 and 45, and 88, 65 and 35.
-    scores: (n,), one a frame, in order, evenly spaced. The interval says nothing about whether the network is right.
+    scores: (n,) in 0..1, a score a frame, in order, evenly spaced. The interval doesn't say whether the network is
+    right.
+    Neighbouring frames resemble one another, so n of them are worth fewer independent ones: n (1 - r) / (1 + r), with r
+    the correlation of neighbours (Bayley and Hammersley 1946), corrected for its bias in short series (Kendall 1954)
+    and clipped to 0..0.9. The interval is Student's for the mean of that many samples.
+    On simulated series whose neighbours correlate by 0, 0.5 and 0.8 it covers the true mean in 97, 93 and 93 % of cases
+    with 32 frames, in 97, 91 and 84 % with 6; resampling single frames would in 93, 74 and 45 %, and 88, 65 and 35 %.
     """
     values = np.asarray(scores, float)
     n, deviations = len(values), values - values.mean()
@@ -62,18 +64,18 @@ def interval(scores: ArrayLike) -> Interval | None:
 def timeline(scored: Scored, fps: float = 0.0, warning: str | None = None) -> Plot:
     """A file's score over time and its strongest frames with their attention maps, in one picture.
 
-    scored: with a score, and with the pictures kept. fps: of the video; 0 where unknown, and then frames are counted.
-    warning: stands above everything. Raises ValueError where there is no score to draw.
+    scored: with a score, and scored with pictures=True. fps: frames a second of the video; 0 where unknown, and then
+    the axis counts frames. warning: written above everything. Raises ValueError where there is no score to draw.
     """
     frames, best = _frames(scored)
     rows = 3 if scored.maps is not None else 2
     heads = [line for line in (warning, _headline(scored)) if line]
     with styled():
         figure = new_figure(5.6 if rows == 3 else 4.4)
-        words = "\n".join(textwrap.fill(line, 80) for line in heads)  # matplotlib would take $s for formulas, wrapping
-        figure.suptitle(words, fontsize=11, x=0.02, ha="left", color=INK)
+        title = "\n".join(textwrap.fill(line, 80) for line in heads)  # matplotlib's own wrapping takes $ for formulas
+        figure.suptitle(title, fontsize=11, x=0.02, ha="left", color=INK)
         cells = figure.add_gridspec(rows, STRONGEST, height_ratios=[1.2, *[1] * (rows - 1)])
-        _course(figure.add_subplot(cells[0, :]), scored, frames, best, fps)
+        _draw_course(figure.add_subplot(cells[0, :]), scored, frames, best, fps)
         for column, face in enumerate(best):
             _picture(figure.add_subplot(cells[1, column]), scored.crops[face], _label(scored, column, face, fps))
             if scored.maps is not None:
@@ -85,16 +87,16 @@ def timeline(scored: Scored, fps: float = 0.0, warning: str | None = None) -> Pl
 
 
 def course(scored: Scored, fps: float = 0.0) -> Plot:
-    """A file's score over time alone: a point a frame, their mean, and its interval. Arguments as for `timeline`."""
+    """A file's score over time: a point a frame, their mean, and its interval. Arguments as for `timeline`."""
     frames, best = _frames(scored)
     with styled():
         figure = new_figure(2.9)
-        _course(figure.subplots(), scored, frames, best, fps)
+        _draw_course(figure.subplots(), scored, frames, best, fps)
     return Plot(figure, _numbers(frames, fps), _alt(scored, frames), vector=False)
 
 
 def strongest(scored: Scored, fps: float = 0.0) -> Plot:
-    """The faces that gave the highest frame scores, and their attention maps where the network has them."""
+    """The faces with the highest frame scores, and their attention maps where the network has a branch."""
     _, best = _frames(scored)
     side = max(200, scored.crops[0].shape[0])
     crops = [pictures.enlarged(scored.crops[face], side) for face in best]
@@ -113,19 +115,22 @@ def save(plot: Plot, folder: Path, file: Path) -> Path:
     """Write the picture as PNG into `folder`, named after `file` and where it lies, whole or not at all."""
     path = folder / named_after(file, ".png")
     with files.replacing(path) as temporary, styled(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a letter of the name that the font lacks is a box
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a letter that the font lacks is drawn as a box
         taken_literally(plot.figure).savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
     return path
 
 
 def named_after(file: Path, suffix: str) -> str:
-    """A file name that tells two files of one name in two folders apart; of a long name, its beginning."""
+    """`file`'s name (of a long one, its beginning), a hash of its path, and `suffix`.
+
+    Two files of one name in two folders get two names.
+    """
     name = os.fsencode(file.name)[:_LONGEST].decode("utf-8", "ignore")
     return f"{name}-{files.digest(str(file.resolve()))[:6]}{suffix}"
 
 
 def _frames(scored: Scored) -> tuple[pd.DataFrame, list[int]]:
-    """Frame scores, and the rows of `scored.faces` that gave the highest of them, highest first: a face a frame."""
+    """Frame scores, and the rows of `scored.faces` with the highest of them, highest first, one for each frame."""
     if scored.row["score"] is None:
         raise ValueError(f"{scored.row['file']} has no score to draw")
     frames = metrics.frame_scores(scored.faces)
@@ -134,7 +139,7 @@ def _frames(scored: Scored) -> tuple[pd.DataFrame, list[int]]:
     return frames, merged["index"].head(STRONGEST).tolist()
 
 
-def _course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequence[int], fps: float) -> None:
+def _draw_course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequence[int], fps: float) -> None:
     when, found = frames["frame"] / (fps or 1), interval(frames["score"])
     if found:
         axes.axhspan(found.low, found.high, color=LINE, alpha=0.13, linewidth=0, label="95 % interval of the mean")
@@ -164,9 +169,9 @@ def _numbers(frames: pd.DataFrame, fps: float) -> pd.DataFrame:
 
 
 def _alt(scored: Scored, frames: pd.DataFrame) -> str:
-    said = f"{_headline(scored)}, from {frames['score'].min():.2f} to {frames['score'].max():.2f} over its frames"
+    text = f"{_headline(scored)}, from {frames['score'].min():.2f} to {frames['score'].max():.2f} over its frames"
     found = interval(frames["score"])
-    return said + (f"; 95 % interval of the mean {found.low:.2f} to {found.high:.2f}." if found else ".")
+    return text + (f"; 95 % interval of the mean {found.low:.2f} to {found.high:.2f}." if found else ".")
 
 
 def _picture(axes: Axes, rgb, title: str) -> None:

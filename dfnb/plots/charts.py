@@ -1,7 +1,6 @@
 """The report's charts: each takes tables, draws one figure in one style and returns it with the numbers it shows.
 
-`style.show` and `style.table`, handed on here, put them on the page. Pictures of faces are in `pictures`, drawn
-diagrams in `diagrams`.
+`style.show` puts them on the page. Pictures of faces are in `pictures`, drawn diagrams in `diagrams`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,26 +11,8 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dfnb.plots.style import (
-    FAINT,
-    FAKE,
-    INK,
-    NOTICE,
-    REAL,
-    Plot,
-    evenly,
-    look,
-    name_lines,
-    new_figure,
-    show,
-    styled,
-    table,
-)
+from dfnb.plots.style import FAINT, FAKE, INK, REAL, Plot, evenly, look, name_lines, new_figure, styled
 from dfnb.scoring import metrics
-
-__all__ = [
-    "NOTICE", "Plot", "face_sizes", "forest", "learning_curves", "margins", "ridges", "roc", "scatter", "show", "table",
-]  # fmt: skip
 
 _GRID = np.linspace(0, 1, 201)
 
@@ -41,7 +22,7 @@ def roc(scored: Mapping[str, pd.DataFrame], title: str, band: str | None = None,
 
     scored: network name -> `metrics.video_scores` table (columns label, score, group).
     band: the network whose 95 % band is drawn, pointwise, from `draws` bootstrap samples of whole groups, since
-    videos of one group aren't independent; the last one unless told.
+    videos of one group aren't independent; by default the last one.
     """
     band = band or list(scored)[-1]
     rows = []
@@ -71,8 +52,8 @@ def roc(scored: Mapping[str, pd.DataFrame], title: str, band: str | None = None,
         )  # fmt: skip
         zoom.set(xlim=(-0.002, 0.2), ylim=(0, 1.01), title="few false alarms")
     real, fake = (int((scored[band]["label"] == label).sum()) for label in ("real", "fake"))
-    told = "; ".join(f"{look(name).label} {_with_interval(value)}" for name, value in values.items())
-    alt = f"ROC curves, {title}: {real} real and {fake} fake. AUC with 95 % interval: {told}."
+    summary = "; ".join(f"{look(name).label} {_with_interval(value)}" for name, value in values.items())
+    alt = f"ROC curves, {title}: {real} real and {fake} fake. AUC with 95 % interval: {summary}."
     return Plot(figure, pd.concat(rows, ignore_index=True), alt)
 
 
@@ -125,11 +106,11 @@ def forest(results: pd.DataFrame, title: str = "ROC AUC with 95 % interval") -> 
             axes.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(names)), [look(name).label for name in names])
         figure.supxlabel(title, fontsize=11)
-    told = "; ".join(
+    summary = "; ".join(
         f"{row.dataset}, {look(row.network).label}: {row.auc:.3f} ({row.low:.3f} to {row.high:.3f})"
         for row in results.itertuples()
     )
-    return Plot(figure, results.reset_index(drop=True), f"{title}. {told}.")
+    return Plot(figure, results.reset_index(drop=True), f"{title}. {summary}.")
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Plot:
@@ -159,8 +140,8 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Plot:
         panels["validation_auc"].set_ylim(top=1.0)
         ends = {n: (h["step"].iloc[-1], h["validation_auc"].iloc[-1]) for n, h in histories.items() if len(h)}
         name_lines(panels["validation_auc"], ends, gap=0.075)
-    told = "; ".join(f"{look(name).label} {auc:.3f}" for name, (_, auc) in ends.items())
-    alt = f"Learning curves. AUC on held-out SBI pairs at the end: {told}."
+    summary = "; ".join(f"{look(name).label} {auc:.3f}" for name, (_, auc) in ends.items())
+    alt = f"Learning curves. AUC on held-out SBI pairs at the end: {summary}."
     return Plot(figure, pd.concat(rows, ignore_index=True), alt)
 
 
@@ -207,10 +188,10 @@ def ridges(
         panels[0].set_yticks(np.arange(len(labels)) - 0.3, labels)
         figure.supxlabel(xlabel, fontsize=11)
     table_ = pd.concat(numbers, ignore_index=True)
-    told = "; ".join(
+    summary = "; ".join(
         f"{p}, {g}: {v:.3g}" for (p, g), v in table_.groupby(["panel", "group"], sort=False)["value"].mean().items()
     )
-    return Plot(figure, table_, f"Distributions of {xlabel}, by group. Means: {told}.")
+    return Plot(figure, table_, f"Distributions of {xlabel}, by group. Means: {summary}.")
 
 
 def scatter(
@@ -307,8 +288,10 @@ def face_sizes(sizes: Mapping[str, NDArray[np.floating]], needed: int) -> Plot:
             rows.append(pd.DataFrame({"set": name, "from_px": edges[:-1], "to_px": edges[1:], "faces": counts}))
         panels[0].set_title(f"┆ network input, {needed} px", loc="right", color=INK, fontsize=10.5, weight="normal")
         panels[-1].set_xlabel("face size: square root of the box's area, pixels")
-    told = "; ".join(f"{name}: median {np.median(v):.0f} px of {len(v)} faces" for name, v in sizes.items() if len(v))
-    return Plot(figure, pd.concat(rows, ignore_index=True), f"Histograms of face sizes. {told}.")
+    summary = "; ".join(
+        f"{name}: median {np.median(v):.0f} px of {len(v)} faces" for name, v in sizes.items() if len(v)
+    )
+    return Plot(figure, pd.concat(rows, ignore_index=True), f"Histograms of face sizes. {summary}.")
 
 
 def _labels_scores(frame: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from numpy.typing import NDArray
 
 from dfnb.networks.variants import VARIANTS
-from dfnb.plots.style import FAINT, INK, WIDTH, Plot, look, new_figure, styled
+from dfnb.plots.style import FAINT, HEAD_LABELS, INK, WIDTH, Plot, look, new_figure, styled
 
 if TYPE_CHECKING:
     from dfnb.networks import Network
@@ -30,7 +30,7 @@ def network(net: "Network") -> Plot:
     strides = {stage["stage"]: stage["reduction"] for stage in net.backbone.feature_info}
     reduction = {k: strides[min(s for s in strides if s >= k)] for k in range(1, last + 1)}
     channels = {k: channels_of(net.backbone, k) for k in range(1, last + 1)}
-    arcface, branch = net.settings["head"] == "arcface", net.attention is not None
+    head, branch = HEAD_LABELS.get(net.settings["head"], net.settings["head"]), net.attention is not None
     width = net.head.weight.shape[1]
     with styled():
         figure, axes = _canvas(4.5, 12.4)
@@ -68,12 +68,12 @@ def network(net: "Network") -> Plot:
             if branch:
                 axes.plot(right[tap], weighing, "o", ms=15, mfc="white", mec=_LINE, mew=1.5)
                 _text(axes, right[tap], weighing - 0.01, "×", size=12)
-                aside = right[tap] + 0.55
-                axes.plot([aside, aside], [weighing + 0.75, weighing], color=_LINE, lw=1.4)
-                axes.plot(aside, weighing + 0.75, "o", ms=3.5, color=_LINE)
-                _arrow(axes, (aside, weighing), (right[tap] + 0.17, weighing), colour=_LINE)
+                beside = right[tap] + 0.55
+                axes.plot([beside, beside], [weighing + 0.75, weighing], color=_LINE, lw=1.4)
+                axes.plot(beside, weighing + 0.75, "o", ms=3.5, color=_LINE)
+                _arrow(axes, (beside, weighing), (right[tap] + 0.17, weighing), colour=_LINE)
                 if reduction[tap] != reduction[last]:
-                    _text(axes, aside + 0.12, weighing + 0.35, "resized", ha="left", size=8, color=FAINT)
+                    _text(axes, beside + 0.12, weighing + 0.35, "resized", ha="left", size=8, color=FAINT)
                 _arrow(axes, (right[tap], weighing - 0.18), (right[tap], weighing - 0.55), colour=_TAP)
             text = "1×1 conv\naverage" if tap == last else "average"
             _box(axes, right[tap] - 0.52, weighing - 1.2, 1.04, 0.65, text, "white", size=8.5)
@@ -86,7 +86,7 @@ def network(net: "Network") -> Plot:
         vector = f"{width} numbers" + ("" if plain else "\nbatch norm")
         _box(axes, joined, y - 0.4, 1.4, 0.8, vector, "white", size=8.5)
         _arrow(axes, (joined + 1.4, y), (joined + 1.65, y))
-        _box(axes, joined + 1.65, y - 0.4, 1.1, 0.8, "ArcFace" if arcface else "linear", _HEAD, weight="bold", size=9.5)
+        _box(axes, joined + 1.65, y - 0.4, 1.1, 0.8, head, _HEAD, weight="bold", size=9.5)
         _text(axes, joined + 2.2, y + 0.65, "real | fake", size=9.5)
         label = look(f"{net.settings['variant']}-{net.settings['head']}").label
         title = f"{label}: {net.settings['backbone']}, taps: " + " and ".join(f"Block {tap}" for tap in taps)
@@ -99,7 +99,7 @@ def network(net: "Network") -> Plot:
         f"Diagram of {label} on {net.settings['backbone']}: {last} Blocks; Block "
         + " and ".join(f"{k} ({channels[k]} channels, 1/{reduction[k]} resolution)" for k in taps)
         + (" weighted by the attention map made from the last, " if branch else " ")
-        + f"averaged and joined to {width} numbers for the {'ArcFace' if arcface else 'linear'} head."
+        + f"averaged and joined to {width} numbers for the {head} head."
     )
     return Plot(figure, numbers, alt)
 

@@ -219,8 +219,8 @@ def ratios(face: "StoredFace", blender: "SelfBlender", chosen: Sequence[float], 
     changes = [difference(steps.real, steps.fake, gain) for steps in made]
     levels = [float(np.abs(steps.real.astype(float) - steps.fake).mean()) for steps in made]
     numbers = pd.DataFrame({"ratio": list(chosen), "mean_difference_levels": levels})
-    told = "; ".join(f"{r:g}: {level:.2f}" for r, level in zip(chosen, levels, strict=True))
-    alt = f"One face self-blended at several ratios. Mean difference from the real one, in levels of 255: {told}."
+    summary = "; ".join(f"{r:g}: {level:.2f}" for r, level in zip(chosen, levels, strict=True))
+    alt = f"One face self-blended at several ratios. Mean difference from the real one, in levels of 255: {summary}."
     columns, rows = [f"ratio {ratio:g}" for ratio in chosen], ["fake", f"difference\n× {gain:g}"]
     return grid([[steps.fake for steps in made], changes], columns=columns, rows=rows, numbers=numbers, alt=alt)
 
@@ -272,10 +272,10 @@ def scenes(run: "Run", part: str, count: int | None = None) -> Plot:
         count = 2 if wide else 4
     shown, captions, used = [], [], []
     for label in ("real", "fake"):
-        some = clips[clips["label"] == label].drop_duplicates("group")
-        some = some.iloc[evenly(len(some), count)]
+        chosen = clips[clips["label"] == label].drop_duplicates("group")
+        chosen = chosen.iloc[evenly(len(chosen), count)]
         line = []
-        for clip in some.itertuples():
+        for clip in chosen.itertuples():
             index, rgb = next(iter(frames.sample_frames(clip.path, run.profile.data.test_frames)))
             found = manifest[(manifest["path"] == str(clip.path)) & (manifest["frame"] == index)]
             small = min(1.0, 640 / rgb.shape[1])

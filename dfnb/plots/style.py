@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfnb.common import files
+from dfnb.networks.heads import HEADS
 
 if TYPE_CHECKING:
     from dfnb.experiment.run import Run
@@ -69,7 +70,7 @@ STYLE: dict[str, Any] = {
 class Look:
     """How a network is called and drawn, everywhere: colour, dash pattern and marker each tell it from the others.
 
-    note: what is said about it once, in the README's table.
+    note: a remark that follows the label in the README's table.
     """
 
     label: str
@@ -86,6 +87,7 @@ LOOKS: dict[str, Look] = {  # by variant; Okabe and Ito's colours, safe for the 
     "network2": Look("network2", "#009E73", (0, (6, 1.5, 1, 1.5)), "s"),
     "proposed": Look("proposed", "#0072B2", (0, (9, 1.5)), "^"),
 }
+HEAD_LABELS = {"arcface": "ArcFace"}  # others go by their name
 
 
 def look(network: str) -> Look:
@@ -94,8 +96,8 @@ def look(network: str) -> Look:
         return Look("proposed + ArcFace", "#C1440E", "-", "D", 2.6)
     variant, _, head = network.partition("-")
     of = LOOKS.get(variant, Look(variant, INK, (0, (3, 3)), "v"))
-    if head == "arcface":
-        return Look(f"{of.label} + ArcFace", of.colour, "-", of.marker)
+    if head in HEADS and head != "linear":
+        return Look(f"{of.label} + {HEAD_LABELS.get(head, head)}", of.colour, "-", of.marker)
     return of
 
 
@@ -174,7 +176,7 @@ def show(
 
     caption: what is drawn, as HTML-free text; on the embedded benchmark the notice is added.
     alt: for those who can't see it; the plot's own words unless given. networks: whose checkpoints it rests on.
-    private: of a reader's own video: shown and nothing else, since what the report keeps may be published.
+    private: of a reader's own video: only shown and not written, since the report's files may be published.
     Raises ValueError without words: a figure nobody can read out is not finished.
     """
     alt = " ".join((alt or plot.alt).split())
@@ -291,10 +293,9 @@ def _describe(
     folder: Path, name: str, about: dict[str, Any], written: list[str], run: "Run", networks: Sequence[str]
 ) -> None:
     checkpoints = {
-        one.folder: files.sha256_known(path)
-        for one in run.networks
-        if one.name in networks
-        for path in [run.trained(one)]
+        network.folder: files.sha256_known(run.trained(network))
+        for network in run.networks
+        if network.name in networks
     }
     about |= {
         "name": name,

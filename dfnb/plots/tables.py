@@ -1,4 +1,4 @@
-"""The report's tables, made from a run: what the data are, what was trained, what came out, paired comparisons."""
+"""The report's tables, made from a run: its data, what was trained, the results, paired comparisons."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from dfnb.experiment.run import Run
 
 SIGNIFICANT = 0.05
-ALL_ONES, CEILING, SHUFFLED = "all-ones map", "mask at the map's resolution", "masks of other faces"
 PURPOSE = {"train": "training", "validation": "validation", "ff": "test"}
 
 
@@ -50,7 +49,7 @@ def catalogue(run: "Run") -> pd.DataFrame:
         clips = run.clips(part)
         counts = clips.groupby(["dataset", "split", "label", "method"], sort=False).size()
         table = counts.rename("videos").reset_index().assign(part=part)
-        partial = {one["method"] for one in clips.attrs.get("sets", []) if one["subset"]}
+        partial = {entry["method"] for entry in clips.attrs.get("sets", []) if entry["subset"]}
         table["dataset"] += np.where(table["method"].isin(partial), " (subset)", "")
         rows.append(table)
     table = pd.concat(rows, ignore_index=True)
@@ -69,11 +68,12 @@ def variants(run: "Run") -> pd.DataFrame:
     from dfnb import networks
 
     rows, model = [], run.profile.model
+    supervised = "supervised by the face mask" if run.profile.train.attention_weight else "unsupervised"
     for name in names(run):
-        one = run.find(name)
+        trained = run.find(name)
         net = networks.build(
-            one.variant,
-            one.head,
+            trained.variant,
+            trained.head,
             model.backbone,
             pretrained=False,
             tap_reading=model.tap_reading,
@@ -86,10 +86,8 @@ def variants(run: "Run") -> pd.DataFrame:
                 "network": look(name).label,
                 "taps (Block)": ", ".join(map(str, net.taps)),
                 "channels there": ", ".join(map(str, channels)),
-                "attention": "taught by the face mask"
-                if branch and run.profile.train.attention_weight
-                else _yes(branch),
-                "head": one.head,
+                "attention": (supervised if branch else "none"),
+                "head": trained.head,
                 "vector": net.head.weight.shape[1],
                 "parameters": sum(p.numel() for p in net.parameters()),
                 "of these attention": branch,
@@ -98,26 +96,22 @@ def variants(run: "Run") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _yes(value: object) -> str:
-    return "not taught" if value else "none"
-
-
 def recipe(run: "Run") -> pd.DataFrame:
     """How the networks were trained, a row a setting."""
     from dfnb import training
 
-    said = training.describe(run.profile)
-    said |= {"ArcFace s, m (rad)": f"{run.profile.arcface.scale:g}, {run.profile.arcface.margin:g}"}
-    said |= {
+    settings = training.describe(run.profile)
+    settings |= {"ArcFace s, m (rad)": f"{run.profile.arcface.scale:g}, {run.profile.arcface.margin:g}"}
+    settings |= {
         "training faces": len(run.store("train")),
         "hull variation": "on" if run.profile.sbi.hull_variation else "off",
     }
-    return pd.DataFrame({"setting": list(said), "value": [str(value) for value in said.values()]})
+    return pd.DataFrame({"setting": list(settings), "value": [str(value) for value in settings.values()]})
 
 
 def names(run: "Run") -> list[str]:
     """The run's networks by name, each once, in the profile's order."""
-    return list(dict.fromkeys(one.name for one in run.networks))
+    return list(dict.fromkeys(network.name for network in run.networks))
 
 
 def video_results(run: "Run") -> pd.DataFrame:
@@ -133,11 +127,11 @@ def wide(results: pd.DataFrame) -> pd.DataFrame:
     Several seeds: their mean, the interval of one training (bounds averaged over seeds) and the spread over seeds.
     """
     rows = []
-    for name, own in results.groupby("network", sort=False):
+    for name, cells in results.groupby("network", sort=False):
         row: dict[str, Any] = {"network": look(name).label}
-        for dataset, cell in own.groupby(set_name(own), sort=False):
-            said = f"{cell['auc'].mean():.3f} ({cell['low'].mean():.3f} to {cell['high'].mean():.3f})"
-            row[dataset] = said + (f" ± {cell['auc'].std():.3f} over {len(cell)} seeds" if len(cell) > 1 else "")
+        for dataset, cell in cells.groupby(set_name(cells), sort=False):
+            text = f"{cell['auc'].mean():.3f} ({cell['low'].mean():.3f} to {cell['high'].mean():.3f})"
+            row[dataset] = text + (f" ± {cell['auc'].std():.3f} over {len(cell)} seeds" if len(cell) > 1 else "")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -149,14 +143,26 @@ def set_name(results: pd.DataFrame) -> pd.Series:
 def intervals(results: pd.DataFrame) -> pd.DataFrame:
     """Both intervals of `Run.results`: each sample by itself, and over groups of samples that belong together."""
 
-    def said(low: str, high: str) -> list[str]:
+    def interval(low: str, high: str) -> list[str]:
         return [f"{a:.3f} to {b:.3f}" for a, b in zip(results[low], results[high], strict=True)]
 
     about = {"network": [look(name).label for name in results["network"]], "seed": results["seed"]}
     about |= {"set": set_name(results), "AUC": results["auc"]}
     return pd.DataFrame(
-        about | {"95 %, each by itself": said("low", "high"), "95 %, over groups": said("group_low", "group_high")}
+        about
+        | {"95 %, each by itself": interval("low", "high"), "95 %, over groups": interval("group_low", "group_high")}
     )
+
+
+def faces_found(coverage: pd.DataFrame) -> str:
+    """`Run.coverage` in words: how many videos and frames have a face, and which videos were lost."""
+    total = coverage[["listed", "videos_with_face", "frames", "frames_with_face"]].sum()
+    text = f"Of {total['listed']} videos, **{total['videos_with_face']}** have at least one face; of {total['frames']} "
+    text += f"decoded frames, **{total['frames_with_face']}** do. "
+    lost = "; ".join(
+        f"{row.lost} of {row.dataset}, {row.method}" for row in coverage[coverage["lost"] > 0].itertuples()
+    )
+    return text + (f"Videos without a face (scored 0.5 in a test): {lost}." if lost else "No video was lost.")
 
 
 def counts(results: pd.DataFrame) -> str:
@@ -170,12 +176,12 @@ def paired(
 ) -> pd.DataFrame:
     """One network against others on the same videos (part "sbi": the same faces), over all seeds the run has.
 
-    spread: over seeds, where the run has one seed and a sweep knows more; several seeds of the run go first.
+    spread: over seeds, from a sweep; used where the run itself has one seed.
     Columns: network, auc, reference_auc (means over seeds), difference (reference minus network), low, high (95 %), p
     (bootstrap over groups, and seeds where known: `comparisons`), p_holm (p corrected for the number of comparisons),
     p_delong (paired DeLong test of the first seeds, each video by itself), seeds, seed_sd (of one AUC; NaN: unknown).
     """
-    spread = own_spread(run, part) or spread
+    spread = seed_spread(run, part) or spread
     labels, groups, ours = _aligned(run, part, reference)
     rows = []
     for name in others:
@@ -203,9 +209,9 @@ def paired(
     return table
 
 
-def own_spread(run: "Run", part: str) -> comparisons.SeedSpread | None:
+def seed_spread(run: "Run", part: str) -> comparisons.SeedSpread | None:
     """The spread over the run's own seeds on a part; None where it has one."""
-    if len({one.seed for one in run.networks}) == 1:
+    if len({network.seed for network in run.networks}) == 1:
         return None
     results = video_results(run)
     return comparisons.seed_spread(results[results["part"] == part])
@@ -214,11 +220,11 @@ def own_spread(run: "Run", part: str) -> comparisons.SeedSpread | None:
 def _aligned(run: "Run", part: str, name: str) -> tuple[pd.Series, np.ndarray, np.ndarray]:
     """`comparisons.align` of all seeds of a network."""
     read = run.scores if part == "sbi" else run.video_scores
-    return comparisons.align([read(part, name, one.seed) for one in run.networks if one.name == name])
+    return comparisons.align([read(part, name, network.seed) for network in run.networks if network.name == name])
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of this module or of `explain` with networks by their labels and columns in words."""
+    """`paired`, or a table of angles or of maps (`analysis`), with networks by their labels and columns in words."""
     words = {
         "to_real": "angle to real, °", "to_fake": "angle to fake, °", "d_prime": "d′ from the real",
         "iou": "IoU", "pixel_auc": "pixel AUC", "above": "IoU above all-ones",
@@ -243,11 +249,11 @@ def per_method(run: "Run", part: str = "ff") -> pd.DataFrame:
     for name in names(run):
         videos = run.video_scores(part, name)
         for method in pd.unique(videos.loc[videos["label"] == "fake", "method"]):
-            some = videos[(videos["label"] == "real") | (videos["method"] == method)]
-            value = metrics.auc_logit((some["label"] == "fake").to_numpy(), some["score"].to_numpy())
+            compared = videos[(videos["label"] == "real") | (videos["method"] == method)]
+            value = metrics.auc_logit((compared["label"] == "fake").to_numpy(), compared["score"].to_numpy())
             rows.append(
                 {"network": name, "seed": run.find(name).seed, "dataset": method, **value._asdict()}
-                | {"real": int((some["label"] == "real").sum()), "fake": int((some["method"] == method).sum())}
+                | {"real": int((compared["label"] == "real").sum()), "fake": int((compared["method"] == method).sum())}
             )
     return pd.DataFrame(rows).rename(columns={"value": "auc"})
 
@@ -255,9 +261,9 @@ def per_method(run: "Run", part: str = "ff") -> pd.DataFrame:
 def protocols(results: pd.DataFrame) -> pd.DataFrame:
     """AUC by video and by frame, with and without the face-size rule, side by side: a row per network and set."""
     table = results[results["part"] != "sbi"]
-    says = table["level"] + np.where(table["size_rule"], ", size rule", ", all faces")
-    wide_ = table.assign(says=says).pivot_table(
-        index=["network", "dataset"], columns="says", values="auc", sort=False, aggfunc="mean"
+    protocol = table["level"] + np.where(table["size_rule"], ", size rule", ", all faces")
+    wide_ = table.assign(protocol=protocol).pivot_table(
+        index=["network", "dataset"], columns="protocol", values="auc", sort=False, aggfunc="mean"
     )
     wide_ = wide_.reset_index()
     wide_["network"] = [look(name).label for name in wide_["network"]]
@@ -296,24 +302,29 @@ def against_published(results: pd.DataFrame, era: str = "CNN") -> pd.DataFrame:
     Columns: network, method, set, source, reported, reproduced, difference (reproduced - reported), low, high, seeds.
     The interval is that of our number alone, as nothing is known of the other's: the test videos' share is DeLong's
     half-width, averaged over seeds; several seeds add Student's half-width of their mean, the two as independent.
-    Raises ValueError for results of the embedded benchmark, which have no business beside published numbers.
+    Raises ValueError for results of the embedded benchmark, which must not stand beside published numbers.
     """
     if results["dataset"].str.contains("-like").any():
         raise ValueError("the embedded benchmark's numbers can't be compared with published ones")
     video = results[(results["level"] == "video") & results["size_rule"]]
-    own = {part: rows for part, rows in [*video.groupby("part"), ("sbi", results[results["part"] == "sbi"])]}
+    by_part = {part: rows for part, rows in [*video.groupby("part"), ("sbi", results[results["part"] == "sbi"])]}
     rows = []
-    for one in _published_rows():
-        scored = own.get(one["part"], results.iloc[:0])
-        scored = scored[scored["network"] == one["network"]]
-        if one["era"] != era or scored.empty:
+    for reported in _published_rows():
+        scored = by_part.get(reported["part"], results.iloc[:0])
+        scored = scored[scored["network"] == reported["network"]]
+        if reported["era"] != era or scored.empty:
             continue
         value, half = _mean_with_half_width(scored)
-        difference = value - one["reported"]
-        where = "held-out SBI pairs" if one["part"] == "sbi" else scored["dataset"].iloc[0]
+        difference = value - reported["reported"]
+        where = "held-out SBI pairs" if reported["part"] == "sbi" else scored["dataset"].iloc[0]
         rows.append(
-            {"network": look(one["network"]).label, "method": one["method"], "set": where, "source": one["source"]}
-            | {"reported": one["reported"], "reproduced": value, "difference": difference}
+            {
+                "network": look(reported["network"]).label,
+                "method": reported["method"],
+                "set": where,
+                "source": reported["source"],
+            }
+            | {"reported": reported["reported"], "reproduced": value, "difference": difference}
             | {"low": difference - half, "high": difference + half, "seeds": len(scored)}
         )
     columns = ["network", "method", "set", "source", "reported", "reproduced", "difference", "low", "high", "seeds"]
@@ -323,8 +334,8 @@ def against_published(results: pd.DataFrame, era: str = "CNN") -> pd.DataFrame:
 def _published_rows() -> list[dict[str, Any]]:
     """Every published number: era, method, network (ours), part, reported, source."""
     rows = []
-    said, final = published(), "proposed-arcface"
-    inside = said["taps"] | said["arcface"]
+    paper_, final = published(), "proposed-arcface"
+    inside = paper_["taps"] | paper_["arcface"]
     mine = {"era": "CNN", "method": "the paper"}
     rows += [
         mine | {"network": name, "part": part, "reported": value, "source": f"section 4, {where}"}
@@ -335,7 +346,7 @@ def _published_rows() -> list[dict[str, Any]]:
     parts = {"Celeb-DF": "celeb-df", "FFIW": "ffiw"}
     rows += [
         mine | {"network": final, "part": parts[name], "reported": value, "source": "section 4"}
-        for name, value in said["sets"].items()
+        for name, value in paper_["sets"].items()
     ]
     text = (resources.files("dfnb") / "plots" / "published.yaml").read_text(encoding="utf-8")
     for method in yaml.safe_load(text)["methods"]:

@@ -24,8 +24,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "Precision",
             "Head",
             "Variant",
-            "resolve",
         ],
+        "paths": ["resolve"],
         "reading": ["load", "changed", "names", "parse_overrides", "read_yaml", "validated"],
     },
 )

@@ -116,7 +116,7 @@ def _yaml(text: str) -> Any:
 def _find(name: str | Path) -> Path:
     if str(name) in names():
         return Path(str(resources.files("dfnb") / "profile" / f"{name}.yaml"))
-    path = Path(str(name))
+    path = Path(str(name)).expanduser()
     if path.suffix in {".yaml", ".yml"} and path.is_file():
         return path
     raise UserError(f"no profile {str(name)!r}: use one of {', '.join(names())}, or the path of a .yaml file")

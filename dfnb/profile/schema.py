@@ -4,11 +4,13 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dfnb.common import files
 from dfnb.common.devices import Precision
+from dfnb.profile.paths import expanded, resolve
 
+Location = Annotated[Path, BeforeValidator(expanded)]  # ~ and environment variables are written out
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Side = Annotated[int, Field(ge=160, le=4096, multiple_of=2, description="pixels; H.264 wants even sides")]
 Variant = Annotated[
@@ -43,14 +45,25 @@ class Data(Section):
     """Where the videos are, and how many frames of each are looked at."""
 
     source: Literal["embedded", "folders"] = "folders"
-    face_forensics: Path | None = Field(None, description="root of FaceForensics++")
-    celeb_df: Path | None = Field(None, description="root of Celeb-DF-v2")
-    ffiw: Path | None = Field(None, description="root of FFIW-10K")
-    more: dict[str, Path] = Field(
+    face_forensics: Location | None = Field(None, description="root of FaceForensics++")
+    celeb_df: Location | None = Field(None, description="root of Celeb-DF-v2")
+    ffiw: Location | None = Field(None, description="root of FFIW-10K")
+    more: dict[str, Location] = Field(
         {}, description="further test sets: a name of dfnb.data.catalogues.TEST_SETS, and its root"
     )
-    faces: Path | None = Field(None, description="any folder of real faces to train on, instead of FaceForensics++")
-    person: str | None = Field(None, description="regular expression: its group in a file's name is the person")
+    links_inside: tuple[Location, ...] = Field(
+        (), description="folders that symbolic links in a set may lead to, such as DVC's cache"
+    )
+    faces: Location | None = Field(None, description="any folder of real faces to train on, instead of FaceForensics++")
+    person: str | None = Field(
+        None,
+        description="regular expression: its group in a file's name, else in its path below `faces`, is the person",
+    )
+    video: str | None = Field(
+        None,
+        description="regular expression: a folder of images in `faces` or the test set `folder` is one video, and they "
+        "are its frames, where this is found in its path below the root; '.' for all",
+    )
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the people in `faces` kept for validation")
     compression: Literal["raw", "c23", "c40"] = "c23"
     manipulations: tuple[str, ...] = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
@@ -75,7 +88,13 @@ class Data(Section):
 class Faces(Section):
     """Detection and landmarks."""
 
-    landmarks: Path | None = Field(None, description="dlib's 68-point model; by default the installed package's")
+    detector: str = Field("hog", description="a name of dfnb.data.detectors.DETECTORS")
+    pad: bool | None = Field(
+        None,
+        description="where no face is found, take the picture for a tight crop of one: add a border and look again; by "
+        "default in `data.faces` and the test set `folder`, and in no other set",
+    )
+    landmarks: Location | None = Field(None, description="dlib's 68-point model; by default the installed package's")
     upsample: int = Field(0, ge=0, le=2, description="times the frame is doubled before dlib's HOG detector looks")
     longest_side: int = Field(1280, ge=160, le=16_384, description="detection works on a frame shrunk to this, pixels")
     follow: bool = Field(
@@ -96,7 +115,7 @@ class Model(Section):
 
     backbone: str = "tf_efficientnet_b4.ap_in1k"
     pretrained: bool = True
-    weights: Path | None = Field(None, description="ImageNet weights on disk, where the hub can't be reached")
+    weights: Location | None = Field(None, description="ImageNet weights on disk, where the hub can't be reached")
     weights_sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="what the weights' file must be; for a download, the pin"
     )
@@ -196,6 +215,9 @@ class Robustness(Section):
         return self
 
 
+_LATER = {"data": ("more", "links_inside", "video"), "faces": ("detector", "pad")}  # settings of later versions
+
+
 class Profile(Section):
     """Everything that decides a run's numbers. `dfnb.profile.load` reads one from YAML."""
 
@@ -203,7 +225,7 @@ class Profile(Section):
     description: str = Field("", max_length=1000)
     seed: Seed = 0
     jobs: int = Field(2, ge=1, le=1024, description="processes for rendering and face detection")
-    runs: Path = Field(Path("runs"), description="folder that holds one folder per profile")
+    runs: Location = Field(Path("runs"), description="folder that holds one folder per profile")
     demo: Demo = Demo()
     data: Data
     faces: Faces = Faces()
@@ -222,17 +244,9 @@ class Profile(Section):
     def hash(self, *sections: str) -> str:
         """A short hash of the named sections (all of them by default): equal settings, equal hash."""
         everything = self.model_dump(mode="json")
-        if not self.data.more:  # a run without further sets is the run it was before there could be any
-            everything["data"].pop("more")
+        for section, settings in _LATER.items():  # without them a run is the one it was before they could be set
+            for setting in settings:
+                part = getattr(self, section)
+                if getattr(part, setting) == type(part).model_fields[setting].default:
+                    everything[section].pop(setting)
         return files.digest({key: everything[key] for key in sections} if sections else everything)
-
-
-def resolve(path: Path) -> Path:
-    """A profile's relative path, taken from the project's folder, so that it is the same from a notebook's folder.
-
-    The project's folder is the nearest one upward from the working folder that holds a pyproject.toml, else the
-    working folder itself.
-    """
-    here = Path.cwd()
-    project = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
-    return project / path

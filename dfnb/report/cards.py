@@ -15,7 +15,7 @@ from dfnb.common.errors import UserError
 from dfnb.plots.style import look
 
 MODEL, DATA = "MODEL_CARD.md", "DATA_CARD.md"
-MADE = "<!-- written by `dfnb report --publish` from figures/; change dfnb/templates/, not this file -->"
+MADE = "<!-- written by `dfnb report --publish` from figures/; change dfnb/report/templates/, not this file -->"
 NOTICE = (
     "> **The published networks have only ever seen rendered heads. They are not valid for videos of real people,\n"
     "> and their numbers say nothing about real deepfakes.**\n\n"

@@ -14,7 +14,7 @@ from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-from dfnb.plots.page import POLICY, STYLE
+from dfnb.plots.page import render
 
 DISPLAY_MATH = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 INLINE_MATH = re.compile(r"(?<![\\$\w`])\$(?!\s)([^$\n`]+?)(?<!\s)\$(?![\d\w])")
@@ -32,7 +32,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 @dataclass(frozen=True)
 class Section:
-    """A notebook as HTML: its fragment, its title, and its headings as (anchor, text). name: its anchor."""
+    """A notebook as HTML: its fragment and title. name: its anchor.
+
+    headings: (anchor, text) of those that the contents list; a glossary's terms and the references aren't.
+    """
 
     name: str
     body: str
@@ -72,7 +75,7 @@ def section(notebook: nbformat.NotebookNode, name: str, figures: Path | None = N
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = mathematics(cell.source)
-        if "outputs" in cell:  # progress bars and warnings are for whoever runs the notebook; sliders need a kernel
+        if "outputs" in cell:  # progress bars and warnings concern whoever runs the notebook; sliders need a kernel
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
         for output in cell.get("outputs", []):
             if "text/markdown" in output.get("data", {}):
@@ -99,7 +102,8 @@ def section(notebook: nbformat.NotebookNode, name: str, figures: Path | None = N
         _table(soup, table, number, name)
     _mark_japanese(soup)
     found = soup.find("h2")
-    headings = [(h.get("id", ""), h.get_text(strip=True)) for h in soup.find_all("h3")]
+    headings = [(h.get("id", ""), h.get_text(strip=True)) for h in soup.find_all("h3") if name != "glossary"]
+    headings = [(anchor, text) for anchor, text in headings if text != "References"]
     return Section(name, str(soup), found.get_text(strip=True) if found else name, headings)
 
 
@@ -121,33 +125,17 @@ def build(
     if glossary is not None and glossary.is_file():
         text = nbformat.v4.new_markdown_cell(glossary.read_text(encoding="utf-8"))
         parts.append(section(nbformat.v4.new_notebook(cells=[text]), "glossary"))
-    contents = "".join(_entry(part) for part in parts)
-    up = '<p class="up"><a href="#contents">Back to the contents</a></p>'
-    bodies = "".join(f'<section id="{part.name}">{part.body}{up}</section>' for part in parts)
-    colours = HtmlFormatter(style="default").get_style_defs(".highlight")
     top = BeautifulSoup(lead, "html.parser")
     for number, table in enumerate(top.find_all("table"), 1):
         _table(top, table, number, "lead")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{html.escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{colours}{STYLE}</style></head><body>"
-        '<a class="skip" href="#report">Skip to the report</a><div class="report">'
-        f'<header><h1>{html.escape(title)}</h1><p class="about">{html.escape(about)}</p>{top}</header>'
-        f'<nav id="contents" aria-label="Contents"><ul>{contents}</ul></nav>'
-        f'<main id="report">{bodies}</main></div></body></html>\n'
+    return render(
+        Path(__file__).parent / "report.html.j2",
+        title=title,
+        about=about,
+        lead=str(top),
+        parts=parts,
+        colours=HtmlFormatter(style="default").get_style_defs(".highlight"),
     )
-
-
-def _entry(part: Section) -> str:
-    """A notebook in the table of contents. The glossary's terms and the references aren't listed."""
-    inner = "".join(
-        f'<li><a href="#{html.escape(anchor)}">{html.escape(text)}</a></li>'
-        for anchor, text in part.headings
-        if part.name != "glossary" and text != "References"
-    )
-    return f'<li><a href="#{part.name}">{html.escape(part.title)}</a>{f"<ul>{inner}</ul>" if inner else ""}</li>'
 
 
 def _remove_active(soup: BeautifulSoup) -> None:

@@ -1,8 +1,8 @@
 """A real face -> (real, self-blended fake, mask), and the pairs that networks learn from.
 
 Comes in: a face with its 68 landmarks. Goes out: a `SelfBlend`, or through `PairDataset` the tensors of a pair.
-Where is what: changes of colour and sharpness in `augment`, the mask in `masks`, blending in `blend`, the draw of all
-choices in `self_blender`, crops and tensors in `pairs`, their order in `batches`.
+Where is what: the random choices of a fake in `self_blender`, its mask in `masks`, blending in `blend`; colour,
+sharpness, JPEG and mirroring in `augment`; crops and tensors in `pairs`, their order in `batches`.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
-"""Changes of an image that self-blending and training draw: colour, frequency, JPEG, mirroring.
+"""Changes of an image that self-blending and training draw: colour, sharpness, JPEG, mirroring.
 
-Every function takes and returns (H, W, 3) uint8 RGB and never writes to its input. Levels are those of uint8, 0..255.
+Every function takes and returns images (H, W, 3) uint8 RGB and never writes to its input. A level is one of 0..255.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ Window = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels, ends exclu
 
 @dataclass(frozen=True)
 class Colour:
-    """One colour change, in the order of the fields; all zero changes nothing.
+    """One colour change, applied in the order of the fields; all zero changes nothing.
 
     rgb: levels added to red, green and blue.
-    hue: degrees of rotation about the grey axis; saturation, value: gain - 1 of the distance to grey, and of all.
-    brightness: share of the full range, added; contrast: gain - 1, about level 127.5.
+    hue: degrees of rotation about the grey axis.
+    saturation: gain - 1 of the distance to grey. value: gain - 1 of all levels.
+    brightness: added, as a share of the full range. contrast: gain - 1 of the distance to level 127.5.
     """
 
     rgb: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -35,9 +36,9 @@ class Colour:
     def matrix(self) -> NDArray[np.float64]:
         """The change as one affine map of RGB levels: (3, 4), levels' = matrix[:, :3] @ levels + matrix[:, 3].
 
-        Hue, saturation and value are linear here and not OpenCV's HSV: 8-bit HSV merges colours, a trace that no
-        manipulation leaves, and takes ten times as long. Value is the same in both; hue and saturation agree within
-        a few levels for small changes.
+        Hue, saturation and value are linear here, unlike OpenCV's HSV: 8-bit HSV merges colours, a trace that no
+        manipulation leaves, and takes ten times as long. Value is the same in both; hue and saturation agree to
+        within a few levels for small changes.
         """
         angle = math.radians(self.hue)
         cos, along, side = math.cos(angle), (1.0 - math.cos(angle)) / 3.0, math.sin(angle) / math.sqrt(3.0)
@@ -60,10 +61,10 @@ _UNCHANGED = Colour()
 
 @dataclass(frozen=True)
 class ColourRange:
-    """How far colours change: each amount is uniform between minus and plus the named one.
+    """How far colours change: each amount is uniform between minus and plus the field of its name.
 
-    rgb_shift: levels; hue: degrees; the others: shares (see `Colour`). The three probabilities decide whether RGB, HSV,
-    and brightness with contrast are changed at all.
+    rgb_shift: levels. hue: degrees. saturation, value, brightness, contrast: as in `Colour`.
+    The three probabilities decide whether RGB, HSV, and brightness with contrast are changed at all.
     """
 
     rgb_shift: float = 20.0
@@ -77,8 +78,9 @@ class ColourRange:
     brightness_probability: float = 1.0
 
     def draw(self, rng: np.random.Generator) -> Colour:
-        """Draw a change. Eleven uniform numbers, whatever is changed: three that decide, then an amount per field."""
-        decide, amounts = (u := rng.random(11))[:3], 2.0 * u[3:] - 1.0
+        """Draw a change: always 11 uniform numbers, three that decide, then the amounts in the order of `Colour`."""
+        u = rng.random(11)
+        decide, amounts = u[:3], 2.0 * u[3:] - 1.0
         red, green, blue, hue, saturation, value, brightness, contrast = (float(a) for a in amounts)
         rgb = self.rgb_shift if decide[0] < self.rgb_probability else 0.0
         hsv = 1.0 if decide[1] < self.hsv_probability else 0.0
@@ -101,16 +103,16 @@ def recolour(rgb: Image, colour: Colour) -> Image:
     if colour == _UNCHANGED:
         return rgb
     matrix = colour.matrix()
-    # OpenCV takes a diagonal matrix down a path 20 times as slow; so small an entry is lost in its fixed point
+    # OpenCV is 20 times as slow for a diagonal matrix; an entry this small vanishes in its fixed point
     matrix[0, 1] += 1e-5
     return cv2.transform(rgb, matrix.astype(np.float32))
 
 
 def downscale(rgb: Image, factor: int) -> Image:
-    """Lose the high frequencies: shrink by a whole factor (block means), then enlarge bilinearly to the old size.
+    """Remove high frequencies: shrink by a whole factor (block means), then enlarge bilinearly to the old size.
 
-    Where a side is no multiple of `factor`, the last row or column is repeated for the last block, so that blocks
-    always start at the first pixel.
+    Blocks start at the first pixel. Where a side is no multiple of `factor`, the last row or column is repeated to
+    fill the last block.
     """
     height, width = rgb.shape[:2]
     below, right = -height % factor, -width % factor
@@ -129,14 +131,14 @@ def sharpen(rgb: Image, amount: float) -> Image:
 
 def jpeg(rgb: Image, quality: int) -> Image:
     """Compress and decompress with JPEG at a quality of 1..100, chroma subsampled 4:2:0."""
-    # OpenCV encodes BGR, and JPEG treats colours unevenly, so the order matters
+    # the order matters, since JPEG treats colours unevenly and OpenCV takes BGR
     done, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
     if not done:
         raise RuntimeError(f"JPEG compression of {rgb.shape[1]} x {rgb.shape[0]} px failed")
     return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
 
 
-# Landmark i of a mirrored face is landmark MIRROR[i] of the face (iBUG order).
+# landmark i of a mirrored face is landmark MIRROR[i] of the face (iBUG order)
 MIRROR: NDArray[np.int64] = np.array(
     [
         *range(16, -1, -1),  # jaw
@@ -150,17 +152,18 @@ MIRROR: NDArray[np.int64] = np.array(
 
 
 def mirror(rgb: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Left and right swapped: image (H, W, 3) uint8 and landmarks (68, 2) pixels, in iBUG order again."""
-    turned = np.asarray(landmarks, np.float32)[MIRROR]
-    turned[:, 0] = rgb.shape[1] - 1 - turned[:, 0]
-    return cv2.flip(rgb, 1), turned
+    """Left and right swapped: image (H, W, 3) uint8, and landmarks (68, 2) float32 pixels, again in iBUG order."""
+    mirrored = np.asarray(landmarks, np.float32)[MIRROR]
+    mirrored[:, 0] = rgb.shape[1] - 1 - mirrored[:, 0]
+    return cv2.flip(rgb, 1), mirrored
 
 
 @dataclass(frozen=True)
 class Photometric:
-    """The augmentation that a pair shares: colours (RGB; HSV; brightness and contrast: p 0.3 each), then JPEG (p 0.5).
+    """The augmentation that both images of a pair share: a colour change, then JPEG.
 
-    quality: lowest and highest JPEG quality, whole numbers drawn evenly.
+    colour: its range; by default RGB, HSV, and brightness with contrast change with a probability of 0.3 each.
+    quality: lowest and highest JPEG quality, 1..100; whole numbers drawn uniformly.
     """
 
     colour: ColourRange = ColourRange(
@@ -171,7 +174,7 @@ class Photometric:
     quality: tuple[int, int] = (40, 100)
 
     def draw(self, rng: np.random.Generator) -> tuple[Colour, int | None]:
-        """Draw a colour change and a JPEG quality (None: no JPEG). 11 uniform numbers and 2 more."""
+        """Draw a colour change and a JPEG quality (None: no JPEG): always 13 uniform numbers, the colour's first."""
         colour = self.colour.draw(rng)
         decide, which = rng.random(2)
         low, high = self.quality
@@ -181,8 +184,8 @@ class Photometric:
 def augment_pair(real: Image, fake: Image, window: Window, colour: Colour, quality: int | None) -> tuple[Image, Image]:
     """One colour change and one JPEG compression for both images of a pair, in that order.
 
-    window: outside of it the two are equal, so the fake is worked on only there (and on the JPEG blocks around it). To
-    the bit the same as `jpeg(recolour(image))` of each.
+    window: outside of it the two are equal, so the fake is computed only there (and in the JPEG blocks around it).
+    The result is `jpeg(recolour(image))` of each, to the bit.
     """
     x0, y0, x1, y1 = window
     if colour != _UNCHANGED:
@@ -192,7 +195,8 @@ def augment_pair(real: Image, fake: Image, window: Window, colour: Colour, quali
         fake[y0:y1, x0:x1] = part
     if quality is not None:
         height, width = real.shape[:2]
-        # a block of 4:2:0 JPEG is 16 px; its colours are smoothed with the next block's
+        # A block of 4:2:0 JPEG is 16 px, and its chroma is smoothed with the next block's: the window in whole blocks,
+        # one block more around it for what is pasted, and another for what is compressed.
         x0, y0, x1, y1 = x0 // 16 * 16, y0 // 16 * 16, min(-(-x1 // 16) * 16, width), min(-(-y1 // 16) * 16, height)
         ox0, oy0, ox1, oy1 = max(x0 - 16, 0), max(y0 - 16, 0), min(x1 + 16, width), min(y1 + 16, height)
         lx0, ly0, lx1, ly1 = max(ox0 - 16, 0), max(oy0 - 16, 0), min(ox1 + 16, width), min(oy1 + 16, height)

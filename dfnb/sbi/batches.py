@@ -1,4 +1,4 @@
-"""Which pairs come when, and which of them each process makes."""
+"""The order of the pairs, and each process's share of every batch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 class PairSampler:
     """(epoch, index) pairs for a `PairDataset`, from position `start` on: each epoch holds each index once.
 
-    data: the dataset, or its length N. seed: with the epoch, it decides the order of that epoch. shuffle: otherwise
-        0..N-1.
-    samples: how many pairs in all, None for an endless stream. start: pairs already seen, for resuming: position k is
-    in epoch k // N, and the stream from `start` equals the whole stream without its first `start` pairs.
+    data: the dataset, or its length N.
+    seed: decides, with the epoch, the order of that epoch. shuffle: False for the order 0..N-1.
+    samples: how many pairs in all, None for an endless stream.
+    start: pairs already seen, for resuming. Position k is in epoch k // N, and the stream from `start` on equals the
+        whole stream without its first `start` pairs.
 
-    Epochs follow one another without a break, so batches reach across them and none is short or dropped, whatever the
-    loader's `drop_last`, save the very last one where `samples` is no multiple of the batch.
+    Epochs follow one another without a break, so a batch may hold the end of one and the beginning of the next; only
+    the very last batch can be short, where `samples` is no multiple of the batch.
+    Raises ValueError for an empty dataset and for a negative start or number of samples.
     """
 
     def __init__(
@@ -60,8 +62,9 @@ class PairSampler:
 
 
 class Batches:
-    """This process's share of every batch from step `start` on: lists of (epoch, index), made as they are asked for.
+    """This process's share of every batch from step `start` on, a list of (epoch, index) each: a `batch_sampler`.
 
+    faces: in the store. batch: pairs in a batch, over all processes. seed: of the order. steps: of the whole training.
     Raises UserError where the batch can't be shared evenly among the processes.
     """
 
@@ -79,10 +82,10 @@ class Batches:
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         stream = iter(self.pairs)
-        while places := list(itertools.islice(stream, self.batch)):
-            yield places[self.rank :: self.world]
+        while batch := list(itertools.islice(stream, self.batch)):
+            yield batch[self.rank :: self.world]
 
 
 def init_worker(worker: int) -> None:
-    """A loader's `worker_init_fn`: one thread a worker, since the workers share the cores already."""
+    """A loader's `worker_init_fn`: OpenCV with one thread a worker, since the workers share the cores already."""
     cv2.setNumThreads(0)

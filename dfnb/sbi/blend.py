@@ -1,11 +1,10 @@
-"""Self-blending: one real face becomes a real and a fake one (Shiohara and Yamasaki 2022; steps 2-6 of our reading).
+"""Self-blending: one real face becomes a real and a fake image (Shiohara and Yamasaki 2022, section 3).
 
-The same image serves twice. One of the two, source or target, changes colour and loses or gains sharpness; the
-source is resized and shifted a little; then it is blended into the target through a soft mask made from the
-landmarks' hull. So a fake holds what manipulations leave behind (seams, two textures, two statistics) and nothing else.
+The same image serves as source and as target. One of the two changes colour and loses or gains sharpness; the source is
+resized and shifted a little; then it is blended into the target through a soft mask made from the landmarks' hull
+(`masks`). So a fake holds what manipulations leave behind (seams, two textures, two colour statistics), nothing else.
 
-Nothing is random here: a `Draw` holds all choices (`dfnb.sbi.SelfBlender` makes them), and whoever wants to fix one
-of them, a slider for one, replaces it with `fix`.
+Nothing is random here: a `Draw` holds all choices. `dfnb.sbi.SelfBlender` draws them; `fix` replaces some by name.
 """
 
 from __future__ import annotations
@@ -27,29 +26,26 @@ Image = NDArray[np.uint8]
 
 _THINNEST = 2.0  # pixels: a narrower hull has no inside
 _SLENDEREST = 1 / 20  # width to length: a flatter hull is a line
-_FAINTEST = 1 / 512  # smaller mask values change no level
-_TRIED = 9  # sizes of the moved source that are tried
+_FAINTEST = 1 / 512  # a smaller mask value rounds to 0 of 256
+_TRIED = 9  # sizes of the moved source that are compared, see `_whole_pixels`
 
 
 class SelfBlend(NamedTuple):
-    """real, fake: (H, W, 3) uint8; mask: (H, W) float32 in 0..1, the source's share in the fake (ratio included).
+    """A real face, and the fake made of it."""
 
-    The shares are whole 256ths.
-    """
-
-    real: Image
-    fake: Image
-    mask: NDArray[np.float32]
+    real: Image  # (H, W, 3)
+    fake: Image  # (H, W, 3)
+    mask: NDArray[np.float32]  # (H, W) in 0..1, whole 256ths: the source's share in the fake, the ratio included
 
 
 class Draw(NamedTuple):
-    """All random choices of one self-blended image; each can be fixed by `draw._replace(ratio=0.5)`.
+    """All random choices of one self-blended image.
 
     hull: a key of `masks.KINDS`; forehead: whether the whole hull includes it.
-    changed: which of the two copies changes by `colour`, `factor` and `sharpness`.
+    changed: which of the two, source or target, changes by `colour`, `factor` and `sharpness`.
     factor: whole number to shrink by and enlarge again, 1 for not at all; sharpness: of the unsharp mask, 0 for none.
-    scale: size of the moved source; shift: its way (x, y) as a share of the face box's width and height.
-    deformation: of the mask; noise: seed of the displacement field; ratio: the mask's highest value.
+    scale: of the source; shift: of the source along x and y, as shares of the face box's width and height.
+    deformation: of the mask; noise: seed of its displacement field; ratio: what the mask is multiplied by, 0..1.
     """
 
     hull: str
@@ -66,12 +62,12 @@ class Draw(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """What `explain` shows, in the order of the work: images (H, W, 3) uint8, masks (H, W) float32 in 0..1.
+    """Every step of one self-blended image, in order: images (H, W, 3) uint8, masks (H, W) float32 in 0..1.
 
-    hull: the hull taken (the drawn one, or the whole face, see `blend`) before any deformation.
-    source, target: after colour and frequency changed on one of them; warped: the source resized and shifted.
+    hull: the hull that is blended (the drawn one or the whole face, see `blend`), before any deformation.
+    source, target: after colour and sharpness changed in one of them; warped: the source resized and shifted.
     deformed: the hull after elastic deformation, moved with the source; softened: after both blurs and the threshold.
-    mask: softened times ratio, rounded to 256ths; real, fake: the result, the same as the call's.
+    mask: softened times ratio, rounded to 256ths; real, fake: the result of `blend`.
     """
 
     draw: Draw
@@ -87,7 +83,10 @@ class Steps(NamedTuple):
 
 
 def fix(draw: Draw, **fixed: object) -> Draw:
-    """Replace choices by name: fields of `Draw`, of `masks.Deformation` (for the mask) or of `Colour`."""
+    """Replace choices by name: fields of `Draw`, of `masks.Deformation` or of `Colour`.
+
+    Raises UserError where there is no such choice.
+    """
     for name, value in fixed.items():
         if name in Draw._fields:
             draw = draw._replace(**{name: value})
@@ -104,7 +103,7 @@ def fix(draw: Draw, **fixed: object) -> Draw:
 
 
 def change(rgb: Image, draw: Draw) -> Image:
-    """The colour and the frequency change of a draw, on (H, W, 3) uint8; the input itself where there is none."""
+    """A draw's change of colour and sharpness, on (H, W, 3) uint8; the input itself where there is none."""
     rgb = augment.recolour(rgb, draw.colour)
     if draw.factor > 1:
         rgb = augment.downscale(rgb, draw.factor)
@@ -114,30 +113,27 @@ def change(rgb: Image, draw: Draw) -> Image:
 def blend(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> SelfBlend:
     """Carry out a draw: fake = m * source + (1 - m) * target, real = target, with m the mask times the ratio.
 
-    Where m is 0 the fake equals the real to the bit. A part hull that is thinner than 2 px or not in the picture (a
-    mouth below its edge) gives way to the whole face.
+    Where m is 0 the two are equal to the bit. The whole face is blended where the drawn hull is thinner than 2 px or
+    outside the picture (a mouth below its edge).
     rgb: (H, W, 3) uint8; landmarks: (68, 2) pixels, some may lie outside. Returns new arrays.
-    Raises UserError where the whole face is too thin or not in the picture.
+    Raises UserError where the whole face is too thin or outside the picture, and for landmarks that aren't finite.
     """
     real, fake, mask, window, _ = blend_within(rgb, landmarks, draw)
     return SelfBlend(real, fake, canvas(mask, window, rgb.shape))
 
 
 class Blended(NamedTuple):
-    """real, fake: (H, W, 3) uint8; mask: (h, w) float32, what `window` holds; face: its hull, (N, 2) pixels."""
+    """As `SelfBlend`, with the mask inside a window alone, outside of which it is 0."""
 
-    real: Image
-    fake: Image
-    mask: NDArray[np.float32]
+    real: Image  # (H, W, 3)
+    fake: Image  # (H, W, 3)
+    mask: NDArray[np.float32]  # (h, w) in 0..1, on the pixels of the window
     window: Window
-    face: NDArray[np.float32]
+    face: NDArray[np.float32]  # (N, 2) pixels, the hull of the whole face
 
 
 def blend_within(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Blended:
-    """As `blend`, with the mask inside the window alone, outside of which it is 0.
-
-    Only pixels in the window are worked on (all of them where the target changes), so a part hull costs little.
-    """
+    """As `blend`; only the window's pixels are computed (all where the target changes), so a part hull costs little."""
     rgb = np.ascontiguousarray(rgb)
     work = _prepare(rgb, landmarks, draw)
     x0, y0, x1, y1 = work.window
@@ -155,10 +151,10 @@ def blend_within(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Ble
 
 
 def mix(source: Image, target: Image, shares: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """shares / 256 of the source and the rest of the target, rounded: (h, w, 3) uint16 in 0..255.
+    """(shares * source + (256 - shares) * target) / 256, rounded: (h, w, 3) uint16 in 0..255.
 
-    source, target: (h, w, 3) uint8; shares: (h, w) uint16 in 0..256. Whole numbers of 16 bits (255 * 256 is the most
-    there is) take a third of the time of OpenCV's `blendLinear`.
+    source, target: (h, w, 3) uint8; shares: (h, w) uint16 in 0..256. Integers of 16 bits suffice (255 * 256 + 128 is
+    the largest) and take a third of the time of OpenCV's `blendLinear`.
     """
     share = cv2.merge([shares] * 3)
     mixed = source * share
@@ -169,12 +165,12 @@ def mix(source: Image, target: Image, shares: NDArray[np.uint16]) -> NDArray[np.
 
 
 def explain(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Steps:
-    """Carry out a draw and keep every step; arguments and errors as for `blend`, whose result it holds."""
+    """Carry out a draw and keep every step; arguments, result and errors as for `blend`."""
     rgb = np.ascontiguousarray(rgb)
     work = _prepare(rgb, landmarks, draw)
     changed = change(rgb, draw)
     source, target = (changed, rgb) if draw.changed == "source" else (rgb, changed)
-    done = blend(rgb, landmarks, draw)
+    result = blend(rgb, landmarks, draw)
     return Steps(
         draw=draw,
         hull=faces.fill(work.hull, rgb.shape),
@@ -183,17 +179,18 @@ def explain(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Steps:
         warped=_move_all(source, work),
         deformed=canvas(work.deformed.at_full_size(), work.deformed.window, rgb.shape),
         softened=canvas(work.mask, work.window, rgb.shape),
-        mask=done.mask,
-        real=done.real,
-        fake=done.fake,
+        mask=result.mask,
+        real=result.real,
+        fake=result.fake,
     )
 
 
 class _Work(NamedTuple):
-    """A draw's geometry on one image. Target pixel p shows source pixel a * p + b; `mask` (h, w) covers `window`.
+    """A draw's geometry on one image, points as (x, y): target pixel p shows source pixel a * p + b.
 
-    The rectangle of `taken` source pixels from `first` on becomes one of `made` target pixels from `corner` on, which
-    holds the window; all (x, y). face: hull of the whole face; hull: the one that is blended.
+    In whole pixels: the rectangle of size `taken` at `first` in the source becomes the one of size `made` at `corner`
+    in the target, which holds `window`. face: hull of the whole face; hull: the one that is blended; mask: (h, w)
+    float32 on the pixels of `window`, before the ratio.
     """
 
     a: NDArray[np.float64]
@@ -210,6 +207,7 @@ class _Work(NamedTuple):
 
 
 def _prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> _Work:
+    """Which hull is blended, where the source goes, and the mask."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"an image must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
     landmarks = np.asarray(landmarks, np.float32)
@@ -228,11 +226,11 @@ def _prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> _Work:
         width, length = masks.width(hull), float((hull.max(0) - hull.min(0)).max())
         if width < max(_THINNEST, _SLENDEREST * length):
             continue
-        # whole pixels at one corner: it changes the way by half a pixel at most
+        # put one corner on whole source pixels: it changes the shift by half a pixel at most
         corner = np.floor((hull.min(0) - b) / a - masks.reach(hull, draw.deformation) / a).astype(int) - 1
         falls = a * (corner - 0.5) + b + 0.5
         b = b + np.rint(falls) - falls
-        # the source moves and the mask with it: p = (source pixel - b) / a
+        # the mask moves with the source: p = (source pixel - b) / a
         soft = masks.soft_mask((hull - b) / a, rgb.shape, draw.deformation, np.random.default_rng(draw.noise))
         if soft is not None:
             window, mask = _trim(soft[1])
@@ -244,9 +242,10 @@ def _prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> _Work:
 
 
 def _whole_pixels(a: float, b: NDArray[np.float64], corner: NDArray[np.int64], window: Window) -> tuple:
-    """The fields of `_Work` from `a` to `made`: whole pixels at the far end too, at the best of the next few sizes.
+    """The fields of `_Work` from `a` to `made`, with the far corner on whole pixels too.
 
-    There the source moves by half a pixel at most, and only where the scale is next to 1.
+    Of the next few sizes of the rectangle the one closest to whole source pixels is taken. That moves the source by
+    half a pixel at most, at the far corner, and by as much only where the scale is next to 1.
     """
     sizes = np.asarray(window[2:]) - corner + np.arange(_TRIED)[:, None]
     made = sizes[np.abs(a * sizes - np.rint(a * sizes)).argmin(0), (0, 1)]
@@ -258,7 +257,7 @@ def _whole_pixels(a: float, b: NDArray[np.float64], corner: NDArray[np.int64], w
 
 
 def _trim(soft: masks.SoftMask) -> tuple[Window, NDArray[np.float32]]:
-    """The mask at full size, and the window that is left of its own without the empty border."""
+    """Crop the empty border off a mask: the window that is left, and the mask on its pixels."""
     full = soft.at_full_size()
     ends = []
     for axis in (1, 0):
@@ -271,7 +270,7 @@ def _trim(soft: masks.SoftMask) -> tuple[Window, NDArray[np.float32]]:
 
 
 def canvas(part: NDArray[np.float32], window: Window, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """What a window holds, on a picture that is 0 elsewhere."""
+    """The values of a window, (h, w), on a picture (H, W) float32 that is 0 elsewhere. shape: (H, W[, 3])."""
     x0, y0, x1, y1 = window
     whole = np.zeros(shape[:2], np.float32)
     whole[y0:y1, x0:x1] = part
@@ -279,11 +278,11 @@ def canvas(part: NDArray[np.float32], window: Window, shape: tuple[int, ...]) ->
 
 
 def _changed_and_moved(rgb: Image, work: _Work, draw: Draw) -> Image:
-    """`_move(change(rgb))`, with only what the window needs changed."""
+    """`_move(change(rgb))`, with `change` computed only on the pixels that the window needs."""
     need = []
     for low, span, size in zip(work.first, work.taken, rgb.shape[1::-1], strict=True):
         block, high = draw.factor, low + span
-        # blocks start where the picture's do; one more block and pixel for what interpolation and sharpening look at
+        # whole blocks of the picture's grid, a block and a pixel more on each side for interpolation and sharpening
         low = min(max(0, (low - 1) // block - 1), (size - 1) // block) * block
         high = max(min(size, (-(-(high + 1) // block) + 1) * block), low + 1)
         need.append((low, high))
@@ -292,10 +291,10 @@ def _changed_and_moved(rgb: Image, work: _Work, draw: Draw) -> Image:
 
 
 def _move(source: Image, work: _Work, origin: tuple[int, int] = (0, 0)) -> Image:
-    """The source resized and shifted, as it falls on the window. `origin`: of its first pixel.
+    """The source resized and shifted, on the pixels of the window. origin: (x, y) of its first pixel in the picture.
 
-    Bilinear, by OpenCV's `resize`, which takes less than half the time of its `warpAffine` but goes from whole pixels
-    to whole pixels. Beyond the source's edge its outermost pixels go on.
+    Bilinear, by OpenCV's `resize`, which takes less than half the time of its `warpAffine` but needs whole pixels.
+    Beyond the source's edge its outermost pixels are repeated.
     """
     cut, beyond = [], []
     for first, span, start, size in zip(work.first, work.taken, origin, source.shape[1::-1], strict=True):
@@ -315,7 +314,7 @@ def _move(source: Image, work: _Work, origin: tuple[int, int] = (0, 0)) -> Image
 
 
 def _move_all(source: Image, work: _Work) -> Image:
-    """The same on all of the picture, by the plain formula."""
+    """The same on the whole picture, by `warpAffine`."""
     matrix = np.array([[work.a[0], 0.0, work.b[0]], [0.0, work.a[1], work.b[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(source, matrix, source.shape[1::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)

@@ -1,8 +1,8 @@
-"""Where self-blending blends: hulls of landmarks, and the soft masks made from them.
+"""The mask of a fake: a hull of landmarks, deformed elastically and softened.
 
-Masks are worked out at low resolution (at most `_WORK` pixels a side): they are smooth, so nothing is lost, and the
-cost no longer grows with the face. Lengths in settings are pixels on a hull 256 px wide and scale with the hull,
-where the width of a hull is the short side of the smallest rectangle around it.
+Masks are computed at low resolution (at most `_WORK` pixels a side): they are smooth, so nothing is lost, and the cost
+doesn't grow with the face. Lengths in settings are pixels on a hull 256 px wide and scale with the hull, where the
+width of a hull is the short side of the smallest rectangle around it.
 """
 
 from __future__ import annotations
@@ -18,22 +18,21 @@ from dfnb.data import faces
 from dfnb.sbi.augment import Window
 
 # Landmarks of each kind of hull (iBUG order), after the random hulls of Face X-ray (Li et al. 2020) and the regions
-# that manipulations replace: all of the face, the face below the eyes, the strip of the eyes, the features alone,
-# the mouth.
+# that manipulations replace.
 KINDS: dict[str, tuple[int, ...]] = {
     "whole": tuple(range(68)),
-    "nose-to-chin": (*range(2, 15), *range(29, 36), *range(48, 68)),
-    "eyes": (*range(17, 30), *range(36, 48)),
-    "features": tuple(range(17, 68)),
+    "nose-to-chin": (*range(2, 15), *range(29, 36), *range(48, 68)),  # the face below the eyes
+    "eyes": (*range(17, 30), *range(36, 48)),  # brows, eyes and the bridge of the nose
+    "features": tuple(range(17, 68)),  # all but the jaw
     "mouth": tuple(range(48, 68)),
 }
-_GROWN = {"mouth": 1.3, "eyes": 1.1}  # the outline of lips or lids is too tight: seams lie in the skin around them
+_GROWN = {"mouth": 1.3, "eyes": 1.1}  # manipulations' seams lie in the skin around lips and lids
 
 _WORK = 128  # pixels
-_UNIT = 256.0  # settings in pixels hold for a hull this wide
+_UNIT = 256.0  # pixels, the width of hull for which settings are given
 _NODES = 2.0  # nodes of the displacement lattice per standard deviation of its smoothing
-_WEAKEST = 0.2  # a mask that is nowhere stronger than this is of no use
-_REACH = 0.25  # the lattice reaches this many hull widths beyond the hull
+_WEAKEST = 0.2  # a mask that is weaker everywhere would leave the face as good as real
+_REACH = 0.25  # how far the lattice goes beyond the hull, in hull widths
 
 
 class Deformation(NamedTuple):
@@ -65,8 +64,7 @@ class SoftMask(NamedTuple):
 def polygon(landmarks: NDArray[np.floating], kind: str, forehead: bool = False) -> NDArray[np.float32]:
     """The convex hull of one kind: (N, 2) float32 pixels, in order.
 
-    landmarks: (68, 2) pixels; kind: a key of `KINDS`; forehead: add the points of the hairline, which only the whole
-        has.
+    landmarks: (68, 2) pixels; kind: a key of `KINDS`; forehead: whether a whole hull includes the hairline's points.
     """
     points = np.asarray(landmarks, np.float32)[list(KINDS[kind])]
     if forehead and kind == "whole":
@@ -84,7 +82,7 @@ def width(hull: NDArray[np.floating]) -> float:
 
 
 def reach(hull: NDArray[np.floating], how: Deformation) -> float:
-    """How far beyond the hull its mask may go, pixels: nothing worth a level reaches further."""
+    """How far beyond the hull its mask may go, pixels; further out it would change no level."""
     return width(hull) / _UNIT * (3.0 * how.soften + 3.0 * how.amplitude) + 2.0
 
 
@@ -110,9 +108,11 @@ def soft_mask(
 
     After the first blur only what is (nearly) 1 is kept, which erodes the mask by about 2.3 times `erode`; the second
     blur widens and softens it again (Shiohara and Yamasaki 2022, section 3.2): the edge both moves and softens.
-    hull: (N, 2) pixels, wider than 0; shape: (H, W) of the picture. Returns (deformed, softened), both clipped to the
-    picture and going on beyond its edge, or None where next to nothing of the mask is in the picture. The only draw is
-    `displacement`'s, whose number depends on the hull and on `smoothness`, but not on the other settings.
+
+    hull: (N, 2) pixels, wider than 0; shape: (H, W[, 3]) of the picture.
+    Returns (deformed, softened), on a window clipped to the picture; where the picture cuts the hull, the mask has no
+    edge. None where next to nothing of the mask is in the picture. Draws as `displacement`, whose lattice depends on
+    the hull and on `smoothness` alone.
     """
     unit = width(hull) / _UNIT  # image pixels in one pixel of the settings
     low, high = hull.min(0), hull.max(0)
@@ -124,7 +124,7 @@ def soft_mask(
         return None
     scale = min(1.0, _WORK / max(spans))
     w, h = (max(1, round(scale * span)) for span in spans)
-    steps = np.array([w / spans[0], h / spans[1]])  # work pixels in an image pixel
+    steps = np.array([w / spans[0], h / spans[1]])  # low-resolution pixels in an image pixel
     flat = faces.fill((hull - start + 0.5) * steps - 0.5, (h, w))
     field = _elastic((h, w), steps, low - start, high - start, how, unit, rng)
     if how.amplitude > 0:
@@ -153,7 +153,11 @@ def _elastic(
     unit: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What each work pixel shows, its x and its y: (h, w) float32 each. The lattice is tied to the hull's box."""
+    """Elastic deformation at low resolution: the x and the y, (h, w) float32 each, of the pixel that each pixel shows.
+
+    shape: (h, w). steps: low-resolution pixels in an image pixel, along x and y. low, high: the hull's box within the
+    window, image pixels; the lattice of displacements is tied to it. unit: image pixels in a pixel of the settings.
+    """
     spacing = how.smoothness * unit / _NODES  # of the lattice's nodes, in image pixels
     first = low - _REACH * unit * _UNIT
     nodes = np.ceil((high - low + 2.0 * _REACH * unit * _UNIT) / spacing).astype(int) + 1
@@ -173,4 +177,5 @@ def _elastic(
 
 
 def _blur(mask: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Gaussian blur; beyond the edge the outermost pixels are repeated. sigma: pixels."""
     return cv2.GaussianBlur(mask, (0, 0), max(sigma, 1e-3), borderType=cv2.BORDER_REPLICATE)

@@ -22,43 +22,43 @@ if TYPE_CHECKING:
     from dfnb.data.store import FaceStore
 
 
-_CLOSEST, _WIDEST, _TESTED = 0.05, 0.2, 0.125  # margins of crops, as shares of the box's width and height
+_CLOSEST, _WIDEST, _TESTED = 0.05, 0.2, 0.125  # margins of a crop on each side, as shares of the box's width or height
 
 
 class Pair(NamedTuple):
-    """real, fake: (3, S, S) float32, normalised for the backbone; mask: (1, S, S) float32 in 0..1, the face of both."""
+    """A pair as the network takes it."""
 
-    real: torch.Tensor
-    fake: torch.Tensor
-    mask: torch.Tensor
+    real: torch.Tensor  # (3, S, S) float32, normalised for the backbone
+    fake: torch.Tensor  # the same
+    mask: torch.Tensor  # (1, S, S) float32 in 0..1, the face in both
 
 
 class Images(NamedTuple):
-    """A pair as pictures. real, fake: (S, S, 3) uint8; mask, blend: (S, S) float32, the face and the blending mask."""
+    """A pair as pictures, to look at."""
 
-    real: NDArray[np.uint8]
-    fake: NDArray[np.uint8]
-    mask: NDArray[np.float32]
-    blend: NDArray[np.float32]
+    real: NDArray[np.uint8]  # (S, S, 3)
+    fake: NDArray[np.uint8]  # (S, S, 3)
+    mask: NDArray[np.float32]  # (S, S) in 0..1, the face
+    blend: NDArray[np.float32]  # (S, S) in 0..1, the blending mask
 
 
 class PairDataset:
     """Faces of a store as (real, fake) pairs: `dataset[i]` or `dataset[(epoch, i)] -> Pair`.
 
-    In training a face is cropped at random (each side 5-20 % of the face box beyond it), mirrored half the time,
-    self-blended, and the pair then goes through one photometric augmentation. Otherwise the crop is the one networks
-    are tested on (12.5 %), nothing is mirrored or augmented, and the epoch is ignored, so that index i has one fake
-    for good.
+    In training a face is cropped at random (on each side 5-20 % beyond the face box), mirrored half the time and
+    self-blended, and both images then share one photometric augmentation. Otherwise the crop is that of the test
+    protocol (12.5 %), nothing is mirrored or augmented, and the epoch is ignored, so that index i always has the same
+    fake. Margins are those of SBI's protocol.
 
-    store: a face store of real faces, or any sequence of faces (`.rgb`, `.landmarks`, `.box`) with a `.manifest` of
-        their rows.
-    size: S, pixels. mean, std: of the backbone, for images in 0..1.
-    Every random choice comes from np.random.default_rng([seed, epoch, i]): a pair does not depend on which worker or
-    process makes it, nor on the pairs made before. 5 uniform numbers, then those of `Photometric.draw` and
-    `SelfBlender.draw`.
+    store: a face store of real faces, or any sequence of faces (`.rgb`, `.landmarks`, `.box`) with a `.manifest`, a
+        row per face.
+    size: S, pixels, at least 16. mean, std: of the backbone's input, for images in 0..1, one each per channel.
+    Every random choice comes from np.random.default_rng([seed, epoch, i]), so a pair depends neither on the worker or
+    process that makes it nor on the pairs made before: 5 uniform numbers (margins left, top, right, bottom, and
+    mirroring), then those of `Photometric.draw` and `SelfBlender.draw`.
 
-    Raises UserError where the store holds no face or one labelled other than real, and, when it is made, for a pair
-    whose face can't be blended, naming it.
+    Raises UserError where the store holds no face, or one labelled other than real; and, when a pair is made, naming a
+    face that can't be blended.
     """
 
     def __init__(
@@ -100,14 +100,14 @@ class PairDataset:
         return Pair(*(torch.from_numpy(a) for a in (self._input(made.real), self._input(made.fake), mask)))
 
     def images(self, index: int | tuple[int, int]) -> Images:
-        """The same pair as pictures, to look at."""
+        """The same pair as pictures."""
         made = self._make(index)
         blended = canvas(made.mask, made.window, made.real.shape)
         blended = cv2.resize(blended, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return Images(self._resize(made.real), self._resize(made.fake), self._face_mask(made), blended)
 
     def _make(self, index: int | tuple[int, int]) -> Blended:
-        """Steps 1-7 up to the resizing."""
+        """Crop, mirror, blend, augment: all but the resizing to the network's input."""
         epoch, i = index if isinstance(index, tuple) else (0, index)
         if not 0 <= i < len(self):
             raise IndexError(f"index {i} of {len(self)} pairs")
@@ -133,18 +133,18 @@ class PairDataset:
         return made
 
     def _resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """By the rule of `faces.crop`, so that training sees what testing does."""
+        """Resize as `faces.crop` does, so that networks are trained on what they are tested on."""
         height, width = rgb.shape[:2]
         return faces.crop(rgb, (0, 0, width - 1, height - 1), 0.0, self.size)
 
     def _face_mask(self, made: Blended) -> NDArray[np.float32]:
-        # the hull before resizing: what is straight up from the eyes depends on the aspect
+        """(S, S) float32 in 0..1, from the hull of the native crop: the forehead depends on the aspect ratio."""
         height, width = made.real.shape[:2]
         scale = np.array([self.size / width, self.size / height], np.float32)
         return faces.fill((made.face + np.float32(0.5)) * scale - np.float32(0.5), (self.size, self.size))
 
     def _input(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's input (3, S, S) of a native crop."""
+        """A native crop (h, w, 3) uint8 -> the network's input (3, S, S) float32: (levels / 255 - mean) / std."""
         out = np.empty((3, self.size, self.size), np.float32)
         gain = 1.0 / (255.0 * self._std)
         for plane, levels, a, mean in zip(out, cv2.split(self._resize(rgb)), gain, self._mean * 255.0, strict=True):

@@ -1,14 +1,11 @@
-"""Self-blended images: a real face -> (real, self-blended fake, mask), and the pairs that networks learn from.
+"""The random choices of a self-blended image: settings and a generator -> a `Draw`, which `blend` carries out.
 
-`SelfBlender` draws how a face is blended with itself (steps 2-6 of our reading of Shiohara and Yamasaki 2022;
-`dfnb.sbi.blend` carries it out), `PairDataset` adds the crop and the augmentation that the pair shares (steps 1 and 7),
-`PairSampler` says which pairs come when.
+Source: Shiohara and Yamasaki 2022, section 3; crop and augmentation of the pair as a whole are drawn in `pairs`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,28 +15,25 @@ from dfnb.sbi import masks
 from dfnb.sbi.augment import ColourRange
 from dfnb.sbi.blend import Draw, Image, SelfBlend, Steps, blend, explain, fix
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class SelfBlender:
     """Draw and make self-blended images: `SelfBlender()(rgb, landmarks, rng) -> SelfBlend`.
 
-    hull_variation: draw the kind of hull by `hull_shares`; otherwise it is always the whole face.
-    hull_shares: (kind, share) pairs, kinds of `masks.KINDS`, shares in any unit.
-    landmarks_only: share of whole hulls that leave the forehead out.
-    change_source: share of images whose source changes; in the others the target does.
-    colour: how far colours change.
-    frequency: whether one of the two also changes sharpness. downscale_share of these shrink by one of `factors`
-        (evenly) and back, the others are sharpened by an amount within `sharpen`.
-    resize: smallest and largest scale of the source; shift: farthest way, as a share of the face box's width and
-        height.
-    amplitude, smoothness, erode, soften: lowest and highest of each part of `masks.Deformation`, pixels on a hull
-        256 px wide. `erode` and `soften` at (0, 0) leave that blur (and the threshold with the first) out.
-    ratios: blend ratios, one is drawn, evenly.
+    hull_variation: whether the kind of hull is drawn by `hull_shares`; otherwise it is always the whole face.
+    hull_shares: (kind, share) pairs, kinds of `masks.KINDS`, shares relative to their sum.
+    landmarks_only: share of whole hulls that leave the forehead out, 0..1.
+    change_source: share of images whose source changes, 0..1; in the others the target does.
+    colour: range of the colour change.
+    frequency: whether the changed one of the two is also made softer or sharper. `downscale_share` of the images (0..1)
+        are shrunk by one of `factors` and enlarged again, the others are sharpened by an amount within `sharpen`.
+    resize: smallest and largest scale of the source.
+    shift: largest shift of the source either way, as shares of the face box's width and height.
+    amplitude, smoothness, erode, soften: lowest and highest of each field of `masks.Deformation`, pixels on a hull
+        256 px wide. (0, 0) leaves a blur out, for `erode` the threshold with it.
+    ratios: the blend ratios, 0..1, of which one is drawn.
 
-    All ranges are uniform. Raises UserError where a setting is out of range.
+    All draws are uniform. Raises UserError where a setting is out of range.
     """
 
     hull_variation: bool = True
@@ -90,8 +84,7 @@ class SelfBlender:
             raise UserError(f"hull_shares: shares must not be negative nor all zero: {self.hull_shares}")
 
     def draw(self, rng: np.random.Generator) -> Draw:
-        """Make the random choices. 14 uniform numbers, 11 more for the colour and one whole number, always in this
-        order.
+        """Make the random choices: 14 uniform numbers, 11 for the colour and one whole number, always in this order.
 
         So a change of one setting leaves the other choices of the same generator as they were.
         """
@@ -128,17 +121,16 @@ class SelfBlender:
             u -= share / total
             if u < 0:
                 return kind
-        return max(self.hull_shares, key=lambda pair: pair[1])[0]  # rounding left u at the very end
+        return max(self.hull_shares, key=lambda pair: pair[1])[0]  # rounding left u above the sum of all shares
 
     def __call__(self, rgb: Image, landmarks: NDArray[np.floating], rng: np.random.Generator) -> SelfBlend:
-        """rgb: (H, W, 3) uint8; landmarks: (68, 2) pixels, some may lie outside. See `draw` and `blend`."""
+        """rgb: (H, W, 3) uint8; landmarks: (68, 2) pixels, some may lie outside. As `blend` of a `draw`."""
         return blend(rgb, landmarks, self.draw(rng))
 
     def explain(self, rgb: Image, landmarks: NDArray[np.floating], rng: np.random.Generator, **fixed: object) -> Steps:
-        """The same as the call, with every step to look at. `fixed`: choices to set instead of drawing them.
+        """As the call, with every step to look at. fixed: choices to set instead of drawing them, named as for `fix`.
 
-        Their names are the fields of `Draw` and, for the mask, of `masks.Deformation`: `explain(..., ratio=0.5,
-        soften=4.0)`. Raises UserError where there is no such choice.
+        Such as `explain(..., ratio=0.5, soften=4.0)`. Raises UserError where there is no such choice.
         """
         return explain(rgb, landmarks, fix(self.draw(rng), **fixed))
 

@@ -1,11 +1,11 @@
 """Comparing networks: on the same videos, over groups of videos that belong together, and over training seeds.
 
-The difference of two AUCs has two uncertainties that don't know of each other:
+The difference of two AUCs has two independent uncertainties:
 
 - *sampling*: other videos of the same kind. Fakes of one target aren't independent, so whole groups are resampled, for
   both networks alike (`over_groups`);
 - *seeds*: another initialisation and order of the same training. Its variance is that of AUCs over seeds on the same
-  videos, pooled over networks (`seed_spread`), since three seeds of one network say little of it.
+  videos, pooled over networks (`seed_spread`), since three seeds of one network are too few to estimate it.
 
 Both together (`with_seeds`): variances add, and the interval is Student's with Satterthwaite's degrees of freedom.
 Source: Bouthillier et al. 2021, arXiv:2103.03098, for the argument; Satterthwaite 1946.
@@ -26,15 +26,15 @@ from dfnb.scoring.metrics import Comparison
 
 
 class Sampling(NamedTuple):
-    """AUC of `a` minus AUC of `b`, and its standard error over samples of the same kind. None: no spread was seen."""
+    """AUC of `a` minus AUC of `b`, -1..1, and its standard error over samples of the same kind."""
 
     difference: float
-    error: float | None
-    pairs: int  # groups of real or of fake samples, whichever are fewer
+    error: float | None  # None: all resamples agreed
+    pairs: int  # groups with a fake or groups with a real sample, whichever are fewer
 
 
 class SeedSpread(NamedTuple):
-    """Variance of an AUC over training seeds, and the degrees of freedom it rests on."""
+    """Variance of an AUC over training seeds, and its degrees of freedom."""
 
     variance: float
     freedom: int
@@ -43,8 +43,9 @@ class SeedSpread(NamedTuple):
 def align(tables: Sequence[pd.DataFrame]) -> tuple[pd.Series, NDArray[np.object_], NDArray[np.float64]]:
     """Score tables of several trainings on the same samples, in one order.
 
-    tables: dataset, video, and frame, face where a row is a face; label, group, score.
-    Returns labels (n,), True is fake, indexed by what the sample is; groups (n,); scores (trainings, n).
+    tables: columns dataset, video, label, group, score; also frame and face where a row is a face.
+    Returns labels (n,), True is fake, indexed by the sample's dataset, video[, frame, face]; groups (n,); scores
+    (trainings, n).
     Raises ValueError where the samples differ.
     """
     key = [name for name in ("dataset", "video", "frame", "face") if name in tables[0]]
@@ -66,8 +67,7 @@ def over_groups(
     """Difference of AUCs on the same samples, with its error from a bootstrap of whole groups.
 
     labels: (n,) of 0 and 1. a, b: scores (n,), or (seeds, n) of several trainings, whose AUCs are averaged.
-    groups: (n,), one name a sample; drawn as in `metrics.bootstrap_auc`, the same draws for both networks.
-    Raises ValueError as that does.
+    groups, draws, seed: as in `metrics.bootstrap_auc`; both networks are resampled alike. Raises ValueError as it does.
     """
     both = [np.atleast_2d(np.asarray(scores, dtype=np.float64)) for scores in (a, b)]
     checked = metrics.checked(labels, both[0][0])[0]
@@ -86,23 +86,23 @@ def over_groups(
 def seed_spread(results: pd.DataFrame) -> SeedSpread | None:
     """The variance over seeds, pooled over networks with more than one.
 
-    results: network, seed, auc, a row each, all of one set. None where no network has two seeds.
+    results: a row per network and seed with its auc, all of one set. None where no network has two seeds.
     """
-    several = [own.to_numpy() for _, own in results.groupby("network")["auc"] if len(own) > 1]
+    several = [aucs.to_numpy() for _, aucs in results.groupby("network")["auc"] if len(aucs) > 1]
     if not several:
         return None
-    freedom = sum(len(own) - 1 for own in several)
-    squares = sum(float(((own - own.mean()) ** 2).sum()) for own in several)
+    freedom = sum(len(aucs) - 1 for aucs in several)
+    squares = sum(float(((aucs - aucs.mean()) ** 2).sum()) for aucs in several)
     return SeedSpread(squares / freedom, freedom)
 
 
 def with_seeds(sampling: Sampling, spread: SeedSpread | None, seeds: tuple[int, int] = (1, 1)) -> Comparison:
     """The difference with an interval and a two-sided p-value from both uncertainties.
 
-    spread: None where nothing is known of seeds; the interval is then that of sampling alone, and says nothing of
-    another training. seeds: how many trainings each network's AUC is the mean of, taken as independent.
+    spread: None where it is unknown; the interval is then that of sampling alone, for these very trainings. seeds: how
+    many trainings each network's AUC is the mean of, taken as independent.
     Degrees of freedom: one less than the groups of the rarer class, and those of the spread, after Satterthwaite.
-    Where no sample shows a spread the interval is `metrics.compare`'s for that case, counted in groups.
+    Where all resamples agree the interval is that of `metrics.compare` for this case, counted in groups.
     """
     difference, error, pairs = sampling
     if pairs == 1:
@@ -110,19 +110,18 @@ def with_seeds(sampling: Sampling, spread: SeedSpread | None, seeds: tuple[int, 
     if error is None:
         low, high = metrics.constant_interval(difference, -1.0, 1.0, pairs)
         return Comparison(difference, low, high, 1.0 if difference == 0 else min(1.0, 2.0 ** (1 - pairs)))
-    trained = spread.variance * (1 / seeds[0] + 1 / seeds[1]) if spread else 0.0
-    variance = error**2 + trained
+    of_seeds = spread.variance * (1 / seeds[0] + 1 / seeds[1]) if spread else 0.0
+    variance = error**2 + of_seeds
     if variance == 0:
         return Comparison(difference, difference, difference, 1.0)
-    unsure = error**4 / (pairs - 1) + (trained**2 / spread.freedom if spread else 0.0)
-    freedom = variance**2 / unsure
+    freedom = variance**2 / (error**4 / (pairs - 1) + (of_seeds**2 / spread.freedom if spread else 0.0))
     p_value = 2 * student.sf(abs(difference) / math.sqrt(variance), freedom)
     half = student.ppf(0.975, freedom) * math.sqrt(variance)
     return Comparison(difference, max(difference - half, -1.0), min(difference + half, 1.0), float(p_value))
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm's step-down correction: p-values that hold for all comparisons together, 0..1. Source: Holm 1979."""
+    """Holm's step-down correction of p-values (k,) for k comparisons made together: (k,), 0..1. Source: Holm 1979."""
     order = np.argsort(p_values)
     stepped = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
     out = np.empty(len(p_values))

@@ -1,7 +1,7 @@
 """Numbers from scores, each with its uncertainty; and how face scores become video scores.
 
-Labels are 0 or 1 (or booleans), 1 is fake; scores rise with fakeness. Every function that takes labels and scores
-raises ValueError where they differ in length, hold NaN or infinity, or show one class only.
+Labels are (n,), 0 or 1 (or booleans), 1 is fake; scores are (n,), higher for fakes. Every function that takes the two
+raises ValueError where they differ in length, hold NaN or infinity, or are of one class only.
 """
 
 import math
@@ -13,9 +13,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, ndtr
 from scipy.stats import rankdata
+from sklearn.metrics import roc_curve
 
 Z95 = 1.959963984540054  # 97.5 % of a standard normal
-INTERVAL = "DeLong, logit scale"  # of the AUCs that the report prints, see `auc_logit`
+INTERVAL = "DeLong, logit scale"  # the interval of the AUCs that the report prints, see `auc_logit`
 NO_FACE = 0.5  # the score of a video in which no face was found (SBI's protocol)
 
 Floats = NDArray[np.float64]
@@ -47,10 +48,10 @@ class ROC(NamedTuple):
 
 
 class ErrorRates(NamedTuple):
-    """What a fixed threshold does: shares of the real called fake and of the fake called real, and how many of each."""
+    """The errors of a fixed threshold, as shares in 0..1, and the number of samples of each class."""
 
-    false_positive: float
-    false_negative: float
+    false_positive: float  # of the real, called fake
+    false_negative: float  # of the fake, called real
     real: int
     fake: int
 
@@ -58,11 +59,11 @@ class ErrorRates(NamedTuple):
 def auc(labels: ArrayLike, scores: ArrayLike) -> AUC:
     """AUC with DeLong's 95 % interval, symmetric (Wald), clipped to 0..1.
 
-    Where DeLong's variance is 0 (a perfect ranking, or scores that are all equal) every bootstrap sample gives the
-    same AUC too, so the interval then comes from pairing each fake with another real sample: k disjoint pairs that
-    all went the same way say with 95 % confidence that at least 0.05^(1/k) of all pairs do (the "rule of three").
-    With one sample of a class nothing is known of its spread: 0..1.
-    Source: DeLong et al. 1988; Sun and Xu 2014 for the ranks, O(n log n).
+    Where DeLong's variance is 0 (a perfect ranking, or scores that are all equal) every bootstrap sample has the same
+    AUC too. The interval then comes from k disjoint pairs of a real and a fake sample: where all k agree, at least
+    0.05^(1/k) of all pairs do, with 95 % confidence (the "rule of three").
+    With one sample of a class its spread is unknown, and the interval is 0..1.
+    Source: DeLong et al. 1988, equations 4-6; Sun and Xu 2014 for the ranks, O(n log n).
     """
     labels, scores = checked(labels, scores)
     value, placements = _placements(labels, scores)
@@ -78,10 +79,10 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> AUC:
 def auc_logit(labels: ArrayLike, scores: ArrayLike) -> AUC:
     """AUC with DeLong's 95 % interval taken on the logit scale: what the report prints.
 
-    `auc`'s symmetric interval leaves out the truth too often near 1, and always on the side that flatters. Of 2,000
-    draws of two normal distributions, 50 + 50 samples, it covers 90 % at AUC 0.95 and 82 % at 0.99, this one 94 % and
-    93 % (`make test-slow` repeats it). Where the fakes' scores spread several times as widely as the real ones', few
-    samples decide and this one falls short too. Degenerate cases as in `auc`. Source: Pepe 2003, chapter 5.
+    Near 1 `auc`'s symmetric interval misses the true value too often, and then lies above it. Over 2,000 draws of two
+    normal distributions, 50 + 50 samples, it covers 90 % at AUC 0.95 and 82 % at 0.99, this one 94 % and 93 %
+    (`make test-slow` repeats it). Where the scores of fakes spread several times as widely as those of real faces, few
+    samples decide and this one covers too little, too. Degenerate cases as in `auc`. Source: Pepe 2003, chapter 5.
     """
     plain = auc(labels, scores)
     labels, scores = checked(labels, scores)
@@ -96,9 +97,10 @@ def auc_logit(labels: ArrayLike, scores: ArrayLike) -> AUC:
 def compare(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> Comparison:
     """Paired DeLong test of two networks' scores on the same samples; low and high clipped to -1..1.
 
-    Two networks that rank everything alike differ by exactly 0, p = 1. Where the variance is 0 for another reason
-    (both perfect, say) the interval is `auc`'s for that case and p that of a sign test on disjoint pairs.
-    Source: DeLong et al. 1988.
+    a, b: scores (n,) of the two networks. Two that rank all samples alike differ by exactly 0, p = 1. Where the
+    variance is 0 for another reason (both perfect, say) the interval is `auc`'s for that case, and p that of a sign
+    test on disjoint pairs.
+    Source: DeLong et al. 1988, equations 4-6.
     """
     labels, a = checked(labels, a)
     _, b = checked(labels, b)
@@ -110,7 +112,7 @@ def compare(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> Comparison:
     pairs = min(_counts(labels))
     if pairs == 1:
         return Comparison(difference, -1.0, 1.0, 1.0)
-    error = math.sqrt(_variance([one - other for one, other in zip(placements_a, placements_b, strict=True)]))
+    error = math.sqrt(_variance([of_a - of_b for of_a, of_b in zip(placements_a, placements_b, strict=True)]))
     if error == 0:
         p_value = 1.0 if difference == 0 else min(1.0, 2.0 ** (1 - pairs))
         return Comparison(difference, *constant_interval(difference, -1.0, 1.0, pairs), p_value)
@@ -123,11 +125,12 @@ def bootstrap_auc(
 ) -> AUC:
     """AUC with a 95 % interval from resampling whole groups, such as a person with every fake made of them.
 
-    groups: one name a sample. Groups are drawn with replacement within three strata (real only, fake only, both),
-    so that every draw has both classes in about the shares of the data. The standard error over the draws is taken
-    on the logit scale: the interval stays inside 0..1, and covers near 1, where percentiles of the draws don't.
-    Where all draws agree the interval is that of `auc`, counted in groups.
-    Raises ValueError where draws is below 100.
+    groups: (n,), the name of each sample's group. They are drawn with replacement within three strata (groups of real
+        samples only, of fakes only, of both), so that every draw has both classes in about the shares of the data.
+    draws: how many, at least 100. seed: of `np.random.default_rng`.
+    The standard error over the draws is taken on the logit scale: the interval stays inside 0..1 and covers near 1,
+    where percentiles of the draws don't. Where all draws agree it is that of `auc`, counted in groups.
+    Raises ValueError where groups or draws don't fit.
     """
     labels, scores = checked(labels, scores)
     drawn = draw_groups(labels, groups, draws, seed)
@@ -145,18 +148,14 @@ def bootstrap_auc(
 
 def roc(labels: ArrayLike, scores: ArrayLike) -> ROC:
     """The ROC curve, a point at every distinct score."""
-    labels, scores = checked(labels, scores)
-    order = np.argsort(-scores, kind="stable")
-    falling = scores[order]
-    ends = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)  # the last of each run of equal scores
-    hits = np.cumsum(labels[order])[ends]
-    real, fake = _counts(labels)
-    fpr, tpr = (ends + 1 - hits) / real, hits / fake
-    return ROC(np.append(0.0, fpr), np.append(0.0, tpr), np.append(np.inf, falling[ends]))
+    return ROC(*roc_curve(*checked(labels, scores), drop_intermediate=False))
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Mean precision over the steps of recall, without interpolation; the share of fakes is what chance gives."""
+    """Mean precision over the steps of recall, 0..1, without interpolation; at random it is the share of fakes.
+
+    As scikit-learn's `average_precision_score`, but for the last digit, which published tables hold.
+    """
     labels, scores = checked(labels, scores)
     curve, (real, fake) = roc(labels, scores), _counts(labels)
     hits, called = curve.tpr[1:] * fake, curve.tpr[1:] * fake + curve.fpr[1:] * real
@@ -164,7 +163,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def eer(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Equal error rate, 0..1: where the ROC curve, its points joined by lines, has FPR = 1 - TPR."""
+    """Equal error rate, 0..1: FPR where the ROC curve, its points joined by lines, has FPR = 1 - TPR."""
     curve = roc(labels, scores)
     gap = curve.fpr - (1 - curve.tpr)  # rises from -1 to 1
     after = int(np.argmax(gap >= 0))
@@ -174,16 +173,17 @@ def eer(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, fpr: float = 0.01) -> float:
-    """The highest share of fakes found by a threshold that calls at most `fpr` of the real fake; not interpolated."""
+    """The highest TPR of all thresholds with a false positive rate of at most `fpr`, both 0..1; not interpolated."""
     curve = roc(labels, scores)
     return float(curve.tpr[curve.fpr <= _share(fpr)].max())
 
 
 def threshold_at(labels: ArrayLike, scores: ArrayLike, fpr: float | None = None) -> float:
-    """The threshold for "fake where score >= threshold", to be fixed on validation data and used on test data.
+    """The threshold for "fake where score >= threshold", to be chosen on validation data and used on test data.
 
-    fpr: the lowest threshold that calls at most this share of the real fake. None: where the two error rates are
-    closest to each other. Half-way to the next score below, so that it doesn't sit on a sample.
+    fpr: highest false positive rate allowed, 0..1; the threshold is the lowest that keeps to it. None: where the two
+    error rates are closest to each other.
+    The threshold lies half-way between the score that decides and the next one below, so that it equals neither.
     """
     curve = roc(labels, scores)
     if fpr is None:
@@ -200,7 +200,7 @@ def threshold_at(labels: ArrayLike, scores: ArrayLike, fpr: float | None = None)
 
 
 def error_rates(labels: ArrayLike, scores: ArrayLike, threshold: float) -> ErrorRates:
-    """What calling every score >= threshold fake gets wrong."""
+    """The errors of calling every sample with score >= threshold fake."""
     labels, scores = checked(labels, scores)
     real, fake = _counts(labels)
     called = scores >= threshold
@@ -223,8 +223,8 @@ def frame_scores(table: pd.DataFrame, rule: bool = True) -> pd.DataFrame:
     """Face scores -> frame scores: the highest of a frame's faces.
 
     table: a row per face with dataset, video, frame, x0, y0, x1, y1 (pixels), score, label, method, group, and split
-    where videos of several splits share names.
-    rule: leave out faces with less than half the area of the frame's largest (SBI's rule).
+        where videos of several splits share names.
+    rule: leave out faces with less than half the area of the frame's largest (SBI's protocol).
     Returns a row per frame, in order: dataset, video, frame, label, method, group, score, faces (how many counted)
     [, split]. Raises ValueError where a column is missing or a score is not finite.
     """
@@ -248,8 +248,9 @@ def frame_scores(table: pd.DataFrame, rule: bool = True) -> pd.DataFrame:
 def video_scores(table: pd.DataFrame, rule: bool = True, clips: pd.DataFrame | None = None) -> pd.DataFrame:
     """Face scores -> video scores: per frame the highest of its faces, per video the mean over frames with a face.
 
-    table, rule: see `frame_scores`. clips: every video there is to score (dataset, video, label, method, group
-    [, split]); those without a face get 0.5 and frames = 0, so that `frames > 0` leaves them out again.
+    table, rule: see `frame_scores`.
+    clips: a row per video to be scored (dataset, video, label, method, group [, split]); those without a face get the
+        score 0.5 and frames = 0, so that `frames > 0` leaves them out again.
     Returns a row per video: dataset, video, label, method, group, score, frames [, split].
     Raises ValueError where a video has two labels, methods or groups, or is not among the clips.
     """
@@ -275,7 +276,7 @@ def video_scores(table: pd.DataFrame, rule: bool = True, clips: pd.DataFrame | N
 
 
 def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
-    """Labels (n,) of 0 and 1, both present, and as many finite scores (n,). Raises ValueError."""
+    """Labels (n,) int64 of 0 and 1, both present, and scores (n,) float64, finite. Raises ValueError otherwise."""
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(f"labels of shape {labels.shape} and scores of shape {scores.shape} don't go together")
@@ -289,12 +290,16 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Fl
 
 
 def _counts(labels: NDArray[np.int64]) -> tuple[int, int]:
+    """Samples that are real, and that are fake."""
     fake = int(labels.sum())
     return len(labels) - fake, fake
 
 
 def _placements(labels: NDArray[np.int64], scores: Floats) -> tuple[float, list[Floats]]:
-    """AUC, and per class the share of the other class that each sample is ranked right against (ties half)."""
+    """AUC; and for every fake, then for every real sample, the share of the other class it is ranked right against.
+
+    A tie counts half. DeLong et al. 1988, equations 4 and 5: V10 (m,) and V01 (n,).
+    """
     real, fake = scores[labels == 0], scores[labels == 1]
     ranks = rankdata(np.concatenate([fake, real]))
     of_fake = (ranks[: len(fake)] - rankdata(fake)) / len(real)  # (m,)
@@ -303,13 +308,16 @@ def _placements(labels: NDArray[np.int64], scores: Floats) -> tuple[float, list[
 
 
 def _variance(placements: Sequence[Floats]) -> float:
-    """DeLong's variance from the placements of both classes. Rounding doesn't count as variance."""
+    """DeLong's variance from the placements of both classes; a spread within rounding counts as none."""
     parts = [np.var(part, ddof=1) / len(part) if np.ptp(part) > 1e-12 else 0.0 for part in placements]
     return float(sum(parts))
 
 
 def constant_interval(value: float, lowest: float, highest: float, pairs: int) -> tuple[float, float]:
-    """95 % interval of a mean over pairs, when `pairs` disjoint ones all gave `value`: at least q of all do."""
+    """95 % interval of a mean over pairs where `pairs` disjoint ones all gave `value`; the others are unknown.
+
+    lowest, highest: what a pair can give. At least the share q = 0.05^(1/pairs) of all pairs gives `value`.
+    """
     q = 0.05 ** (1 / pairs)
     return q * value + (1 - q) * lowest, q * value + (1 - q) * highest
 
@@ -319,11 +327,11 @@ class DrawnGroups(NamedTuple):
 
     times: Floats  # (draws, groups): how often each group is in each draw
     member: NDArray[np.int64]  # (n,): the group of each sample
-    fewest: int  # groups with a fake, or groups with a real sample, whichever are fewer
+    fewest: int  # groups with a fake or groups with a real sample, whichever are fewer
 
 
 def draw_groups(labels: NDArray[np.int64], groups: ArrayLike, draws: int, seed: int | Sequence[int]) -> DrawnGroups:
-    """Draw groups with replacement within three strata (real only, fake only, both); see `bootstrap_auc`."""
+    """Draw groups with replacement within three strata (real only, fake only, both); arguments of `bootstrap_auc`."""
     groups = np.asarray(groups)
     if groups.shape != labels.shape:
         raise ValueError(f"{len(groups)} groups for {len(labels)} labels")
@@ -344,7 +352,7 @@ def resampled_auc(labels: NDArray[np.int64], scores: Floats, drawn: DrawnGroups)
     order = np.argsort(scores, kind="stable")
     starts = np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)  # the first of each run of equal scores
     fake, values = labels[order] == 1, np.empty(len(drawn.times))
-    step = max(1, 100_000 // len(scores))  # bounds the memory, about 3 MB; smaller arrays are quicker, too
+    step = max(1, 100_000 // len(scores))  # about 3 MB at a time, which is quicker, too
     for first in range(0, len(values), step):
         weights = drawn.times[first : first + step][:, drawn.member[order]]  # (d, n)
         fakes = np.add.reduceat(weights * fake, starts, axis=1)

@@ -1,10 +1,14 @@
 """`dfnb bench`: how fast every stage is on this machine, against yardsticks measured in the same run.
 
-`report` is the command, `run` measures, `table` holds, draws and compares the result. `growth` says what more videos
-cost, `ways` what other ways of doing the same would, and `agreement` whether the fast ways say what the plain ones do.
+Comes in: nothing. Goes out: a table, a row a stage, with its picture, and what got slower than in an earlier table.
+Where is what: what is timed, and what it is compared with, in `stages`; timing, table and comparison in `bench`.
 """
 
-from dfnb.speed import growth, table
-from dfnb.speed.whole import report, run
+import lazy_loader
 
-__all__ = ["growth", "report", "run", "table"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "bench": ["compare", "read", "report", "run"],
+    },
+)

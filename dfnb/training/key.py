@@ -4,6 +4,7 @@ from typing import Any
 
 from dfnb.common import code, files
 from dfnb.data.store import FaceStore
+from dfnb.networks.heads import HEADS
 from dfnb.networks.variants import VARIANTS
 from dfnb.profile import Profile
 
@@ -21,7 +22,7 @@ def training_key(profile: Profile, variant: str, head: str, seed: int, faces: Fa
 
 def code_digest() -> str:
     """A hash of the code that decides weights: pairs, networks and the loop."""
-    return code.digest_of("sbi", "networks", "training", "data.faces", without=("networks.header",))
+    return code.digest_of("sbi", "networks", "training", "data.faces", without=("networks.checkpoint",))
 
 
 def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
@@ -29,7 +30,7 @@ def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
     settings = profile.model_dump(mode="json")
     settings["model"].pop("weights_sha256")  # it only guards what is read
     recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
-    arcface = settings["arcface"] if head == "arcface" else None
+    arcface = settings["arcface"] if HEADS[head].settings else None
     return [settings["model"], recipe, settings["sbi"], arcface, variant, head, seed]
 
 

@@ -35,7 +35,7 @@ from dfnb.common import devices, environment, faults, files, locks, processes, t
 from dfnb.common.errors import UserError
 from dfnb.data.store import FaceStore
 from dfnb.networks import attention
-from dfnb.networks.header import metadata
+from dfnb.networks.checkpoint import metadata
 from dfnb.profile import Profile, Train, resolve
 from dfnb.sbi import Batches, PairDataset, SelfBlender, init_worker
 from dfnb.training import resume

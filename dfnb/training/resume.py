@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dfnb.common import files
 from dfnb.common.errors import UserError
-from dfnb.networks import header
+from dfnb.networks.tensors import refuse_other_formats
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def restore(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimiz
     if not path.exists():
         return Position(0, [])
     try:
-        header.refuse_other_formats(path)
+        refuse_other_formats(path)
     except UserError as error:
         raise UserError(f"{error}, or remove it to start this training anew") from None
     try:

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from dfnb import networks
 from dfnb.analysis import attention_maps, embedding
+from dfnb.benchmark import true_masks
 from dfnb.common.errors import UserError
 from dfnb.data import faces
 from dfnb.scoring import score, score_table
@@ -96,6 +97,19 @@ def test_maps_are_compared_with_what_they_must_beat():
     assert table.loc["good", "low"] <= table.loc["good", "above"] <= table.loc["good", "high"]
 
 
+@pytest.mark.parametrize(
+    ("above", "low", "high", "verdict"),
+    [
+        (0.1, 0.05, 0.15, "better than no map"),
+        (-0.1, -0.15, -0.05, "worse than no map"),
+        (0.01, -0.1, 0.1, "nothing here decides"),
+    ],
+)
+def test_agreement_is_judged_against_a_map_of_ones(above, low, high, verdict):
+    table = pd.DataFrame([{"map": "proposed", "iou": 0.6, "above": above, "low": low, "high": high}])
+    assert attention_maps.finding(table, "the mask").endswith(f"**{verdict}**.")
+
+
 def test_randomised_networks_change_what_they_say_and_leave_the_rest(net):
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     branch = attention_maps.randomised(net, "attention", seed=1).state_dict()
@@ -174,7 +188,7 @@ def test_faces_to_show_are_of_every_kind():
 
 
 class Faces(list):
-    """Stored faces without a disk: enough of a `FaceStore` for what only looks at faces."""
+    """Stored faces without a disk: enough of a `FaceStore` for what only reads faces."""
 
     root = Path("made-up")
 
@@ -202,7 +216,7 @@ def test_true_masks_are_cut_as_the_test_crops_are(tmp_path):
     np.savez(file, mask=np.packbits(masks, axis=-1), width=157)
     video = tmp_path / "set" / "fake.mp4"
     store = Faces([stored(video, "fake", 2), stored(video, "real", 1), stored(video, "fake", 0)])
-    got = attention_maps.true_masks(tmp_path, store, 64)
+    got = true_masks(tmp_path, store, 64)
     assert not got[1].any()
     for place, frame in ((0, 2), (2, 0)):
         picture = np.repeat(masks[frame, 20:110, 30:130, None].astype(np.uint8) * 255, 3, axis=2)
@@ -210,16 +224,16 @@ def test_true_masks_are_cut_as_the_test_crops_are(tmp_path):
         np.testing.assert_allclose(got[place], crop / 255, atol=0.01)
 
 
-def test_looks_are_what_scoring_sees(net):
+def test_predictions_are_those_of_scoring(net):
     store = Faces([stored(Path("a.mp4"), "real", k) for k in range(5)])
-    looks = attention_maps.look(net, store, 64, batch=2)
+    predicted = attention_maps.predict(net, store, 64, batch=2)
     crops = torch.stack([score.Crops(store, 64, net.mean, net.std)[k] for k in range(5)])
     with torch.inference_mode():
         output = net(crops)
-    np.testing.assert_allclose(looks.maps, output.attention[:, 0], atol=1e-5)
-    np.testing.assert_allclose(looks.scores, output.logits.softmax(1)[:, 1], atol=1e-5)
-    assert looks.crops.shape == (5, 64, 64, 3)
-    inside = looks.masks[0] > 0.5
+    np.testing.assert_allclose(predicted.maps, output.attention[:, 0], atol=1e-5)
+    np.testing.assert_allclose(predicted.scores, output.logits.softmax(1)[:, 1], atol=1e-5)
+    assert predicted.crops.shape == (5, 64, 64, 3)
+    inside = predicted.masks[0] > 0.5
     assert inside[32, 32]
     assert not inside[0, 0]
 
@@ -227,4 +241,4 @@ def test_looks_are_what_scoring_sees(net):
 def test_a_network_without_a_branch_has_no_map():
     plain = networks.build("plain", "linear", "tf_efficientnet_lite0", pretrained=False, seed=0).eval()
     with pytest.raises(UserError, match="no attention branch"):
-        attention_maps.look(plain, [], 64)
+        attention_maps.predict(plain, [], 64)

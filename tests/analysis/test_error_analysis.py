@@ -18,7 +18,7 @@ def made_up(n: int = 300) -> pd.DataFrame:
     size, fake = rng.uniform(80, 260, n), np.arange(n) % 2 == 1
     score = 0.3 + fake * (size - 80) / 200 + rng.normal(0, 0.2, n)
     table = pd.DataFrame({"dataset": "d", "video": [str(k) for k in range(n)], "score": score, "size": size})
-    return table.assign(label=np.where(fake, "fake", "real"), aside=rng.uniform(0, 25, n), nod=rng.uniform(0, 9, n))
+    return table.assign(label=np.where(fake, "fake", "real"), yaw=rng.uniform(0, 25, n), pitch=rng.uniform(0, 9, n))
 
 
 def test_bins_hold_a_third_each_and_their_own_auc():
@@ -26,35 +26,37 @@ def test_bins_hold_a_third_each_and_their_own_auc():
     found = error_analysis.by_bins(table)
     assert found.groupby("by")[["real", "fake"]].sum().to_numpy().tolist() == [[150, 150]] * 3
     edges = np.sort(table["size"].to_numpy())[[0, 99, 100, 199, 200, 299]]
-    own = found[found["by"] == "size"]
-    np.testing.assert_array_equal(own[["start", "end"]].to_numpy().ravel(), edges)
-    for row in own.itertuples():
-        some = table[table["size"].between(row.start, row.end)]
-        assert row.auc == pytest.approx(roc_auc_score(some["label"] == "fake", some["score"]))
-        assert (row.auc, row.low, row.high) == pytest.approx(metrics.auc_logit(some["label"] == "fake", some["score"]))
-    said = error_analysis.verdict(found)
-    assert "changes by: d, face size: +" in said
-    assert "could show: d, turned aside" in said
+    bins = found[found["by"] == "size"]
+    np.testing.assert_array_equal(bins[["start", "end"]].to_numpy().ravel(), edges)
+    for row in bins.itertuples():
+        members = table[table["size"].between(row.start, row.end)]
+        assert row.auc == pytest.approx(roc_auc_score(members["label"] == "fake", members["score"]))
+        assert (row.auc, row.low, row.high) == pytest.approx(
+            metrics.auc_logit(members["label"] == "fake", members["score"])
+        )
+    finding = error_analysis.finding(found)
+    assert "**1 of 3 comparisons**: d, face size +" in finding
+    assert "yaw" not in finding
 
 
 def test_a_bin_without_a_class_has_no_auc():
     table = made_up(12).assign(label=["real"] * 6 + ["fake"] * 6, size=np.arange(12.0))
-    own = error_analysis.by_bins(table)
-    own = own[own["by"] == "size"]
-    assert own["auc"].isna().tolist() == [True, False, True]
+    bins = error_analysis.by_bins(table)
+    bins = bins[bins["by"] == "size"]
+    assert bins["auc"].isna().tolist() == [True, False, True]
     assert error_analysis.figure(error_analysis.by_bins(table), "proposed-arcface").numbers.shape == (9, 10)
-    said = error_analysis.verdict(error_analysis.by_bins(table))
-    assert "d, face size: real or fake videos are lacking in a third" in said
-    assert "nan" not in said
+    finding = error_analysis.finding(error_analysis.by_bins(table))
+    assert "of 2 comparisons" in finding
+    assert "nan" not in finding
 
 
 def test_a_difference_is_clear_where_its_interval_leaves_out_zero():
     """Zou and Donner's worked form by hand: 0.70 (0.58 to 0.80) against 0.95 (0.88 to 0.98)."""
     table = pd.DataFrame({"dataset": "d", "by": "size", "auc": [0.70, 0.95], "low": [0.58, 0.88], "high": [0.80, 0.98]})
     low, high = 0.25 - np.sqrt(0.07**2 + 0.10**2), 0.25 + np.sqrt(0.03**2 + 0.12**2)
-    assert f"changes by: d, face size: +0.25 (+{low:.2f} to +{high:.2f})." in error_analysis.verdict(table)
+    assert f"d, face size +0.250 (+{low:.3f} to +{high:.3f})." in error_analysis.finding(table)
     close = table.assign(auc=[0.80, 0.85], low=[0.70, 0.76], high=[0.88, 0.91])
-    assert "could show: d, face size: +0.05 (−0.07 to +0.17)" in error_analysis.verdict(close)
+    assert "**0 of 1 comparisons**, so nothing here decides" in error_analysis.finding(close)
 
 
 def test_the_face_that_decides_a_frame_is_described():
@@ -74,4 +76,4 @@ def test_the_face_that_decides_a_frame_is_described():
     found = error_analysis.videos(run, "ffiw", "x")
     assert found["size"].tolist() == [105.0]  # the median of 100 and 110, not of the larger face
     assert found["score"].iloc[0] == pytest.approx(0.85)
-    assert 0 <= found["aside"].iloc[0] < 10
+    assert 0 <= found["yaw"].iloc[0] < 10

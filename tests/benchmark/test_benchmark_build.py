@@ -1,5 +1,6 @@
 """The embedded benchmark's layout, and that its bytes depend on the settings alone. Tiny sizes, everything is built."""
 
+import ast
 import json
 import re
 import shutil
@@ -10,9 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dfnb.benchmark import builder, video
-from dfnb.benchmark import marker as marker_of
-from dfnb.benchmark import studio as demo
+from dfnb.benchmark import builder, marker, studio, video
 from dfnb.benchmark.layout import CELEB, FF, FF_METHODS, FFIW, lists, plan
 from dfnb.common.errors import UserError
 from dfnb.profile import Demo
@@ -26,7 +25,7 @@ SIZES = [TINY, Demo(), Demo(ff_train=8, ff_val=2, ff_test=2, celeb_real=4, celeb
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("benchmark") / "b"
-    rows = demo.build(out, TINY, jobs=1, progress=False)
+    rows = builder.build(out, TINY, jobs=1)
     assert (rows.state == "written").all()
     return out
 
@@ -62,18 +61,18 @@ def test_identities_are_disjoint_between_splits_and_parts(settings):
             people.setdefault((take.part, take.video.split), set()).update((take.part, key) for key in take.people)
         for fake in job.fakes:
             take = job.takes[fake.take]
-            key = job.takes[fake.source].people[0] if fake.method in FF_METHODS[1:] else fake.source
-            people[take.part, take.video.split].add((take.part, key))
-            assert key not in take.people  # nobody is swapped with themselves
+            people[take.part, take.video.split].add((take.part, fake.person))
+            assert fake.person not in take.people  # nobody is swapped with themselves
+            assert fake.driver is None or job.takes[fake.driver].people == (fake.person,)
     for a, b in combinations(people.values(), 2):
         assert not a & b
 
 
 def test_different_keys_are_different_people():
-    drawn = [demo.draw_person(TINY, part, key) for part in demo.PARTS for key in range(6)]
+    drawn = [studio.draw_person(TINY, part, key) for part in studio.PARTS for key in range(6)]
     assert all(a != b for a, b in combinations(map(repr, drawn), 2))
-    assert repr(demo.draw_person(TINY, "ff", 3)) == repr(drawn[3])
-    assert repr(demo.draw_person(TINY.model_copy(update={"seed": 6}), "ff", 3)) != repr(drawn[3])
+    assert repr(studio.draw_person(TINY, "ff", 3)) == repr(drawn[3])
+    assert repr(studio.draw_person(TINY.model_copy(update={"seed": 6}), "ff", 3)) != repr(drawn[3])
 
 
 def test_several_victims_and_several_sizes_of_company():
@@ -109,15 +108,15 @@ def test_list_files_name_files_that_exist(root):
     for side in ("source", "target"):
         assert len(list((root / FFIW / side / "val/videos").glob("*.mp4"))) == 2
     assert set(lists(TINY)) == {
-        str(p.relative_to(root)) for p in root.rglob("*.[jt][sx][ot]*") if p.name != demo.MARKER
+        str(p.relative_to(root)) for p in root.rglob("*.[jt][sx][ot]*") if p.name != marker.MARKER
     }
 
 
 def test_the_marker_says_what_it_is(root):
-    marker = json.loads((root / demo.MARKER).read_text())
-    assert "not real people" in marker["notice"]
-    assert marker["settings"] == TINY.model_dump(mode="json")
-    assert sum(marker["counts"].values()) == len(list(root.rglob("*.mp4")))
+    written = json.loads((root / marker.MARKER).read_text())
+    assert "not real people" in written["notice"]
+    assert written["settings"] == TINY.model_dump(mode="json")
+    assert sum(written["counts"].values()) == len(list(root.rglob("*.mp4")))
 
 
 def test_videos_have_the_size_asked_for_and_fakes_have_masks(root):
@@ -127,7 +126,7 @@ def test_videos_have_the_size_asked_for_and_fakes_have_masks(root):
             assert frames.shape == ((2, 270, 480, 3) if FFIW in item.path else (2, 192, 192, 3))
             assert (root / item.mask).exists() == (item.label == "fake")
             if item.label == "fake":
-                mask = demo.load_mask(root / item.mask)
+                mask = video.load_mask(root / item.mask)
                 assert mask.shape == frames.shape[:3]
                 assert 0.002 < mask.mean() < 0.6
 
@@ -144,31 +143,40 @@ def test_real_and_fake_are_encoded_alike(root):
 def test_before_encoding_fakes_differ_only_inside_their_mask():
     methods = set()
     for job in plan(TINY):
-        studio = [demo.Studio(TINY, take) for take in job.takes]
+        takes = [studio.Studio(TINY, take) for take in job.takes]
         for fake in job.fakes:
             if fake.method in methods:
                 continue
-            frames, mask = demo.forge(TINY, studio, fake)
-            changed = (frames != studio[fake.take].frames).any(axis=-1)
+            frames, mask = studio.forge(TINY, takes, fake)
+            changed = (frames != takes[fake.take].frames).any(axis=-1)
             assert not (changed & ~mask).any()
             assert (changed.sum(axis=(1, 2)) > 0.5 * mask.sum(axis=(1, 2))).all()
-            own = np.stack([studio[fake.take].view(k, fake.victim).own for k in range(TINY.frames)])
-            assert (mask & own).sum() > 0.9 * mask.sum()
+            face = np.stack([takes[fake.take].view(k, fake.victim).own for k in range(TINY.frames)])
+            assert (mask & face).sum() > 0.9 * mask.sum()
             methods.add(fake.method)
     assert methods == {*FF_METHODS, "Celeb-synthesis", "FFIW"}
+
+
+def test_nothing_is_shared_with_self_blending():
+    for source in Path(studio.__file__).parent.glob("*.py"):
+        tree = ast.walk(ast.parse(source.read_text()))
+        imports = [node for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
+        named = {alias.name for node in imports for alias in node.names} | {getattr(n, "module", "") for n in imports}
+        assert not {part for name in named for part in (name or "").split(".")} & {"sbi"}, source
+        assert imports
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_processes(root, tmp_path):
     """Videos of every part, made again by two processes in a copy of what one process made."""
     out = tmp_path / "b"
     shutil.copytree(root, out)
-    (out / demo.MARKER).rename(out / ".building.json")
-    for part in demo.PARTS:
+    (out / marker.MARKER).rename(out / ".building.json")
+    for part in studio.PARTS:
         for job in [job for job in plan(TINY) if job.takes[0].part == part and (job.fakes or part == "ff")][:2]:
             for item in job.videos:
                 (out / item.path).unlink()
                 (out / item.mask).unlink(missing_ok=True)
-    rows = demo.build(out, TINY, jobs=2, progress=False)
+    rows = builder.build(out, TINY, jobs=2)
     assert (rows.state == "written").sum() > 15
     assert contents(out) == contents(root)
 
@@ -182,7 +190,7 @@ def test_what_is_missing_is_made_again_and_only_that(root, capsys):
         (root / item.path).unlink()
     for item in gone[1::2]:
         (root / item.mask).unlink()
-    (root / demo.MARKER).rename(root / ".building.json")  # as if the build had been interrupted
+    (root / marker.MARKER).rename(root / ".building.json")  # as if the build had been interrupted
     rows = builder.build(root, TINY, jobs=1)
     assert f"{len(gone)}/{len(gone)}" in capsys.readouterr().err
     assert set(rows.path[rows.state == "written"]) == {item.path for item in gone}
@@ -192,32 +200,32 @@ def test_what_is_missing_is_made_again_and_only_that(root, capsys):
 def test_a_folder_of_something_else_is_refused(root, tmp_path, monkeypatch):
     before = contents(root)
     with pytest.raises(UserError, match="seed 5 -> 6"):
-        demo.build(root, TINY.model_copy(update={"seed": 6}), jobs=1, progress=False)
+        builder.build(root, TINY.model_copy(update={"seed": 6}), jobs=1)
     assert contents(root) == before
     (tmp_path / "holiday.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty"):
-        demo.build(tmp_path, TINY, jobs=1, progress=False)
+        builder.build(tmp_path, TINY, jobs=1)
     with pytest.raises(UserError, match="is a file"):
-        demo.build(tmp_path / "holiday.txt", TINY, jobs=1, progress=False)
+        builder.build(tmp_path / "holiday.txt", TINY, jobs=1)
     old = tmp_path / "old"
     old.mkdir()
-    marker = json.loads((root / demo.MARKER).read_text())
-    (old / demo.MARKER).write_text(json.dumps({**marker, "code": "0" * 16}))
+    written = json.loads((root / marker.MARKER).read_text())
+    (old / marker.MARKER).write_text(json.dumps({**written, "code": "0" * 16}))
     with pytest.raises(UserError, match="another version of the code"):
-        demo.build(old, TINY, jobs=1, progress=False)
-    monkeypatch.setattr(marker_of, "SAME", {marker["code"]: ("0" * 16,)})  # older code that drew the same bytes
-    assert demo.is_current(old, TINY)
-    monkeypatch.setattr(marker_of, "SAME", {"1" * 16: ("0" * 16,)})  # the code has changed since
-    assert not demo.is_current(old, TINY)
-    (old / demo.MARKER).write_text("{")
-    with pytest.raises(UserError, match=demo.MARKER):
-        demo.build(old, TINY, jobs=1, progress=False)
+        builder.build(old, TINY, jobs=1)
+    monkeypatch.setattr(marker, "SAME", {written["code"]: ("0" * 16,)})  # older code that drew the same bytes
+    assert marker.is_current(old, TINY)
+    monkeypatch.setattr(marker, "SAME", {"1" * 16: ("0" * 16,)})  # the code has changed since
+    assert not marker.is_current(old, TINY)
+    (old / marker.MARKER).write_text("{")
+    with pytest.raises(UserError, match=marker.MARKER):
+        builder.build(old, TINY, jobs=1)
 
 
 def test_a_broken_mask_file_is_named(tmp_path):
     (tmp_path / "m.npz").write_bytes(b"no mask")
     with pytest.raises(UserError, match=r"m\.npz"):
-        demo.load_mask(tmp_path / "m.npz")
+        video.load_mask(tmp_path / "m.npz")
 
 
 def test_the_same_frames_are_encoded_to_the_same_bytes_every_time(tmp_path):

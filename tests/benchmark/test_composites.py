@@ -1,8 +1,8 @@
 """Blended and redrawn videos: where they differ from the filmed frame, and how they are made again; the claims."""
 
-import ast
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ from dfnb import profile
 from dfnb.analysis import blending
 from dfnb.benchmark import composites
 from dfnb.benchmark.composites import FILMED, KINDS
+from dfnb.benchmark.manipulations import MANIPULATIONS, Shot
 from dfnb.common.errors import UserError
 
 pytest.importorskip("warp")
@@ -33,9 +34,9 @@ def scene():
 
 def face(stage) -> np.ndarray:
     """The face's outline in the frame, (H, W) bool, somewhat widened."""
-    from dfnb.benchmark import heads
+    from dfnb.benchmark import vertices
 
-    hull = cv2.convexHull(np.rint(stage.view(0, 0).points[heads.FACE_VERTICES]).astype(np.int32))
+    hull = cv2.convexHull(np.rint(stage.view(0, 0).points[vertices.face()]).astype(np.int32))
     out = np.zeros((stage.height, stage.width), np.uint8)
     cv2.fillConvexPoly(out, hull, 1)
     return cv2.dilate(out, np.ones((9, 9))) > 0
@@ -76,34 +77,22 @@ def test_what_is_redrawn_has_less_fine_detail_than_what_is_filmed(scene):
 
 def test_the_swap_is_the_benchmarks_own(scene):
     """The pasted swap is what the benchmark's forger makes of the other person at the same recipe."""
-    from dataclasses import replace
-
-    from dfnb.benchmark import manipulate, methods, studio
+    from dfnb.benchmark import pasting, studio
 
     stage, fake, made = scene
-    recipe = replace(manipulate.draw_recipe("Celeb-synthesis", stage.rng(composites.FORGE)), poisson=0.0)
-    drift = manipulate.draw_drift(stage.rng(composites.FORGE, 1))
-    stranger = studio.draw_person(stage.settings, "celeb", fake.source)
-    noise = stage.rng(composites.FORGE, 2, 0)
-    shot = methods.Shot(stage.view(0, 0), 0, stage.poses[0][0], stage, None, stranger, recipe, drift, noise)
-    expected = methods.swapped(shot)
-    assert np.array_equal(made["swap, pasted"][0], expected.rgb)
-
-
-def test_no_code_is_shared_with_self_blending():
-    tree = ast.parse(Path(composites.__file__).read_text())
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
-    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert not names & {
-        "sbi",
-        "blend",
-        "hulls",
-        "augment",
-        "dfnb.sbi",
-        "dfnb.sbi.blend",
-        "dfnb.sbi.masks",
-        "dfnb.sbi.augment",
-    }
+    swap = MANIPULATIONS["Celeb-synthesis"]
+    recipe = replace(pasting.draw_recipe(swap.good, swap.bad, stage.rng(composites.FORGE)), poisson=0.0)
+    person = studio.draw_person(stage.settings, "celeb", fake.person)
+    shot = Shot(
+        target=stage.view(0, 0),
+        stranger=lambda: stage.stranger(person, 0, 0, recipe.detail),
+        reenacted=None,
+        texture=None,
+        recipe=recipe,
+        drift=pasting.draw_drift(stage.rng(composites.FORGE, 1)),
+        noise=stage.rng(composites.FORGE, 2, 0),
+    )
+    assert np.array_equal(made["swap, pasted"][0], swap.forge(shot).rgb)
 
 
 def test_videos_are_kept_made_again_alike_and_nothing_else_is_removed(tmp_path):
@@ -120,18 +109,18 @@ def test_videos_are_kept_made_again_alike_and_nothing_else_is_removed(tmp_path):
     assert Path(gone).read_bytes() == before[gone][0]
     other_scene = [path for path in clips["path"] if Path(path).name != Path(gone).name]
     assert all(Path(path).stat().st_mtime_ns == before[path][1] for path in other_scene)
-    marker = root / composites.MARKER
-    marker.write_bytes(b"\xff{")
+    stamp_file = root / composites.MARKER
+    stamp_file.write_bytes(b"\xff{")
     with pytest.raises(UserError, match="can't be read"):
         composites.clips(loaded, root)
-    marker.write_text(json.dumps({"code": "older"}))
-    composites._make_room(marker.parent, {"code": "newer"})
-    assert [path.name for path in marker.parent.iterdir()] == [composites.MARKER]
-    marker.unlink()
-    (marker.parent / "mine.txt").touch()
+    stamp_file.write_text(json.dumps({"code": "older"}))
+    composites._make_room(root, {"code": "newer"})
+    assert [path.name for path in root.iterdir()] == [composites.MARKER]
+    stamp_file.unlink()
+    (root / "mine.txt").touch()
     with pytest.raises(UserError, match="something else"):
         composites.clips(loaded, root)
-    assert (marker.parent / "mine.txt").exists()
+    assert (root / "mine.txt").exists()
 
 
 def test_a_run_on_folders_has_no_such_videos():

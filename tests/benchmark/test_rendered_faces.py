@@ -7,7 +7,7 @@ import dlib
 import numpy as np
 import pytest
 
-from dfnb.benchmark import anatomy, heads, person, scene
+from dfnb.benchmark import anatomy, heads, person, scene, vertices
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +54,11 @@ def test_shapes_types_and_constants(renderer):
     assert frame.points.dtype == np.float32
     assert frame.visible.shape == (1, count)
     assert frame.visible.dtype == bool
-    assert set(np.unique(frame.region)) <= set(heads.REGIONS.values())
+    assert set(np.unique(frame.region)) <= set(heads.Region)
     assert ((frame.region == 0) == (frame.person < 0)).all()
-    assert heads.LANDMARK_VERTICES.shape == (68,)
-    assert heads.TRIANGLES.max() < count
-    inner, face, mouth = (
-        set(v.tolist()) for v in (heads.INNER_FACE_VERTICES, heads.FACE_VERTICES, heads.MOUTH_VERTICES)
-    )
+    assert vertices.landmarks().shape == (68,)
+    assert vertices.skin_triangles().max() < count
+    inner, face, mouth = (set(v().tolist()) for v in (vertices.inner_face, vertices.face, vertices.mouth))
     assert mouth < face
     assert inner < face
     assert len(inner) > 300
@@ -68,7 +66,7 @@ def test_shapes_types_and_constants(renderer):
 
 def test_pose_places_sizes_and_turns_the_face(renderer):
     who, where, _ = draw(6)
-    marks = heads.LANDMARK_VERTICES
+    marks = vertices.landmarks()
 
     def at(**pose):
         return renderer.render([(who, scene.Pose(**pose))], where, 240, 320).points[0][marks]
@@ -97,7 +95,8 @@ def test_visible_points_fall_on_their_own_person(renderer):
     pairs = [(p[0], pose) for p, pose in zip(people, poses, strict=True)]
     frame = renderer.render(pairs, where, 270, 480)
     assert set(np.unique(frame.person)) == {-1, 0, 1}
-    skin = np.isin(frame.region, [heads.REGIONS[n] for n in ("skin", "ear", "neck", "lip", "brow", "hair")])
+    seen = [getattr(heads.Region, name) for name in ("SKIN", "EAR", "NECK", "LIP", "BROW", "HAIR")]
+    skin = np.isin(frame.region, seen)
     for i in range(2):
         pixels = frame.points[i][frame.visible[i]].astype(int)
         inside = (pixels >= 0).all(1) & (pixels < [480, 270]).all(1)
@@ -105,11 +104,11 @@ def test_visible_points_fall_on_their_own_person(renderer):
         assert (frame.person[y, x] == i).mean() > 0.97
         assert skin[y, x].mean() > 0.95
         assert 0.3 < frame.visible[i].mean() < 0.9
-        hidden = frame.points[i][heads.FACE_VERTICES]
+        hidden = frame.points[i][vertices.face()]
         assert hidden[:, 0].mean() == pytest.approx(240 + 270 * poses[i].x, abs=12)
-    lips = frame.points[0][heads.LANDMARK_VERTICES[[50, 52, 57]]].astype(int)
+    lips = frame.points[0][vertices.landmarks()[[50, 52, 57]]].astype(int)
     around = [frame.region[y - 2 : y + 3, x - 2 : x + 3] for x, y in lips]
-    assert all((r == heads.REGIONS["lip"]).any() for r in around)
+    assert all((r == heads.Region.LIP).any() for r in around)
 
 
 def test_detector_finds_the_faces_and_its_landmarks_agree(renderer, dlib_models):
@@ -119,7 +118,7 @@ def test_detector_finds_the_faces_and_its_landmarks_agree(renderer, dlib_models)
         who, where, motion = draw(100 + seed, 20)
         for pose in motion[1::5]:
             frame = renderer.render([(who, pose)], where, 320, 320)
-            true = frame.points[0][heads.LANDMARK_VERTICES]
+            true = frame.points[0][vertices.landmarks()]
             found = [predictor(frame.rgb, box) for box in detector(frame.rgb, 0)]
             distance = [np.linalg.norm([(q.x, q.y) for q in m.parts()] - true, axis=1) for m in found]
             distance = [d for d in distance if d.mean() < 16]

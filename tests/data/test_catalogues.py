@@ -403,3 +403,132 @@ def test_paths_from_lists_stay_inside(name):
     root = Path("/some/root")
     assert root in (root / path).parents or (root / path) == root
     assert ".." not in path.parts
+
+
+def test_a_person_is_found_in_a_files_name_or_else_in_its_path(tmp_path):
+    for name in ("ann/clip1/a.jpg", "ann/clip2/b.mp4", "bob/c.jpg"):
+        touch(tmp_path / "per folder" / name)
+    assert list(catalogues.faces_folder(tmp_path / "per folder", "real", r"^([^/]+)/")["group"]) == [
+        "ann",
+        "ann",
+        "bob",
+    ]
+    for kind in ("real", "fake"):  # the path begins below the folder that says the label
+        touch(tmp_path / "labelled" / kind / "ann/p7_1.jpg")
+    labelled = catalogues.faces_folder(tmp_path / "labelled", group=r"^([^/]+)/")
+    assert set(labelled["group"]) == {"ann"}
+    assert set(catalogues.faces_folder(tmp_path / "labelled", group=r"^(p\d+)_")["group"]) == {"p7"}
+
+
+def test_a_pattern_that_is_found_nowhere_is_named_and_one_found_in_part_is_reported(tmp_path, caplog):
+    for name in ("ann/1.jpg", "ann/2.jpg", "3.jpg"):
+        touch(tmp_path / name)
+    with pytest.raises(UserError, match=r"person '_\(x\)_' is found in no file's name or path \(such as 3\.jpg\)"):
+        catalogues.faces_folder(tmp_path, "real", "_(x)_")
+    assert list(catalogues.faces_folder(tmp_path, "real", r"^(\w+)/")["group"]) == ["3.jpg", "ann", "ann"]
+    assert "data.person isn't found in 1 of 3 files (such as 3.jpg)" in caplog.text
+    with pytest.raises(UserError, match=r"data\.video 'frames' matches no folder of images"):
+        catalogues.faces_folder(tmp_path, "real", video="frames")
+    with pytest.raises(UserError, match=r"data\.video '\(': not a regular expression"):
+        catalogues.faces_folder(tmp_path, "real", video="(")
+
+
+def test_a_folder_of_extracted_frames_is_one_video_where_the_pattern_says_so(tmp_path):
+    for name in ("ann/clip1/1.jpg", "ann/clip1/2.jpg", "ann/photos/3.jpg", "bob/clip2/1.png", "bob/clip3.mp4", "4.jpg"):
+        touch(tmp_path / name)
+    table = catalogues.faces_folder(tmp_path, "real", r"^(\w+)/", video=r"clip\d$")
+    assert list(table["video"]) == ["4.jpg", "ann/clip1", "ann/photos/3.jpg", "bob/clip2", "bob/clip3.mp4"]
+    assert list(table["group"]) == ["4.jpg", "ann", "ann", "bob", "bob"]
+    assert list(catalogues.faces_folder(tmp_path, "real", video=".")["video"]) == [
+        "4.jpg",
+        "ann/clip1",
+        "ann/photos",
+        "bob/clip2",
+        "bob/clip3.mp4",
+    ]
+    parts = catalogues.real_faces(tmp_path, r"^(\w+)", 0.5, video=".")
+    assert sum(len(part) for part in parts.values()) == 5
+
+
+def test_links_may_lead_where_the_setting_says_and_nowhere_else(tmp_path):
+    """As DVC lays files out: each a link into a cache, named by its hash; whole folders may be links, too."""
+    cache, at = tmp_path / "cache", tmp_path / "set"
+    make_celeb(at)
+    for number, file in enumerate(sorted(at.glob("*/*.mp4"))):
+        kept = touch(cache / "files/md5" / f"{number:032x}")
+        file.unlink()
+        file.symlink_to(kept)
+    touch(cache / "folder/a.mp4")
+    touch(tmp_path / "mine/b.mp4")
+    (tmp_path / "mine/linked").symlink_to(cache / "folder")
+    reads = (lambda: catalogues.celeb_df(at), lambda: catalogues.faces_folder(tmp_path / "mine", "real"))
+    for read in reads:
+        with pytest.raises(UserError, match=r"a link .*data\.links_inside"):
+            read()
+        with catalogues.links_inside([tmp_path / "set"]), pytest.raises(UserError, match="a link"):
+            read()
+    with catalogues.links_inside([cache]):
+        assert len(catalogues.celeb_df(at)) == 5
+        assert list(catalogues.faces_folder(tmp_path / "mine", "real")["video"]) == ["b.mp4", "linked/a.mp4"]
+    with pytest.raises(UserError, match="a link"):  # no longer
+        catalogues.celeb_df(at)
+    nowhere = catalogues.links_inside([tmp_path / "nowhere"])
+    with pytest.raises(UserError, match=r"data\.links_inside: .*nowhere: no such folder"), nowhere:
+        pass
+
+
+def test_a_link_that_leads_back_is_named_and_not_followed_for_ever(tmp_path):
+    touch(tmp_path / "set/deep/a.mp4")
+    (tmp_path / "set/deep/back").symlink_to(tmp_path / "set")
+    with catalogues.links_inside([tmp_path]), pytest.raises(UserError, match="back: a link back to a folder"):
+        catalogues.faces_folder(tmp_path / "set", "real")
+
+
+def test_celeb_df_version_1_is_named_so_and_never_a_subset_of_version_2(tmp_path):
+    """By its test list (38 real, 62 fake videos), or by how many videos its folders have, whatever the list has."""
+    names = [f"1 Celeb-real/id{k}_0000.mp4" for k in range(28)] + [f"1 YouTube-real/{k:05d}.mp4" for k in range(10)]
+    names += [f"0 Celeb-synthesis/id{k}_id{k + 1}_0000.mp4" for k in range(62)]
+    for name in names:
+        touch(tmp_path / "list" / name[2:])
+    touch(tmp_path / "list/List_of_testing_videos.txt", "\n".join(names))
+    table = catalogues.celeb_df(tmp_path / "list")
+    assert catalogues.title(table) == "Celeb-DF-v1"
+    (tmp_path / "list/Celeb-real/id3_0000.mp4").unlink()
+    assert catalogues.title(catalogues.celeb_df(tmp_path / "list")) == "Celeb-DF-v1 (subset: 99 of 100)"
+    for method, count in {"Celeb-real": 158, "YouTube-real": 250, "Celeb-synthesis": 795}.items():
+        for k in range(count):
+            touch(tmp_path / "whole" / method / f"id{k}_0.mp4")
+    touch(tmp_path / "whole/List_of_testing_videos.txt", "1 Celeb-real/id1_0.mp4\n0 Celeb-synthesis/id1_0.mp4\n")
+    assert catalogues.title(catalogues.celeb_df(tmp_path / "whole")) == "Celeb-DF-v1 (subset: 2 of 100)"
+
+
+@pytest.mark.parametrize("nested", ["FaceForensics++_C23", "ffpp"])
+def test_face_forensics_in_flat_folders_as_kaggle_has_them(tmp_path, nested):
+    official, flat = make_ff(tmp_path / "official"), tmp_path / nested
+    for method in ("original", *FAKES):
+        kind = "original_sequences/youtube" if method == "original" else f"manipulated_sequences/{method}"
+        (flat / method).mkdir(parents=True)
+        for file in (official / kind / "c23/videos").iterdir():
+            file.rename(flat / method / file.name)
+    with pytest.raises(UserError, match=r"no train\.json .* from dataset/splits of github\.com/ondyari/FaceForensics"):
+        catalogues.face_forensics(flat)
+    for split in ("train", "val", "test"):
+        (official / f"{split}.json").rename(flat / f"{split}.json")
+    table = catalogues.face_forensics(flat, "val", methods=("original", *FAKES))
+    assert len(table) == 2 * (1 + len(FAKES))
+    assert set(table["dataset"]) == {"FF++ c23"}
+    assert set(table.loc[table["method"] == "FaceSwap", "video"]) == {"FaceSwap/004_005", "FaceSwap/005_004"}
+    (flat / "original/004.mp4").unlink()
+    assert catalogues.face_forensics(flat, "val").attrs["missing"] == [str(Path("original/004.mp4"))]
+    if nested == "ffpp":
+        assert set(catalogues.face_forensics(flat, "val", "c40")["dataset"]) == {"FF++ c40"}
+    else:
+        with pytest.raises(UserError, match=r"c23 by its name, not c40; set data\.compression to c23"):
+            catalogues.face_forensics(flat, "val", "c40")
+
+
+def test_face_forensics_parted_into_real_and_fake_is_named_with_what_to_do(tmp_path):
+    for kind in ("real", "fake"):
+        touch(tmp_path / kind / "a.mp4")
+    with pytest.raises(UserError, match=r"has real/ and fake/, .* data\.more.*data\.faces"):
+        catalogues.face_forensics(tmp_path)

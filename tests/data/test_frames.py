@@ -1,7 +1,7 @@
 """Frames: their indices are known from a code painted into each, and from decoding everything."""
 
+import io
 import struct
-import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,40 +9,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+from coded_video import code, coded, write, write_pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from dfnb.common.errors import UserError
-from dfnb.data import frames
-
-BITS = 9
-
-
-def coded(index: int, height: int = 120, width: int = 160) -> np.ndarray:
-    """A frame whose top row of squares is its index in binary; the rest moves a little."""
-    rgb = np.full((height, width, 3), 60 + index % 50, np.uint8)
-    for bit in range(BITS):
-        rgb[0:16, bit * 16 : (bit + 1) * 16] = 255 * ((index >> bit) & 1)
-    return rgb
-
-
-def code(rgb: np.ndarray) -> int:
-    return sum((int(rgb[4:12, b * 16 + 4 : b * 16 + 12].mean()) > 127) << b for b in range(BITS))
-
-
-def write(path: Path, count: int = 100, codec: str = "libx264", pix_fmt: str = "yuv420p", container=None, **options):
-    times = options.pop("times", None)
-    with av.open(str(path), "w", options=container or {}) as out:
-        stream = out.add_stream(codec, rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = 160, 120, pix_fmt
-        stream.codec_context.time_base = Fraction(1, 100)
-        for i in range(count):
-            frame = av.VideoFrame.from_ndarray(coded(i), format="rgb24")
-            frame.pts, frame.time_base = (times[i] if times else 4 * i), Fraction(1, 100)
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode())
-    return path
+from dfnb.data import frames, limits
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +40,7 @@ KINDS = {
     "10 bits": ("n.mp4", {"pix_fmt": "yuv420p10le", "g": "15"}),
     "grey": ("o.mp4", {"pix_fmt": "gray", "g": "15"}),
     "16 bits with alpha": ("p.mkv", {"codec": "ffv1", "pix_fmt": "rgba64le"}),
-    "uneven times": ("q.mp4", {"times": [int(4 * i + 300 * (i > 30) + i * i / 10) for i in range(100)], "g": "15"}),
+    "30 frames a second in milliseconds": ("q.mkv", {"times": [10 * i // 3 for i in range(100)], "g": "15"}),
 }
 
 
@@ -82,6 +55,21 @@ def test_index_and_picture_belong_together(tmp_path, kind):
         assert all(i == seen for i, seen in taken)
     info = frames.probe(file)
     assert (info.frames, info.height, info.width) == (100, 120, 160)
+
+
+def test_a_program_stream_is_decoded_from_its_start(tmp_path):
+    """FFmpeg's demuxer of MPEG program streams guesses other times after a seek."""
+    file = write_pictures(tmp_path / "a.mpg", [coded(i) for i in range(100)], "mpeg2video", "yuv420p", g="12")
+    for wanted in (frames.places(100, 5), [48, 60], [99]):
+        assert [(i, code(rgb)) for i, rgb in frames.at(file, wanted)] == [(i, i) for i in wanted]
+
+
+def test_the_last_frames_of_a_transport_stream(tmp_path):
+    """Seeking there may land behind the last key frame, since transport streams are searched by decoding time."""
+    for bframes in range(4):
+        file = write(tmp_path / f"{bframes}.ts", 60, g="12", bf=str(bframes))
+        for wanted in ([59], [0, 58], [47, 59]):
+            assert [(i, code(rgb)) for i, rgb in frames.at(file, wanted)] == [(i, i) for i in wanted]
 
 
 def test_seeking_gives_the_pixels_of_decoding_everything(video):
@@ -108,6 +96,68 @@ def test_places_are_even(total, n):
         assert steps.min() >= 1
         assert steps.max() - steps.min() <= 1
     assert abs(taken[0] - (total - 1 - taken[-1])) <= 1  # as far from the start as from the end
+
+
+UNEVEN = {
+    "a rate that falls": [int(4 * i + i * i / 10) for i in range(100)],
+    "half of it at a tenth of the rate": [4 * i if i < 50 else 200 + 40 * (i - 50) for i in range(100)],
+    "frames that are left out": [4 * i + 12 * (i // 7) for i in range(100)],
+}
+
+
+def shown_at(times: list[float], moment: float) -> int:
+    """The frame that a player shows at a moment: the last one whose time has come."""
+    return max(i for i, time in enumerate(times) if time <= moment)
+
+
+@pytest.mark.parametrize("kind", UNEVEN)
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_variable_rate_is_sampled_evenly_in_time(tmp_path, kind, name):
+    """Against the plain rule: what is on the screen at the middles of n equal parts of the duration."""
+    times = UNEVEN[kind]
+    file = write(tmp_path / name, times=times, g="15")
+    known = frames.timeline(file)
+    assert [known.seconds_at(i) for i in range(100)] == pytest.approx([t / 100 for t in times], abs=0.001)
+    end = times[-1] + times[-1] / 99  # as `Timeline` says: the last frame lasts as long as the others on average
+    for n in (1, 4, 9):
+        taken = [(i, code(rgb)) for i, rgb in frames.sample_frames(file, n)]
+        assert [i for i, _ in taken] == [shown_at(times, (2 * i + 1) * end / (2 * n)) for i in range(n)]
+        assert all(i == seen for i, seen in taken)
+    assert known.notes == frames.probe(file).notes == ("variable frame rate: frames evenly spaced in time",)
+
+
+@given(
+    count=st.integers(2, 3000),
+    n=st.integers(1, 60),
+    rate=st.sampled_from([10.0, 23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0]),
+    ticks=st.sampled_from([600, 1000, 12800, 90000]),
+    start=st.integers(-5000, 5000),
+)
+@settings(max_examples=150, deadline=None)
+def test_at_a_constant_rate_spacing_in_time_is_spacing_in_index(count, n, rate, ticks, start):
+    """Also where the times are rounded to the container's ticks."""
+    times = [start + round(i * ticks / rate) for i in range(count)]
+    known = frames.Timeline(count, None, times, [start], rate, count / rate, Fraction(1, ticks))
+    assert known.has_even_times
+    assert known.places(n) == frames.places(count, n)
+
+
+@given(gaps=st.lists(st.integers(1, 400), min_size=1, max_size=60), n=st.integers(1, 40))
+@settings(max_examples=100, deadline=None)
+def test_any_times_give_different_frames_in_order(gaps, n):
+    times = np.cumsum([0, *gaps]).tolist()
+    taken = frames.Timeline(len(times), None, times, [0], 25.0, 1.0, Fraction(1, 100)).places(n)
+    assert len(taken) == min(n, len(times))
+    assert taken == sorted(set(taken))
+    assert taken[0] >= 0
+    assert taken[-1] < len(times)
+
+
+def test_a_jump_of_the_clock_takes_no_more_than_its_share():
+    """An hour between two halves of a video: both are sampled."""
+    times = [*range(0, 2000, 4), *range(360_000, 362_000, 4)]  # hundredths of a second, 20 s each
+    taken = frames.Timeline(1000, None, times, [0], 25.0, 3620.0, Fraction(1, 100)).places(10)
+    assert sum(i < 500 for i in taken) in (4, 5, 6)
 
 
 def test_no_frames_at_all_is_a_mistake_of_the_caller(video):
@@ -138,6 +188,36 @@ def test_rotation_by_metadata(tmp_path, degrees):
     assert np.abs(ours.astype(int) - theirs).mean() < 3
     assert np.abs(ours[::-1, ::-1].astype(int) - theirs).mean() > 10
     assert frames.probe(file).height == ours.shape[0]
+
+
+def pictured(rgb: np.ndarray, degrees: int, mirrored: bool, upside_down: bool) -> np.ndarray:
+    """Turned counter-clockwise, then mirrored."""
+    turned = np.rot90(rgb, degrees // 90)
+    turned = turned[:, ::-1] if mirrored else turned
+    return turned[::-1] if upside_down else turned
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_a_picture_mirrored_by_metadata_is_shown_so(tmp_path, degrees, mirrored, upside_down):
+    """FFmpeg writes the display matrix from words: so many degrees, then mirrored. Lossless, so every pixel counts."""
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+
+    def prepare(stream):
+        stream.set_display_rotation(degrees, hflip=mirrored, vflip=upside_down)
+
+    file = write_pictures(tmp_path / "a.mov", [rgb] * 2, "png", "rgb24", prepare)
+    _, ours = next(frames.sample_frames(file, 1))
+    np.testing.assert_array_equal(ours, pictured(rgb, degrees, mirrored, upside_down))
+    assert frames.probe(file).notes == ()  # how it is held is no doubt
+
+
+@pytest.mark.parametrize("matrix", [[0] * 9, [65536, 65536, 0] * 3, [2**31 - 1] * 9, [-(2**31)] * 9])
+def test_a_matrix_without_sense_leaves_a_picture(tmp_path, matrix):
+    file = write_pictures(tmp_path / "a.mov", [coded(1)], "png", "rgb24", lambda s: s.set_display_matrix(matrix))
+    _, ours = next(frames.sample_frames(file, 1))
+    assert ours.size == coded(1).size
 
 
 def test_a_false_frame_count_is_not_believed(tmp_path):
@@ -256,8 +336,9 @@ def test_unreadable_files_are_named_with_the_reason(tmp_path, video):
     _sound_only(tmp_path / "sound.m4a")
     with pytest.raises(UserError, match=r"sound\.m4a: no video stream"):
         list(frames.sample_frames(tmp_path / "sound.m4a", 3))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="is a folder"):
-        list(frames.sample_frames(tmp_path, 3))
+        list(frames.sample_frames(tmp_path / "empty", 3))
     with pytest.raises(UserError, match="can't be opened"):
         list(frames.sample_frames(tmp_path / "absent.mp4", 3))
 
@@ -278,31 +359,20 @@ def test_a_video_cut_anywhere_gives_frames_or_a_named_error(tmp_path, video):
 
 
 def test_limits(tmp_path, video, monkeypatch):
-    monkeypatch.setattr(frames, "MAX_PIXELS", 160 * 120 - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 160 * 120 - 1)
     with pytest.raises(UserError, match="160 x 120 pixels are over the limit"):
         list(frames.sample_frames(video, 1))
     Image.new("RGB", (160, 120)).save(tmp_path / "a.png")
     with pytest.raises(UserError, match="are over"):
         frames.read_image(tmp_path / "a.png")
     monkeypatch.undo()
-    monkeypatch.setattr(frames, "MAX_SECONDS", 3)
+    monkeypatch.setattr(limits, "MAX_SECONDS", 3)
     with pytest.raises(UserError, match="longer than 3 s"):
         list(frames.sample_frames(video, 1))
     monkeypatch.undo()
-    monkeypatch.setattr(frames, "MAX_FRAMES", 99)
+    monkeypatch.setattr(limits, "MAX_FRAMES", 99)
     with pytest.raises(UserError, match="more than 99 frames"):
         list(frames.sample_frames(video, 1))
-
-
-def test_decompression_bomb(tmp_path):
-    """A small PNG that claims 60,000 x 60,000 pixels is refused by its header."""
-    Image.new("1", (60, 60)).save(tmp_path / "a.png")
-    data = bytearray((tmp_path / "a.png").read_bytes())
-    struct.pack_into(">II", data, 16, 60_000, 60_000)
-    struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
-    (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(UserError, match="pixels"):
-        frames.read_image(tmp_path / "a.png")
 
 
 def test_wide_video(tmp_path):
@@ -314,42 +384,6 @@ def test_wide_video(tmp_path):
         out.mux(stream.encode())
     ((index, rgb),) = frames.sample_frames(tmp_path / "wide.mkv", 4)
     assert (index, rgb.shape, code(rgb)) == (0, (400, 8000, 3), 5)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".tif", ".jpg", ".mp4"])
-def test_images_are_videos_of_one_frame(tmp_path, suffix):
-    """Known by content: even with a video's name."""
-    file = tmp_path / f"image{suffix}"
-    kind = {".jpg": "JPEG", ".tif": "TIFF", ".mp4": "PNG"}.get(suffix, suffix[1:].upper())
-    Image.fromarray(coded(77)).save(file, kind, **({"lossless": True} if kind == "WEBP" else {}))
-    ((index, rgb),) = frames.sample_frames(file, 8)
-    assert index == 0
-    if kind == "JPEG":
-        assert code(rgb) == 77
-    else:
-        np.testing.assert_array_equal(rgb, coded(77))
-    assert frames.probe(file).frames == 1
-
-
-def test_images_of_unusual_kinds(tmp_path):
-    """Against OpenCV, which reads all of these as 8-bit colour."""
-    rgb = coded(300)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(rgb).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    Image.fromarray(rgb).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
-    Image.fromarray(rgb).convert("L").save(tmp_path / "grey.png")
-    Image.fromarray(rgb).convert("P").save(tmp_path / "palette.png")
-    cv2.imwrite(str(tmp_path / "grey16.png"), (rgb[..., 0].astype(np.uint16) * 257))
-    cv2.imwrite(str(tmp_path / "rgb16.png"), (rgb[..., ::-1].astype(np.uint16) * 257))
-    Image.fromarray(np.dstack([rgb, np.full(rgb.shape[:2], 128, np.uint8)])).save(tmp_path / "alpha.png")
-    for name in ("turned.jpg", "cmyk.jpg", "grey.png", "palette.png", "grey16.png", "rgb16.png", "alpha.png"):
-        theirs = cv2.imread(str(tmp_path / name), cv2.IMREAD_COLOR)[..., ::-1]
-        ours = frames.read_image(tmp_path / name)
-        assert ours.dtype == np.uint8
-        assert ours.shape == theirs.shape, name
-        assert np.abs(ours.astype(int) - theirs).mean() < 2, name
-    assert frames.read_image(tmp_path / "turned.jpg").shape == (160, 120, 3)
 
 
 @settings(max_examples=60, deadline=None)
@@ -376,3 +410,81 @@ def test_frames_asked_for_by_index_are_those_of_decoding_everything(tmp_path):
         taken = list(frames.at(file, wanted))
         assert [index for index, _ in taken] == sorted(set(wanted))
         assert all(np.array_equal(rgb, everything[index]) for index, rgb in taken)
+
+
+def _tracks(path: Path, sizes: list[int], flags: list[int]) -> Path:
+    """A video track for each width."""
+    with av.open(str(path), "w") as out:
+        streams = [out.add_stream("mjpeg", rate=25) for _ in sizes]
+        for stream, width, flag in zip(streams, sizes, flags, strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, 120, "yuvj420p"
+            stream.disposition = av.stream.Disposition(flag)
+        for i in range(5):
+            for stream in streams:
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(coded(i, 120, stream.width), "rgb24")))
+        for stream in streams:
+            out.mux(stream.encode())
+    return path
+
+
+DEFAULT, COVER = int(av.stream.Disposition.default), int(av.stream.Disposition.attached_pic)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "flags", "width"),
+    [
+        ([160, 320], [0, DEFAULT], 320),
+        ([160, 320], [DEFAULT, 0], 160),
+        ([160, 320], [0, 0], 320),
+        ([160, 320, 320], [0, 0, 0], 320),
+    ],
+)
+def test_of_several_tracks_the_main_one_is_read(tmp_path, sizes, flags, width):
+    """By the default flag, then by size."""
+    file = _tracks(tmp_path / "a.mkv", sizes, flags)
+    taken = list(frames.sample_frames(file, 5))
+    assert [(i, rgb.shape[1]) for i, rgb in taken] == [(i, width) for i in range(5)]
+    (note,) = frames.probe(file).notes
+    assert note.startswith(f"{len(sizes)} video tracks: read the main one (stream {sizes.index(width)}, {width} x 120)")
+
+
+def _with_cover(file: Path) -> Path:
+    """An MP4 whose tag `covr` holds a large picture, as music players and editors write it."""
+    picture = io.BytesIO()
+    Image.new("RGB", (640, 480)).save(picture, "JPEG")
+
+    def atom(kind: bytes, *content: bytes) -> bytes:
+        content = b"".join(content)
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    data = atom(b"data", struct.pack(">II", 13, 0), picture.getvalue())
+    handler = atom(b"hdlr", bytes(8), b"mdirappl", bytes(9))
+    tags = atom(b"udta", atom(b"meta", bytes(4), handler, atom(b"ilst", atom(b"covr", data))))
+    content = bytearray(file.read_bytes())  # `moov` is last, so that nothing else moves
+    at = content.index(b"moov") - 4
+    size = int.from_bytes(content[at : at + 4], "big")
+    assert at + size == len(content)
+    content[at : at + 4] = (size + len(tags)).to_bytes(4, "big")
+    file.write_bytes(content + tags)
+    return file
+
+
+def test_cover_art_is_not_the_video(tmp_path):
+    file = _with_cover(write(tmp_path / "a.mp4", 20))
+    with av.open(str(file)) as container:
+        assert [stream.width for stream in container.streams.video] == [160, 640]
+    assert [(i, code(rgb)) for i, rgb in frames.sample_frames(file, 5)] == [(i, i) for i in frames.places(20, 5)]
+    assert frames.probe(file).notes == ()
+    _sound_only(tmp_path / "song.m4a")
+    with pytest.raises(UserError, match="no video stream"):
+        frames.probe(_with_cover(tmp_path / "song.m4a"))
+
+
+@pytest.mark.parametrize("name", ["a.mts", "a.m2ts"])
+def test_camcorder_files(tmp_path, name):
+    """M2TS has packets of 192 bytes: a time of four bytes before each of a transport stream."""
+    data = write(tmp_path / "a.ts", 50, g="15").read_bytes()
+    packets = [data[k : k + 188] for k in range(0, len(data), 188)]
+    file = tmp_path / name
+    file.write_bytes(b"".join(k.to_bytes(4, "big") + packet for k, packet in enumerate(packets)))
+    assert [(i, code(rgb)) for i, rgb in frames.sample_frames(file, 5)] == [(i, i) for i in frames.places(50, 5)]

@@ -449,3 +449,66 @@ def test_expected_counts_and_missing_videos_reach_the_coverage(tmp_path, heads):
     assert problem["path"].endswith("val_1.mp4")
     assert problem["reason"] == "missing from this copy"
     assert problem["method"] == "target"
+
+
+def test_a_folder_of_frames_is_prepared_like_the_video_of_the_same_frames(tmp_path, heads):
+    """Frame 10 comes after frame 9; a frame that is damaged gives way to the next; the key follows every frame."""
+    at = tmp_path / "frames" / "clip"
+    at.mkdir(parents=True)
+    (tmp_path / "each").mkdir()
+    for k in range(12):
+        cv2.imwrite(str(at / f"frame_{k}.png"), heads[k % 2][..., ::-1])
+    (at / "notes.txt").write_text("x")
+    (at / ".hidden.png").write_text("x")
+
+    def prepare(root):
+        clips = catalogues.faces_folder(tmp_path / "frames", "real", video=".")
+        coverage = store.prepare(clips, root, frames=4, jobs=1, progress=False)
+        return store.open_store(root), coverage
+
+    kept, coverage = prepare(tmp_path / "s")
+    assert list(kept.manifest["frame"]) == frames.places(12, 4) == [1, 4, 7, 10]
+    assert set(kept.manifest["video"]) == {"clip"}
+    assert coverage.counts["frames"].sum() == 4
+    finder = faces.FaceFinder()
+    for stored, index in zip(kept, (1, 4, 7, 10), strict=True):
+        rgb = cv2.imread(str(at / f"frame_{index}.png"))[..., ::-1]
+        x0, y0, x1, y1 = faces.window(finder(rgb)[0].box, 0.35, rgb.shape)
+        np.testing.assert_array_equal(stored.rgb, rgb[y0:y1, x0:x1])
+    assert [index for index, _ in frames.at(at, [11, 0, 99])] == [0, 11]
+    assert frames.probe(at).frames == 12
+    (at / "frame_4.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    changed, _ = prepare(tmp_path / "s")
+    assert list(changed.manifest["frame"]) == [1, 5, 7, 10]
+    assert set(changed.manifest["shard"]) != set(kept.manifest["shard"])
+
+
+def test_a_folder_without_a_readable_image_is_a_video_that_is_lost(tmp_path, heads):
+    for name in ("good", "bad"):
+        (tmp_path / "f" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "f" / name / "1.png"), heads[0][..., ::-1])
+    (tmp_path / "f/bad/1.png").write_text("x")
+    clips = catalogues.faces_folder(tmp_path / "f", "real", video=".")
+    coverage = store.prepare(clips, tmp_path / "s", jobs=1, progress=False)
+    (reason,) = coverage.problems["reason"]
+    assert reason == "none of the 1 images can be read; extract the frames anew"
+
+
+@pytest.mark.parametrize("lost", ["av", "dlib", "dlib-bin", "numpy", "opencv-python-headless", "opencv-python"])
+def test_a_store_is_made_where_a_distribution_has_another_name(tmp_path, catalogue, monkeypatch, lost):
+    """As under conda, whose package of dlib is `dlib`: what was imported says its version."""
+    from importlib import metadata
+
+    found = metadata.distribution
+
+    def distribution(name):
+        if name == lost:
+            raise metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(metadata, "distribution", distribution)
+    monkeypatch.setattr(metadata, "version", lambda name: distribution(name).version)
+    store.prepare(catalogue.head(1), tmp_path, frames=1, jobs=1, progress=False)
+    about = json.loads(pq.read_metadata(tmp_path / "manifest.parquet").metadata[META])
+    assert about["versions"].keys() == {"av", "cv2", "dlib", "numpy"}
+    assert about["versions"]["numpy"] == np.__version__

@@ -14,7 +14,8 @@ from torch import nn
 
 from dfnb import networks
 from dfnb.common.errors import UserError
-from dfnb.networks import header, network
+from dfnb.networks import network
+from dfnb.networks.checkpoint import FORMAT
 
 LITE0, B4, TINY = "tf_efficientnet_lite0", "tf_efficientnet_b4.ap_in1k", "test_efficientnet"
 VARIANTS = ("network1", "network2", "proposed")
@@ -267,7 +268,7 @@ def test_a_diverged_network_is_not_saved(tmp_path: Path) -> None:
 
 
 def _header(**changes: object) -> dict[str, str]:
-    said = {"format": header.FORMAT, "settings": tiny().settings, "metadata": {}}
+    said = {"format": FORMAT, "settings": tiny().settings, "metadata": {}}
     return {"dfnb": json.dumps(said | changes)}
 
 
@@ -314,7 +315,7 @@ def _break(fault: str, path: Path) -> None:
         case "settings a list":
             save_file(tensors, path, _header(settings=[]))
         case "version":
-            save_file(tensors, path, _header(format=header.FORMAT + 1))
+            save_file(tensors, path, _header(format=FORMAT + 1))
         case "someone else's":
             save_file(tensors, path, {"format": "pt"})
         case "no header":

@@ -7,12 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from untrained import SIZE, command
 
 from dfnb.common.errors import UserError
 from dfnb.data import frames
-from dfnb.own_video import answer, timeline
+from dfnb.own_video import answer, page, timeline
 from dfnb.own_video import widgets as own_widgets
 from dfnb.plots import style
 
@@ -85,18 +86,18 @@ def test_a_page_of_several_files(monkeypatch, capsys, checkpoints, videos, hosti
     assert command(monkeypatch, checkpoints["rendered"], *arguments) == 3
     capsys.readouterr()
     text = (tmp_path / "page.html").read_text("utf-8")
-    page = Page(text)
+    read = Page(text)
     assert text.index("Not valid for real videos") < text.index("<h1")
-    assert len(page.ids) == len(set(page.ids)) == 5
-    assert set(page.links) == set(page.ids)
-    pictures = [given for tag, given in page.tags if tag == "img"]
+    assert len(read.ids) == len(set(read.ids)) == 5
+    assert set(read.links) == set(read.ids)
+    pictures = [given for tag, given in read.tags if tag == "img"]
     assert len(pictures) == 9  # three each of the files with a score
     assert all(given["src"].startswith("data:image/png;base64,") and len(given["alt"]) > 40 for given in pictures)
-    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe")]
-    assert "onerror" not in {name for _, given in page.tags for name in given}
-    assert any("<img src=x onerror=alert(1)> & co.mp4" in word for word in page.words)
+    assert not [tag for tag, _ in read.tags if tag in ("script", "link", "iframe")]
+    assert "onerror" not in {name for _, given in read.tags for name in given}
+    assert any("<img src=x onerror=alert(1)> & co.mp4" in word for word in read.words)
     assert "never seen a real person" in text
-    words = " ".join(page.words).lower()
+    words = " ".join(read.words).lower()
     assert not re.search(r"(?<!what )\bis (a )?(fake|real)\b(?! or fake)", words)  # no verdict
     for name in ("empty.mp4", "noise.mp4"):
         assert name in words if (videos / "real" / name).exists() else True
@@ -120,7 +121,7 @@ def test_a_page_a_file_in_a_folder(monkeypatch, capsys, checkpoints, videos, tmp
 
 @pytest.fixture(scope="module")
 def found(checkpoints, videos) -> answer.Answer:
-    return answer.detector(checkpoints["rendered"], 6).look_at(videos / "real/two people.mp4")
+    return answer.detector(checkpoints["rendered"], 6).answer(videos / "real/two people.mp4")
 
 
 def test_faces_are_shown_on_the_frames_they_were_found_in(found, videos):
@@ -143,21 +144,21 @@ def test_faces_are_shown_on_the_frames_they_were_found_in(found, videos):
 def test_words_and_doubts_are_measured_on_the_file(found):
     table = found.scored.faces
     px = np.median(np.sqrt((table["x1"] - table["x0"]) * (table["y1"] - table["y0"])))
-    reasons = found.why_wrong()
+    reasons = found.caveats()
     assert "rendered heads" in reasons[0]
     assert any(f"{px:.0f} px in size" in reason and f"{SIZE} px" in reason for reason in reasons)
-    said = found.in_words()
-    assert f"{found.scored.row['score']:.2f}, from 12 faces in 6 of 6 frames" in said
-    assert "95 % interval" in said
-    facts = found.training().set_index("what")["value"]
+    summary = found.summary()
+    assert f"{found.scored.row['score']:.2f}, from 12 faces in 6 of 6 frames" in summary
+    assert "95 % interval" in summary
+    facts = found.detector.facts().set_index("what")["value"]
     assert "no real person" in facts["real faces of"]
     assert facts["checkpoint, SHA-256"] == found.detector.sha256[:16]
 
 
 def test_files_of_one_name_are_told_apart():
-    assert answer.names([Path("/a/x.mp4"), Path("/b/y.mp4")]) == ["x.mp4", "y.mp4"]
-    assert answer.names([Path("/a/c/x.mp4"), Path("/b/c/x.mp4")]) == ["a/c/x.mp4", "b/c/x.mp4"]
-    assert answer.names([Path("/a/x.mp4"), Path("/a/x.mp4")]) == ["x.mp4", "x.mp4"]
+    assert page.names([Path("/a/x.mp4"), Path("/b/y.mp4")]) == ["x.mp4", "y.mp4"]
+    assert page.names([Path("/a/c/x.mp4"), Path("/b/c/x.mp4")]) == ["a/c/x.mp4", "b/c/x.mp4"]
+    assert page.names([Path("/a/x.mp4"), Path("/a/x.mp4")]) == ["x.mp4", "x.mp4"]
 
 
 def test_a_readers_own_picture_leaves_nothing_in_the_report(found, tmp_path, monkeypatch):
@@ -165,48 +166,45 @@ def test_a_readers_own_picture_leaves_nothing_in_the_report(found, tmp_path, mon
     monkeypatch.setattr(style, "display", lambda piece: pieces.append(piece.data))
     run = SimpleNamespace(folder=tmp_path, embedded=True, profile=None, networks=[])
     style.show(found.course(), "own-course", run=run, caption="A caption of a figure.", private=True)
-    style.table(found.training(), "own-training", run=run, caption="A caption of a table.", private=True)
+    style.table(found.detector.facts(), "own-training", run=run, caption="A caption of a table.", private=True)
     assert list(tmp_path.iterdir()) == []
     assert len(pieces) == 2
     assert style.NOTICE not in "".join(pieces)
 
 
 def test_a_video_is_the_readers_or_a_sample_of_the_run(found, tmp_path):
-    import pandas as pd
-
     clips = pd.DataFrame({"path": [str(found.path), "b", "c"], "label": ["fake", "real", "fake"]})
     run = SimpleNamespace(tests=("ff", "ffiw"), clips=lambda part: clips, title=lambda part: "FFIW-like")
-    assert answer.choose(run) == Path("c")
-    assert answer.choose(run, str(found.path)) == found.path
+    assert answer.choose_file(run) == Path("c")
+    assert answer.choose_file(run, str(found.path)) == found.path
     with pytest.raises(UserError, match="no such file"):
-        answer.choose(run, str(tmp_path / "none.mp4"))
-    said = answer.introduce(found, run)
-    assert said.startswith("> **Not valid for real videos")
-    assert said.endswith("FFIW-like. What it is: fake.")
+        answer.choose_file(run, str(tmp_path / "none.mp4"))
+    text = answer.introduction(found, run)
+    assert text.startswith("> **Not valid for real videos")
+    assert text.endswith("FFIW-like. What it is: fake.")
     none = SimpleNamespace(tests=(), profile=SimpleNamespace(name="faces"))
     with pytest.raises(UserError, match="set the parameter `video`"):
-        answer.choose(none)
+        answer.choose_file(none)
 
 
 def test_the_picker_answers_with_the_page_and_writes_it_beside_the_notebook(found, videos, hostile, tmp_path):
-
-    widget = own_widgets.OwnVideo(found.detector, tmp_path)
+    widget = own_widgets.FilePicker(found.detector, tmp_path)
     assert widget.path.options == ()
     (tmp_path / "one.mp4").write_bytes((videos / "real/one.mp4").read_bytes())
     widget.again.click()
     assert widget.path.options == ("one.mp4",)
     widget.path.value = "one.mp4"
-    widget.look.click()
-    assert widget.shown.value.count("<img ") == 3
+    widget.start.click()
+    assert widget.section.value.count("<img ") == 3
     widget.keep.click()
     text = (tmp_path / "one.mp4.html").read_text("utf-8")
-    assert widget.shown.value in text
+    assert widget.section.value in text
     assert "Not valid for real videos" in text
     content = hostile.read_bytes()
     picked = {"type": "video/mp4", "size": len(content), "content": content, "last_modified": datetime.now(UTC)}
     widget.upload.value = ({"name": f"../{hostile.name}"} | picked,)
-    assert "&lt;img src=x onerror=alert(1)&gt; &amp; co.mp4" in widget.shown.value
+    assert "&lt;img src=x onerror=alert(1)&gt; &amp; co.mp4" in widget.section.value
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.mp4", "one.mp4.html"]
     widget.path.value = "nowhere.mp4"
-    widget.look.click()
-    assert "no such file" in widget.said.value
+    widget.start.click()
+    assert "no such file" in widget.state.value

@@ -14,7 +14,6 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from dfnb import networks
-from dfnb.analysis import sentences
 from dfnb.plots import charts, diagrams, pictures, style, tables
 from dfnb.sbi import SelfBlender
 from dfnb.sbi.masks import KINDS
@@ -37,7 +36,7 @@ def a_run(tmp_path, embedded: bool = True) -> SimpleNamespace:
         embedded=embedded,
         profile=SimpleNamespace(name="smoke", hash=lambda: "0123"),
         networks=[SimpleNamespace(name="proposed-linear", folder="proposed-linear-s0")],
-        train=lambda one: checkpoint,
+        train=lambda network: checkpoint,
     )
 
 
@@ -75,9 +74,8 @@ def test_roc_band_covers_the_curve_and_narrows_with_more_groups():
 
 def test_every_network_has_a_look_of_its_own_in_colour_and_without():
     looks = [style.look(name) for name in NETWORKS]
-    assert len({one.colour for one in looks}) == len({str(one.dashes) for one in looks}) == len(looks)
-    assert len({one.marker for one in looks}) == len(looks)
-    assert style.look("proposed-arcface") == style.look("proposed-arcface")
+    assert len({look.colour for look in looks}) == len({str(look.dashes) for look in looks}) == len(looks)
+    assert len({look.marker for look in looks}) == len(looks)
     assert style.look("network1-arcface") != style.look("network1-linear")
     assert style.look("something-linear").label == "something"
     grey = [float(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722))) for colour in (style.REAL, style.FAKE)]
@@ -113,9 +111,9 @@ def test_forest_shows_every_seed_and_interval():
 
 def test_margins_are_the_shifted_cosine():
     plot = charts.margins([0.0, 0.3], scale=16.0)
-    for margin, own in plot.numbers.groupby("margin"):
-        expected = 16 * np.cos(np.radians(own["degrees"]) + margin)
-        np.testing.assert_allclose(own["logit"], expected, atol=1e-6)
+    for margin, curve in plot.numbers.groupby("margin"):
+        expected = 16 * np.cos(np.radians(curve["degrees"]) + margin)
+        np.testing.assert_allclose(curve["logit"], expected, atol=1e-6)
 
 
 def test_face_sizes_and_ridges_keep_every_value():
@@ -132,7 +130,7 @@ def test_show_writes_picture_vector_numbers_and_where_they_come_from(tmp_path, s
     plot = charts.forest(
         pd.DataFrame({"network": ["proposed-linear"], "seed": 0, "dataset": "A", "auc": 0.8, "low": 0.7, "high": 0.9})
     )
-    charts.show(plot, "auc", run=run, caption="Areas & more.", networks=["proposed-linear"])
+    style.show(plot, "auc", run=run, caption="Areas & more.", networks=["proposed-linear"])
     folder = tmp_path / "report" / "figures"
     about = json.loads((folder / "auc.json").read_text())
     assert about["files"] == ["auc.png", "auc.svg", "auc.csv"]
@@ -152,7 +150,7 @@ def test_show_gives_the_same_bytes_again(tmp_path, shown):
     run, files = a_run(tmp_path), []
     for _ in range(2):
         plot = charts.margins([0.0, 0.2], 16.0)
-        charts.show(plot, "margins", run=run, caption="Margins.")
+        style.show(plot, "margins", run=run, caption="Margins.")
         files.append([(tmp_path / "report/figures" / f"margins.{kind}").read_bytes() for kind in ("png", "svg", "csv")])
     assert files[0] == files[1]
 
@@ -160,16 +158,16 @@ def test_show_gives_the_same_bytes_again(tmp_path, shown):
 def test_show_refuses_a_figure_without_words(tmp_path, shown):
     plot = charts.margins([0.0], 16.0)
     with pytest.raises(ValueError, match="alt text"):
-        charts.show(charts.Plot(plot.figure, {}, " "), "x", run=a_run(tmp_path), caption="Something.")
+        style.show(style.Plot(plot.figure, {}, " "), "x", run=a_run(tmp_path), caption="Something.")
     with pytest.raises(ValueError, match="caption"):
-        charts.show(plot, "x", run=a_run(tmp_path), caption="")
+        style.show(plot, "x", run=a_run(tmp_path), caption="")
 
 
 def test_only_the_embedded_benchmark_carries_the_notice(tmp_path, shown):
     frame = pd.DataFrame({"network": ["a <b>"], "auc": [0.98765], "tiny": [1e-9], "none": [np.nan]})
-    charts.table(frame, "t", run=a_run(tmp_path, embedded=False), caption="Table.")
-    charts.table(frame, "t", run=a_run(tmp_path), caption="Table.")
-    charts.table(frame, "t", run=a_run(tmp_path), caption="Other data.", embedded=False)
+    style.table(frame, "t", run=a_run(tmp_path, embedded=False), caption="Table.")
+    style.table(frame, "t", run=a_run(tmp_path), caption="Table.")
+    style.table(frame, "t", run=a_run(tmp_path), caption="Other data.", embedded=False)
     assert [style.NOTICE in html for html in shown] == [False, True, False]
     cells = re.findall(r"<t[dh](?: scope=\"row\")?(?: style[^>]*)?>(.*?)</t[dh]>", shown[0])
     assert cells == ["a &lt;b&gt;", "0.988", "1.0e−09", "–"]
@@ -240,40 +238,6 @@ def test_the_diagram_reads_its_numbers_from_the_model(variant):
     assert [plot.numbers["reduction"][k] for k in range(1, 8)] == [2, 4, 8, 16, 16, 32, 32]
     texts = {text.get_text() for axes in plot.figure.axes for text in axes.texts}
     assert {str(plot.numbers["channels"][k]) for k in range(1, 8)} <= texts
-
-
-def test_holm_is_bonferroni_for_the_smallest_and_never_falls():
-    p = np.array([0.04, 0.01, 0.03, 0.5])
-    np.testing.assert_allclose(tables.holm(p), [0.09, 0.04, 0.09, 0.5])  # worked by hand
-    np.testing.assert_allclose(tables.holm(np.array([0.9, 0.8])), [1.0, 1.0])
-
-
-def compared(p_values: list[float], differences: list[float]) -> pd.DataFrame:
-    rows = {"network": NETWORKS[1:3], "difference": differences, "low": [-0.01] * 2, "high": [0.05] * 2}
-    return pd.DataFrame(rows | {"p": p_values, "p_holm": p_values, "seed_sd": float("nan")})
-
-
-def test_verdicts_say_when_a_difference_is_not_significant():
-    said = sentences.differences(compared([0.3, 0.4], [0.02, 0.01]), "proposed-linear", "Set")
-    assert "not significant" in said
-    assert "better" not in said
-    said = sentences.differences(compared([0.001, 0.4], [-0.02, 0.01]), "proposed-linear", "Set")
-    assert "**worse** than network1 by 0.020" in said
-    assert "from network2 is **not significant**" in said
-    assert "One seed each" in said
-    assert "One seed each" not in sentences.differences(
-        compared([0.3, 0.4], [0, 0]).assign(seed_sd=0.01), "plain", "Set"
-    )
-
-
-def test_verdicts_say_when_the_papers_order_is_contradicted():
-    reported = tables.published()["taps"]
-    here = pd.DataFrame({"network": list(reported), "auc": sorted(reported.values()), "dataset": "Set"})
-    clear = compared([0.001, 0.001], [0.1, 0.1])
-    assert "The order is the paper's." in sentences.order(here, "taps", clear)
-    turned = here.assign(auc=here["auc"].to_numpy()[::-1])
-    assert "contradicts the paper's order" in sentences.order(turned, "taps", clear)
-    assert "may be chance" in sentences.order(turned, "taps", compared([0.2, 0.3], [0.1, 0.1]))
 
 
 def test_the_papers_numbers_stand_in_one_place():

@@ -1,4 +1,4 @@
-"""Tables and sentences made from a run: alignment, comparisons by hand, several seeds, words that follow numbers."""
+"""Tables made from a run: alignment, comparisons by hand, several seeds."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,6 @@ from scipy.special import expit
 from scipy.stats import t as student
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dfnb.analysis import sentences
 from dfnb.plots import tables
 from dfnb.scoring import comparisons, metrics
 
@@ -39,7 +38,7 @@ class StubRun:
         return self.scored[name].sample(frac=1, random_state=self.rng.integers(1000))  # in any order
 
     def find(self, name: str) -> SimpleNamespace:
-        return next(one for one in self.networks if one.name == name)
+        return next(network for network in self.networks if network.name == name)
 
     def title(self, part: str) -> str:
         return "Set (subset: 120 of 200)"
@@ -70,9 +69,6 @@ def test_what_a_sweep_knows_of_seeds_widens_the_comparison():
     assert wider["p"] > alone["p"]
     assert wider["p_delong"] == alone["p_delong"]
     assert wider["seed_sd"] == pytest.approx(0.03)
-    said = [sentences.differences(pd.DataFrame([row]), "proposed-linear", "Set") for row in (alone, wider)]
-    assert "not in these intervals" in said[0]
-    assert "not in these intervals" not in said[1]
 
 
 def test_networks_scored_on_different_videos_are_not_compared():
@@ -85,18 +81,18 @@ def test_networks_scored_on_different_videos_are_not_compared():
 def test_each_manipulation_is_judged_against_all_real_videos():
     run = StubRun()
     table = tables.per_method(run).set_index(["network", "dataset"])
-    own = run.scored["proposed-linear"]
-    some = own[(own["label"] == "real") | (own["method"] == "FaceSwap")]
+    videos = run.scored["proposed-linear"]
+    compared = videos[(videos["label"] == "real") | (videos["method"] == "FaceSwap")]
     row = table.loc[("proposed-linear", "FaceSwap")]
-    assert row["auc"] == pytest.approx(roc_auc_score(some["label"] == "fake", some["score"]))
+    assert row["auc"] == pytest.approx(roc_auc_score(compared["label"] == "fake", compared["score"]))
     assert (row["real"], row["fake"]) == (60, 30)
 
 
 def test_other_measures_agree_with_another_library():
     run = StubRun()
     table = tables.operating(run).set_index("network")
-    own = run.scored["proposed-linear"]
-    expected = average_precision_score(own["label"] == "fake", own["score"])
+    videos = run.scored["proposed-linear"]
+    expected = average_precision_score(videos["label"] == "fake", videos["score"])
     assert table.loc["proposed", "average precision"] == pytest.approx(expected)
     assert table.loc["proposed", "videos"] == 120
     assert table.loc["proposed", "set"] == run.title("ff")  # a copy that isn't whole says so here, too
@@ -125,65 +121,17 @@ def test_results_show_intervals_for_one_seed_and_spread_for_several():
     assert tables.counts(results(3)) == "Celeb-DF-like: 50 real, 60 fake"
 
 
-def test_ties_are_not_called_an_order():
-    tied = results(1).assign(auc=0.8)
-    paired = pd.DataFrame({"network": NAMES[:1], "p_holm": [1.0]})
-    said = sentences.order(tied, "taps", paired)
-    assert "network1 = proposed" in said
-    assert "neither shown nor contradicted" in said
-
-
 def test_coverage_in_words_names_what_was_lost():
     counts = {"dataset": ["A", "A"], "method": ["real", "swap"], "listed": [10, 10], "videos_with_face": [10, 8]}
     counts |= {"frames": [40, 40], "frames_with_face": [40, 30], "lost": [0, 2]}
-    said = sentences.coverage(pd.DataFrame(counts))
-    assert "Of 20 videos, **18**" in said
-    assert "**70** do (87.5 %)" in said
-    assert "2 of A, swap" in said
-    assert "No video was lost" in sentences.coverage(pd.DataFrame(counts).iloc[:1])
+    text = tables.faces_found(pd.DataFrame(counts))
+    assert "Of 20 videos, **18**" in text
+    assert "of 80 decoded frames, **70** do" in text
+    assert "2 of A, swap" in text
+    assert "No video was lost" in tables.faces_found(pd.DataFrame(counts).iloc[:1])
 
 
-@pytest.mark.parametrize(
-    ("above", "low", "high", "word"),
-    [
-        (0.1, 0.05, 0.15, "better by 0.100"),
-        (-0.1, -0.15, -0.05, "**worse** by 0.100"),
-        (0.01, -0.1, 0.1, "may be chance"),
-    ],
-)
-def test_agreement_is_judged_against_a_map_of_ones(above, low, high, word):
-    row = {"map": "proposed", "iou": 0.6, "above": above, "low": low, "high": high, "pixel_auc": 0.9}
-    said = sentences.agreement(pd.DataFrame([row]), "the mask")
-    assert word in said
-    assert f"a map of ones {0.6 - above:.3f}" in said
-
-
-@pytest.mark.parametrize(("other", "word"), [(0.6, "little more of this one"), (0.4, "0.200 less")])
-def test_agreement_tells_a_face_from_where_faces_usually_are(other, word):
-    row = {"map": "proposed", "iou": 0.6, "above": 0.1, "low": 0.05, "high": 0.15, "pixel_auc": 0.9}
-    said = sentences.agreement(pd.DataFrame([row, row | {"map": tables.SHUFFLED, "iou": other}]), "the mask")
-    assert word in said
-
-
-def test_separation_names_the_better_head_and_the_hardest_group():
-    table = pd.DataFrame({"group": ["real", "all fakes", "A", "B"], "d_prime": [np.nan, 1.0, 2.0, 0.5]})
-    better = table.assign(d_prime=[np.nan, 2.0, 3.0, 1.0])
-    said = sentences.separation(
-        {"proposed-linear": table, "proposed-arcface": better}, {"proposed-linear": 120, "proposed-arcface": 170}
-    )
-    assert "proposed + ArcFace separates real and fake faces more (+1.00)" in said
-    assert "Nearest to the real faces: B." in said
-
-
-def test_the_harder_set_is_compared_with_the_papers():
-    rows = [("celeb-df", 0.9, 0.86, 0.93), ("ffiw", 0.8, 0.75, 0.84)]
-    about = ("part", "auc", "low", "high")
-    table = pd.DataFrame([{"network": "proposed-arcface"} | dict(zip(about, row, strict=True)) for row in rows])
-    said = sentences.harder_set(table, "proposed-arcface")
-    low, high = 0.1 - np.sqrt(0.04**2 + 0.04**2), 0.1 + np.sqrt(0.03**2 + 0.05**2)
-    assert f"the same order (difference +0.100, 95 % interval +{low:.3f} to +{high:.3f})." in said
-    wide = table.assign(low=[0.8, 0.6], high=[0.95, 0.9])
-    assert "**not significant**" in sentences.harder_set(wide, "proposed-arcface")
-    turned = table.assign(auc=[0.8, 0.9], low=[0.75, 0.86], high=[0.84, 0.93])
-    assert "the other way round" in sentences.harder_set(turned, "proposed-arcface")
-    assert "hasn't both sets" in sentences.harder_set(table.iloc[:1], "proposed-arcface")
+def test_holm_is_bonferroni_for_the_smallest_and_never_falls():
+    p = np.array([0.04, 0.01, 0.03, 0.5])
+    np.testing.assert_allclose(comparisons.holm(p), [0.09, 0.04, 0.09, 0.5])  # worked by hand
+    np.testing.assert_allclose(comparisons.holm(np.array([0.9, 0.8])), [1.0, 1.0])

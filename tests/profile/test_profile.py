@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import dfnb
 from dfnb import profile
+from dfnb.common import files
 from dfnb.common.errors import UserError
 
 
@@ -125,3 +126,79 @@ def test_a_written_profile_reads_back(tmp_path):
 def test_strengths_out_of_order_or_range_are_named(change):
     with pytest.raises(UserError, match="robustness"):
         profile.load("smoke", change)
+
+
+def _locations(kind=profile.Profile, prefix=""):
+    """(name, type) of every setting that holds paths, sections included."""
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, profile.Section):
+            yield from _locations(field.annotation, f"{prefix}{name}.")
+        elif "Path" in repr(field):
+            yield prefix + name, repr(field.annotation)
+
+
+LOCATIONS = dict(_locations())
+
+
+@pytest.mark.parametrize("setting", LOCATIONS)
+def test_home_and_environment_variables_in_a_path_are_written_out(setting, tmp_path, monkeypatch):
+    """In YAML as in `--set`; all settings that hold paths, those to come included."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setenv("DFNB_TEST_SETS", str(tmp_path / "sets"))
+    wrap = {"dict": lambda path: {"a": path}, "tuple": lambda path: [path]}.get(
+        LOCATIONS[setting].removeprefix("typing.").split("[")[0], lambda path: path
+    )
+    base = yaml.safe_load((Path(dfnb.__file__).parent / "profile/paper.yaml").read_text())
+    for written, means in (
+        ("~/a", tmp_path / "home/a"),
+        ("$DFNB_TEST_SETS/a", tmp_path / "sets/a"),
+        ("${DFNB_TEST_SETS}/a b", tmp_path / "sets/a b"),
+        ("a/~/$", Path("a/~/$")),
+    ):
+        given = wrap(written)
+        assert _value(profile.load("paper", {setting: given}), setting) == means
+        *sections, last = setting.split(".")
+        values = yaml.safe_load(yaml.safe_dump(base))
+        inner = values
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[last] = given
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+        assert _value(profile.load(tmp_path / "mine.yaml"), setting) == means
+
+
+def _value(loaded: profile.Profile, setting: str) -> Path:
+    value = loaded
+    for name in setting.split("."):
+        value = getattr(value, name)
+    if isinstance(value, dict):
+        (value,) = value.values()
+    return value[0] if isinstance(value, tuple) else value
+
+
+def test_the_settings_that_hold_paths_are_the_known_ones():
+    assert {"runs", "data.faces", "data.more", "data.links_inside", "faces.landmarks", "model.weights"} <= set(
+        LOCATIONS
+    )
+
+
+def test_a_variable_that_is_not_set_is_named_unless_a_folder_has_that_name(tmp_path, monkeypatch):
+    monkeypatch.delenv("DFNB_UNSET", raising=False)
+    with pytest.raises(UserError, match=r"data\.faces: .*the environment variable \$DFNB_UNSET isn't set"):
+        profile.load("faces", {"data.faces": "$DFNB_UNSET/a"})
+    (tmp_path / "$DFNB_UNSET").mkdir()
+    assert profile.load("faces", {"data.faces": f"{tmp_path}/$DFNB_UNSET"}).data.faces == tmp_path / "$DFNB_UNSET"
+
+
+def test_settings_added_later_leave_the_hash_of_a_run_without_them():
+    """Against the hash of all settings but those, taken here; and each of them changes it."""
+    faces = profile.load("faces")
+    settings = faces.model_dump(mode="json")
+    for section, setting in (("data", "more"), ("data", "video"), ("data", "links_inside")):
+        settings[section].pop(setting)
+    for setting in ("detector", "pad"):
+        settings["faces"].pop(setting)
+    assert faces.hash() == files.digest(settings)
+    for key, value in (("data.video", "."), ("data.links_inside", ["/"]), ("faces.pad", False)):
+        assert profile.load("faces", {key: value}).hash() != faces.hash()

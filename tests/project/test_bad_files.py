@@ -25,6 +25,7 @@ from dfnb import networks, open_run
 from dfnb.common.errors import UserError
 from dfnb.data import catalogues
 from dfnb.data.store.read import META
+from dfnb.networks.checkpoint import FORMAT
 
 
 def complaint(ended) -> str:
@@ -304,7 +305,7 @@ def test_preparing_again_mends_it(capsys, lab, made, case):
 
 
 def _as(tensors, path: Path, **header) -> None:
-    about = {"format": header.FORMAT, "settings": {}, "metadata": {}} | header
+    about = {"format": FORMAT, "settings": {}, "metadata": {}} | header
     save_file(tensors, path, {"dfnb": json.dumps(about)})
 
 

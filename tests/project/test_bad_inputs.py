@@ -22,7 +22,7 @@ from dfnb import networks
 from dfnb.common import files
 from dfnb.common.errors import UserError
 from dfnb.data import catalogues, frames, store
-from dfnb.own_video import files as own_files
+from dfnb.own_video import file_scores
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def plain_score(checkpoint, heads, tmp_path_factory) -> float:
 
     path = tmp_path_factory.mktemp("plain") / "plain.mp4"
     film(path, heads[0])
-    return own_files.score_file(networks.load(checkpoint), FaceFinder(), path, 64, ASKED).row["score"]
+    return file_scores.score_file(networks.load(checkpoint), FaceFinder(), path, 64, ASKED).row["score"]
 
 
 # ---- videos and images ----
@@ -164,7 +164,7 @@ def test_what_a_folder_holds_is_scored_or_named(capsys, tmp_path, checkpoint, he
                        "pipe.mp4": "is not an ordinary file"}  # fmt: skip
     (tmp_path / "in" / "sub").symlink_to(tmp_path)
     for call in (
-        lambda: own_files.find_files([tmp_path / "in"]),
+        lambda: file_scores.find_files([tmp_path / "in"]),
         lambda: catalogues.faces_folder(tmp_path / "in", "real"),
     ):
         with pytest.raises(UserError, match=r"sub: a link to a folder, which isn't followed"):
@@ -190,7 +190,7 @@ def test_what_may_not_be_read_is_named_or_counted(heads, checkpoint):
             reasons = [complaint(lambda path=at / file: frames.read_image(path)) for file in ("mine.jpg", "theirs.jpg")]
             assert reasons == ["", f"{at / 'theirs.jpg'}: can't be opened (Permission denied)"]
             assert "Permission denied" in complaint(lambda: networks.load(at / "net.safetensors"))
-            assert "closed: can't be listed (Permission denied)" in complaint(lambda: own_files.find_files([at]))
+            assert "closed: can't be listed (Permission denied)" in complaint(lambda: file_scores.find_files([at]))
             assert "Permission denied" in complaint(lambda: files.check_writable(at / "out.csv", "-o"))
         finally:
             os.seteuid(before)

@@ -30,6 +30,18 @@ assert clips[["label", "group"]].values.tolist() == [["real", "ann"], ["fake", "
 assert clips.attrs["missing"] and "wild" in data.roots
 assert data.title("wild") == "Wild (subset: 2 of 3)", data.title("wild")
 """,
+    "dfnb/data/detectors.py": """
+import pathlib
+import skimage
+from dfnb import profile
+from dfnb.data import faces
+from dfnb.experiment.parts import Data
+photograph = skimage.data.astronaut()
+(hog,), haar = faces.FaceFinder()(photograph), faces.FaceFinder(detector="haar")(photograph)
+assert max(faces.overlap(hog.box, face.box) for face in haar) > 0.8
+settings = profile.load("faces", {"faces.detector": "haar", "data.faces": "."})
+assert Data(settings, pathlib.Path("run"))._how("train")["detector"] == "haar"
+""",
     "dfnb/networks/variants.py": """
 import torch
 from dfnb import networks, plots, profile
@@ -41,9 +53,27 @@ assert profile.load("demo", {"train.networks": [["three", "linear"]]}).train.net
 assert plots.look("three-linear").label == "three"
 assert diagrams.network(net).numbers["taps"] == [3, 5, 7]
 """,
-    "dfnb/benchmark/methods.py": """
+    "dfnb/networks/heads.py": """
+import torch
+import torch.nn.functional as F
+from dfnb import networks, plots, profile
+from dfnb.plots import diagrams
+from dfnb.training import key
+net = networks.build("proposed", "cosine", "tf_efficientnet_lite0", pretrained=False, seed=0, scale=8.0).eval()
+out = net(torch.randn(2, 3, 64, 64), torch.tensor([0, 1]))
+cosines = F.cosine_similarity(out.embedding[:, None], net.head.weight[None], dim=2)
+assert torch.allclose(out.logits, 8 * cosines, atol=1e-5)
+networks.save(net, "cosine.safetensors", {})
+assert networks.load("cosine.safetensors").settings["head"] == "cosine"
+settings = profile.load("demo", {"train.networks": [["proposed", "cosine"]], "arcface.scale": 8.0})
+assert settings.train.networks == (("proposed", "cosine"),)
+assert key.deciding(settings, "proposed", "cosine", 0) != key.deciding(profile.load("demo"), "proposed", "cosine", 0)
+assert plots.look("proposed-cosine").label == "proposed + cosine"
+assert diagrams.network(net).alt.endswith("for the cosine head.")
+""",
+    "dfnb/benchmark/manipulations.py": """
 import numpy as np
-from dfnb.benchmark import heads, layout, studio
+from dfnb.benchmark import layout, studio, vertices
 from dfnb.profile import Demo
 settings = Demo(frames=1, ff_train=4, ff_val=2, ff_test=2)
 jobs = [job for job in layout.plan(settings) if any(fake.method == "Eyes" for fake in job.fakes)]
@@ -56,9 +86,20 @@ frames, masks = studio.forge(settings, filmed, fake)
 stage = filmed[fake.take]
 assert masks.any() and not np.array_equal(frames, stage.frames)
 assert np.array_equal(frames[~masks], stage.frames[~masks])
-points = stage.rendered[0].points[0][heads.LANDMARK_VERTICES]
+points = stage.rendered[0].points[0][vertices.landmarks()]
 rows = np.nonzero(masks[0].any(axis=1))[0]
 assert points[17:27, 1].min() - 5 < rows[0] and rows[-1] < points[36:48, 1].max() + 5
+""",
+    "dfnb/analysis/corruptions.py": """
+import numpy as np
+from dfnb.analysis import corruptions
+from dfnb.profile import load
+settings = load("smoke").robustness
+assert corruptions.strengths(settings, "fog") == (0.1, 0.2, 0.35, 0.5, 0.7)
+assert corruptions.strengths(settings, "jpeg") == tuple(map(float, settings.jpeg))
+kind = corruptions.CORRUPTIONS["fog"]
+grey = np.full((kind.stretch, 4, 6, 3), 100, np.uint8)
+assert (kind.apply(grey, 0.2, np.random.default_rng(0)) == 131).all()
 """,
     "dfnb/plots/charts.py": """
 import pandas as pd

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import many_videos
 import pytest
 
 from dfnb import networks, profile, training
 from dfnb.data import faces, store
-from dfnb.own_video import files as own_files
-from dfnb.speed import growth
+from dfnb.own_video import file_scores
 
 pytestmark = [
     pytest.mark.slow,
@@ -90,31 +90,31 @@ def is_flat(found: list[Seen], mib: float) -> None:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("long")
-    growth.draw(folder / "pictures", CLIPS)
+    many_videos.draw(folder / "pictures", CLIPS)
     return folder
 
 
 def test_a_store_a_thousand_scores_and_their_report(pictures):
     """Catalogue, faces, scores of the files, and what the report makes of 32 scored faces each."""
     with Watch() as watch:
-        growth.prepare(pictures, CLIPS)
+        many_videos.prepare(pictures, CLIPS)
     is_flat(watch.parts("faces of 1,000 clips"), 60)
     net = networks.build("proposed", "arcface", "test_efficientnet", pretrained=False, seed=0).eval()
-    paths = own_files.find_files([pictures / "pictures"])
+    paths = file_scores.find_files([pictures / "pictures"])
     assert len(paths) == CLIPS
     with Watch() as watch:
-        scored = [one.row["score"] for one in own_files.score_files(net, faces.FaceFinder(), paths, 64, 1)]
+        scored = [one.row["score"] for one in file_scores.score_files(net, faces.FaceFinder(), paths, 64, 1)]
     assert None not in scored
     is_flat(watch.parts("scores of 1,000 clips"), 60)
     with Watch() as watch:
         for _ in range(3):  # the same again and again: what is left of one would add up
-            growth.report(pictures, CLIPS)
+            many_videos.report(pictures, CLIPS)
     is_flat(watch.parts("report of 1,000 clips, three times"), 120)
 
 
 def test_a_training_of_two_hours_worth_of_steps(pictures):
     if not (pictures / "store-40").is_dir():
-        growth.prepare(pictures, 40)
+        many_videos.prepare(pictures, 40)
     whole = store.open_store(pictures / "store-40")
     chosen = {"model.backbone": "test_efficientnet", "model.pretrained": False, "model.size": 64, "train.batch": 2}
     chosen |= {"train.steps": STEPS, "train.report_every": max(1, STEPS // 20), "train.validation_pairs": 4}

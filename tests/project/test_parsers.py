@@ -31,7 +31,8 @@ from dfnb.data import catalogues, store
 from dfnb.data.catalogues import lists
 from dfnb.data.store.read import META, record_of
 from dfnb.experiment import sweep_plan
-from dfnb.networks import header, pretrained
+from dfnb.networks import pretrained
+from dfnb.networks.checkpoint import FORMAT
 from dfnb.report.notebooks import read_notebook
 from dfnb.scoring import score_table
 from dfnb.training import resume
@@ -349,7 +350,7 @@ def tensor_file(header: bytes, body: bytes = b"") -> bytes:
 @given(VALUES, st.sampled_from(["settings", "metadata", "format", None]), st.binary(max_size=64))
 @example([], None, b"")
 def test_a_checkpoints_header(at, value, key, body):
-    about = {"format": header.FORMAT, "settings": {}, "metadata": {}}
+    about = {"format": FORMAT, "settings": {}, "metadata": {}}
     about = about | {key: value} if key else value
     file = at / "c.safetensors"
     file.write_bytes(tensor_file(json.dumps({"__metadata__": {"dfnb": json.dumps(about)}}).encode(), body))
@@ -434,4 +435,4 @@ def test_tables_of_sweeps_coverage_and_bench(at, text):
         (at / name).write_text(text, "utf-8", errors="replace")
     parsed(lambda: ablations._read(at, False, "x"))
     parsed(lambda: store.Coverage.load(at))
-    parsed(lambda: speed.table.read(at / "bench.csv"))
+    parsed(lambda: speed.read(at / "bench.csv"))

@@ -1,6 +1,7 @@
 """What is written: links lead somewhere, words are spelt, the glossary has the terms, README and notebooks agree."""
 
 import json
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -12,11 +13,13 @@ import nbformat
 import pytest
 import yaml
 
+import dfnb
+from dfnb import cli
 from dfnb.report import index, notebooks
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(FOLDER.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(FOLDER.glob("*.md"))]
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
@@ -64,6 +67,28 @@ def test_links_and_pictures_lead_to_what_exists(path):
     for source in re.findall(r'(?:src|href)="([^"#]+)"', text):
         assert re.match(r"https:", source) or (path.parent / source).exists(), source
     assert all(len(words) > 20 for words, _ in IMAGE.findall(text)), "a picture without words"
+
+
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=lambda path: path.name)
+def test_files_names_commands_and_targets_in_the_text_exist(path):
+    text = text_of(path)
+    spans = re.findall(r"`([^`\n]+)`", text)
+    for span in spans:
+        file = span.removeprefix("dfnb/")
+        if re.fullmatch(r"(\w+/)*(\w+\.(py|yaml))?", file) and (file != span or file.split("/")[0] in dfnb.ROOMS):
+            assert (ROOT / "dfnb" / file).exists(), span
+        name = re.fullmatch(r"(dfnb(?:\.\w+)+)(?:\(.*\))?", span)
+        assert not name or pkgutil.resolve_name(name[1]) is not None, span
+    shell = "\n".join([*re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL), *spans])
+    assert set(re.findall(r"^(?:\w+ )*?dfnb ([a-z]+)", shell, flags=re.MULTILINE)) <= commands()
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert set(re.findall(r"^make ([a-z-]+)", shell, flags=re.MULTILINE)) <= set(targets)
+
+
+def commands() -> set[str]:
+    import typer
+
+    return set(typer.main.get_command(cli.app).commands)
 
 
 def test_the_prose_of_the_notebooks_is_spelt(tmp_path):

@@ -1,24 +1,37 @@
-"""Widgets appear where someone can move them, and nowhere else."""
+"""Widgets appear where someone can use them, and nowhere else; they show the figure that their controls ask for."""
 
+import re
+from types import SimpleNamespace
+
+import cv2
+import ipywidgets as ipw
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+from drawn_faces import landmarks, picture
 from jupyter_client.manager import start_new_kernel
 
-from dfnb import report
+from dfnb import networks, report, scoring
+from dfnb.analysis import attention_maps, operating_points
+from dfnb.data import catalogues, store
+from dfnb.plots import blend_choices, style
 from dfnb.plots import widgets as widgets_base
-from dfnb.report import notebooks, page
+from dfnb.report import notebooks, page, widgets
+from dfnb.sbi import SelfBlender
+from dfnb.scoring import metrics
 
 OFFER = "import ipywidgets\nfrom dfnb import plots\nplots.offer(ipywidgets.IntSlider, value=3)"
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def test_there_is_nobody_to_move_a_slider_outside_a_notebook(capsys):
+def test_no_widget_is_made_outside_a_notebook(capsys):
     assert not widgets_base.interactive()
     widgets_base.offer(pytest.fail, "a widget was made")
     assert capsys.readouterr().out == ""
 
 
-def test_a_front_end_that_takes_input_gets_the_widget_and_no_other():
+def test_only_a_front_end_that_accepts_input_gets_the_widget():
     manager, client = start_new_kernel()
     try:
         for someone in (True, False):
@@ -60,3 +73,100 @@ def test_widgets_of_a_notebook_saved_by_hand_reach_neither_the_published_one_nor
     cleaned = notebooks.clean(one)
     assert VIEW not in nbformat.writes(cleaned)
     assert "kept" in nbformat.writes(cleaned)
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[str]:
+    """HTML of all that is displayed, in order."""
+    pieces: list[str] = []
+    monkeypatch.setattr(style, "display", lambda piece: pieces.append(piece.data))
+    return pieces
+
+
+def controls(widget: ipw.Widget) -> dict[str, ipw.Widget]:
+    """A widget's controls by their descriptions."""
+    inner = {name: part for child in getattr(widget, "children", ()) for name, part in controls(child).items()}
+    return inner | ({widget.description: widget} if getattr(widget, "description", "") else {})
+
+
+def image(html: str) -> str:
+    return re.search(r'src="([^"]+)"', html)[1]
+
+
+def of(plot: style.Plot, run: SimpleNamespace, shown: list[str]) -> str:
+    """The image of a figure as a notebook shows it."""
+    style.show(plot, "x", run=run, caption="x", private=True)
+    return image(shown.pop())
+
+
+def test_the_sliders_of_self_blending_show_the_pair_for_their_values(shown):
+    faces = [SimpleNamespace(rgb=picture(420, 400, seed), landmarks=landmarks()) for seed in range(2)]
+    run, blender = SimpleNamespace(embedded=True), SelfBlender()
+    moved = controls(widgets.self_blending(run, faces, blender, seed=5))
+    start = image(shown[-1])
+    assert start == of(blend_choices.pair(faces[0], blender, 5), run, shown)
+    values = {"ratio": 0.45, "amplitude": 7.5, "soften": 3.0, "colour": -14.0}
+    labels = {name: choice.label for name, choice in blend_choices.choices(blender).items()}
+    moved["picture"].value = 1
+    for name, value in values.items():
+        before, moved[labels[name]].value = image(shown[-1]), value
+        assert image(shown[-1]) != before, name
+    last = image(shown[-1])
+    plot = blend_choices.pair(faces[1], blender, 5, **values)
+    assert last == of(plot, run, shown)
+    assert f"{plot.numbers['mean_difference_levels']:.2f} of 255 levels" in shown[-1]
+
+
+def test_the_threshold_slider_shows_its_figure_and_its_confusion_table(shown, tmp_path):
+    rng, label = np.random.default_rng(3), np.repeat(["real", "fake"], (40, 60))
+    videos = pd.DataFrame({"label": label, "score": rng.uniform(0.2 * (label == "fake"), 1)})
+    run = SimpleNamespace(folder=tmp_path, embedded=True, tests=("ff",), title=str, video_scores=lambda part, name: videos)
+    moved = controls(widgets.threshold(run, ["plain-linear", "proposed-arcface"]))
+    moved["threshold"].value = 0.65
+    moved["network"].value = "plain-linear"
+    figure, table = shown[-2:]
+    assert image(figure) == of(operating_points.figure(videos, "plain-linear", [0.65]), run, shown)
+    row = operating_points.confusion(videos, {"a": 0.65}).iloc[0]
+    assert f"{row['real called fake, share']:.0%} of the real videos are called fake" in figure
+    for a in ("real", "fake"):
+        assert f">{row[f'{a} called fake']}</td>" in table
+
+
+def test_the_attention_list_shows_the_maps_of_the_chosen_video(shown, videos, tmp_path):
+    table = catalogues.faces_folder(videos)
+    store.prepare(table, tmp_path / "faces", frames=2, keep="all", jobs=1, progress=False)
+    found = store.open_store(tmp_path / "faces")
+    net = networks.build("proposed", "arcface", "tf_efficientnet_lite0", pretrained=False, seed=0).eval()
+    scored = scoring.score_store(net, found, 64).table
+    run = SimpleNamespace(
+        network=lambda name: net, tests=("ff",), title=str, embedded=False, store=lambda part: found,
+        scores=lambda part, name: scored,
+        profile=SimpleNamespace(evaluate=SimpleNamespace(size_rule=True), model=SimpleNamespace(size=64)),
+    )  # fmt: skip
+    moved = controls(widgets.attention(run, "proposed-arcface"))
+    values = metrics.video_scores(scored)
+    assert len(moved["video"].options) == len(values)
+    assert len(shown) == 1  # a picture before anyone moves anything
+    moved["order"].value = "highest score first"
+    assert moved["video"].value[2] == values.loc[values["score"].idxmax(), "video"]
+    name = "real/two people"
+    moved["video"].value = next(value for _, value in moved["video"].options if value[2].startswith(name))
+    chosen = found.subset(found.manifest["video"].str.startswith(name).to_numpy())
+    assert moved["face"].max == len(chosen) - 1 == 3
+    predicted = attention_maps.predict(net, chosen, 64)
+    for face in (3, 0):
+        moved["face"].value = face
+        last = shown[-1]
+        assert image(last) == of(widgets.one_face(predicted, face), run, shown)
+        assert f"score {predicted.scores[face]:.2f}" in last
+
+
+def test_one_face_is_enlarged_and_has_a_blank_place_where_nothing_was_manipulated():
+    crops, masks = np.stack([picture(64, 64)] * 2), np.ones((2, 64, 64), np.float32)
+    predicted = attention_maps.Predictions(crops, np.ones((2, 2, 2)), masks, np.array([0.2, 0.8]), pd.DataFrame())
+    true = np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32)
+    for face, cells in ((0, 3), (1, 4)):
+        axes = widgets.one_face(predicted, face, true).figure.axes
+        assert len(axes) == cells
+        large = cv2.resize(crops[face], (256, 256), interpolation=cv2.INTER_CUBIC)
+        np.testing.assert_array_equal(axes[0].images[0].get_array(), large)

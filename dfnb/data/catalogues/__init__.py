@@ -16,7 +16,7 @@ or the official numbering promises and that aren't there), subset (True where th
 for each method). A partial copy is a catalogue of what is there; `title` says "subset" then.
 """
 
-from dfnb.data.catalogues.lists import COLUMNS, IMAGE_SUFFIXES, VIDEO_SUFFIXES, join, title
+from dfnb.data.catalogues.lists import COLUMNS, IMAGE_SUFFIXES, VIDEO_SUFFIXES, join, links_inside, title
 from dfnb.data.catalogues.others import dfdc, dfdc_preview, faces_folder, real_faces
 from dfnb.data.catalogues.paper import celeb_df, face_forensics, ffiw
 from dfnb.data.catalogues.sets import TEST_SETS
@@ -33,6 +33,7 @@ __all__ = [
     "faces_folder",
     "ffiw",
     "join",
+    "links_inside",
     "real_faces",
     "title",
 ]

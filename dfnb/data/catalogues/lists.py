@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,19 +17,25 @@ import pandas as pd
 from dfnb.common.errors import UserError
 from dfnb.common.files import plain
 
+log = logging.getLogger(__name__)
 COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
 VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp"}
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".m2t"}
+    | {".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".mxf"}
 )
-IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"])
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
+    | {".avif", ".heic", ".heif", ".hif"}
+)
 MARKER = "EMBEDDED_BENCHMARK.json"
 _MAX_LIST = 256 << 20  # bytes
 _MAX_NAME = 255  # bytes of a file's name, as file systems have it
+_link_roots: ContextVar[tuple[Path, ...]] = ContextVar("link_roots", default=())
 
 
 def folder(root: str | Path, *nested: str) -> Path:
     """`root`, or its subfolder of one of the names that releases unpack to. Raises UserError where there is none."""
-    root = Path(root)
+    root = Path(root).expanduser()
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; give the root of the set")
     return next((root / name for name in nested if (root / name).is_dir()), root)
@@ -91,35 +101,81 @@ def inside(name: Any, where: str) -> PurePosixPath:
     return path
 
 
+@contextmanager
+def links_inside(roots: Iterable[str | Path]) -> Iterator[None]:
+    """Within it, symbolic links in a set may also end below these folders, such as the cache of DVC or of a cluster.
+
+    Raises UserError where one of the folders isn't there.
+    """
+    folders = tuple(Path(root).expanduser() for root in roots)
+    if lost := [at for at in folders if not at.is_dir()]:
+        raise UserError(f"data.links_inside: {lost[0]}: no such folder; name folders that links may lead to")
+    before = _link_roots.set(folders)
+    try:
+        yield
+    finally:
+        _link_roots.reset(before)
+
+
+def _leads_out(file: Path, root: Path | None) -> bool:
+    """Whether a file or folder ends elsewhere than below `root` or the folders that links may lead to."""
+    target = file.resolve()
+    return not any(target.is_relative_to(at.resolve()) for at in (*((root,) if root else ()), *_link_roots.get()))
+
+
 def contained(file: Path, root: Path) -> Path:
     """A file that is there, known to lie below `root` even where it is a symbolic link, as archives can hold.
 
-    `root` itself may be a link, so a set's folders can lie on another disk. Raises UserError.
+    `root` itself may be a link, so a set's folders can lie on another disk; other links may end where `links_inside`
+    says. Raises UserError.
     """
-    if not file.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{file}: a link that leads out of {root}; put the file itself there, or remove the link")
+    if _leads_out(file, root):
+        raise UserError(
+            f"{file}: a link that leads out of {root}; put the file itself there, or name the folder it leads to in "
+            "data.links_inside"
+        )
     return file
 
 
 def below(root: Path) -> list[Path]:
     """The files at any depth below a folder, sorted; hidden ones are left out.
 
-    Raises UserError where something would be left out without a word: a folder that can't be listed, or a link to a
-    folder, which isn't followed.
+    A link to a folder is followed where `links_inside` says so. Raises UserError where something would be left out
+    unnoticed: a folder that can't be listed, another link to a folder, or one that leads back to where it came from.
     """
     found: list[Path] = []
 
     def unlisted(error: OSError) -> None:
         raise UserError(f"{error.filename}: can't be listed ({error.strerror}); make it readable, or move it away")
 
-    for at, folders, names in os.walk(root, onerror=unlisted):
-        if links := [name for name in folders if not name.startswith(".") and (Path(at) / name).is_symlink()]:
-            link = Path(at) / min(links)
-            raise UserError(
-                f"{link}: a link to a folder, which isn't followed; name that folder itself, or move it here"
-            )
+    for at, folders, names in os.walk(root, onerror=unlisted, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for link in (Path(at) / name for name in folders):
+            if not link.is_symlink():
+                continue
+            if _leads_out(link, None):
+                raise UserError(
+                    f"{link}: a link to a folder, which isn't followed; name that folder itself, move it here, or name "
+                    "the folder it leads to in data.links_inside"
+                )
+            if Path(at).resolve().is_relative_to(link.resolve()):
+                raise UserError(f"{link}: a link back to a folder it lies in; remove it")
         found += [Path(at) / name for name in names if not name.startswith(".")]
     return sorted(found)
+
+
+def videos_and_images(root: Path) -> list[Path]:
+    """Those of `below(root)`, by their suffixes; one line of the log says how many others there are, and of which.
+
+    Raises UserError as `below` does.
+    """
+    files = below(root)
+    known = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES]
+    others = Counter(file.suffix.lower() or "no suffix" for file in set(files) - set(known))
+    if others:
+        kinds = ", ".join(f"{count} of {suffix}" for suffix, count in others.most_common())
+        log.warning("%s: left out %d files that are no video or image by their suffix: %s", root, others.total(), kinds)
+    return known
 
 
 def media(at: Path) -> dict[str, Path]:
@@ -146,8 +202,8 @@ def videos(at: Path) -> tuple[Path, dict[str, Path]]:
 
 def row(path: Path, dataset: str, method: str, label: str, group: str, split: str, video: str = "") -> dict[str, str]:
     """A row of a catalogue, all of it UTF-8 (see `files.plain`). video: METHOD/STEM unless given."""
-    told = (str(path), dataset, video or f"{method}/{path.stem}", label, method, group, split)
-    return dict(zip(COLUMNS, map(plain, told), strict=True))
+    values = (str(path), dataset, video or f"{method}/{path.stem}", label, method, group, split)
+    return dict(zip(COLUMNS, map(plain, values), strict=True))
 
 
 def part(dataset: str, split: str, label: str, method: str, found: int, missing: list[str], expected: int | None):
@@ -167,11 +223,11 @@ def catalogue(rows: Iterable[dict[str, str]], sets: list[dict[str, Any]], empty:
 
 
 def _summary(sets: list[dict[str, Any]]) -> dict[str, Any]:
-    known = [one["expected"] for one in sets]
+    known = [part["expected"] for part in sets]
     return {
         "expected": sum(known) if known and None not in known else None,
-        "missing": [name for one in sets for name in one["missing"]],
-        "subset": any(one["subset"] for one in sets),
+        "missing": [name for part in sets for name in part["missing"]],
+        "subset": any(part["subset"] for part in sets),
         "sets": sets,
     }
 
@@ -179,7 +235,7 @@ def _summary(sets: list[dict[str, Any]]) -> dict[str, Any]:
 def join(*catalogues: pd.DataFrame) -> pd.DataFrame:
     """Several catalogues as one, attrs included (pandas' concat drops them)."""
     table = pd.concat(catalogues, ignore_index=True)
-    table.attrs = _summary([one for each in catalogues for one in each.attrs.get("sets", [])])
+    table.attrs = _summary([part for each in catalogues for part in each.attrs.get("sets", [])])
     return table
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pandas as pd
 from dfnb.common.errors import UserError
 from dfnb.data.catalogues import lists
 
+log = logging.getLogger(__name__)
 _LABELS = {"REAL": "real", "FAKE": "fake", "0": "real", "1": "fake"}
 
 
@@ -46,12 +49,11 @@ def dfdc(root: str | Path, split: str = "test") -> pd.DataFrame:
             video = lists.contained(found / path, found)
             counts[method][0].append(video)
             rows.append(lists.row(video, "DFDC", method, label, Path(original or name).stem, split))
-    sets = [_counted("DFDC", split, method, _kind(method), *each) for method, each in counts.items()]
+    sets = [
+        _counted("DFDC", split, method, "real" if method == "original" else "fake", *each)
+        for method, each in counts.items()
+    ]
     return lists.catalogue(rows, sets, f"{root}: not one video of its label files is there")
-
-
-def _kind(method: str) -> str:
-    return "real" if method == "original" else "fake"
 
 
 def _counted(
@@ -70,32 +72,36 @@ def _label_files(root: Path) -> list[Path]:
     return found
 
 
-def _metadata(file: Path) -> list[tuple[str, str, str, str | None]]:
-    """(where, name, label, original) for each entry of a metadata.json."""
+def _entries(file: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(where, name, entry) for each video of a JSON file that is an object with an object for each."""
     value = lists.read_json(file)
     if not isinstance(value, dict) or not value:
         raise UserError(f"{file}: not an object with an entry for each video")
-    out = []
     for name, entry in value.items():
         where = f"{file} entry {name!r}"
-        entry = _entry(entry, where)
+        if not isinstance(entry, dict):
+            raise UserError(f"{where}: {entry!r} is not an object with a label")
+        yield where, name, entry
+
+
+def _metadata(file: Path) -> Iterator[tuple[str, str, str, str | None]]:
+    """(where, name, label, original) for each entry of a metadata.json."""
+    for where, name, entry in _entries(file):
         is_fake = entry.get("is_fake")
         label = _label(entry.get("label", int(is_fake) if isinstance(is_fake, bool) else is_fake), where)
         original = entry.get("original")
         if original is not None and not isinstance(original, str):
             raise UserError(f"{where}: original {original!r} is not a file name")
-        out.append((where, name, label, original))
-    return out
+        yield where, name, label, original
 
 
-def _labels(file: Path) -> list[tuple[str, str, str, str | None]]:
+def _labels(file: Path) -> Iterator[tuple[str, str, str, None]]:
     """(where, name, label, None) for each row of a labels.csv."""
     rows = lists.lines(file)
     header = next(rows, (0, ""))[1]
     names = [name.strip().lower() for name in header.split(",")]
     if "filename" not in names or "label" not in names:
         raise UserError(f"{file} line 1: the header is {header!r}, and filename and label are needed")
-    out = []
     for number, line in rows:
         where = f"{file} line {number}"
         try:
@@ -105,14 +111,7 @@ def _labels(file: Path) -> list[tuple[str, str, str, str | None]]:
         if len(fields) != len(names):
             raise UserError(f"{where}: {len(fields)} columns where the header has {len(names)}")
         entry = dict(zip(names, fields, strict=True))
-        out.append((where, entry["filename"], _label(entry["label"], where), None))
-    return out
-
-
-def _entry(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: {value!r} is not an object with a label")
-    return value
+        yield where, entry["filename"], _label(entry["label"], where), None
 
 
 def _label(value: Any, where: str) -> str:
@@ -135,14 +134,9 @@ def dfdc_preview(root: str | Path, split: str = "test") -> pd.DataFrame:
         raise UserError(f"{file}: missing; it has the preview's labels")
     if split not in ("train", "test"):
         raise UserError(f"split {split!r} of the DFDC preview is unknown; use train or test")
-    value = lists.read_json(file)
-    if not isinstance(value, dict) or not value:
-        raise UserError(f"{file}: not an object with an entry for each video")
     rows: list[dict[str, str]] = []
     counts: dict[tuple[str, str], tuple[list[Path], list[str]]] = {}
-    for name, entry in value.items():
-        where = f"{file} entry {name!r}"
-        entry = _entry(entry, where)
+    for where, name, entry in _entries(file):
         path, label = lists.inside(name, where), _label(entry.get("label"), where)
         if entry.get("set") not in ("train", "test"):
             raise UserError(f"{where}: set {entry.get('set')!r} is unknown; it must be train or test")
@@ -163,15 +157,24 @@ def dfdc_preview(root: str | Path, split: str = "test") -> pd.DataFrame:
 
 
 def faces_folder(
-    root: str | Path, label: str | None = None, group: str | None = None, split: str = "all"
+    root: str | Path,
+    label: str | None = None,
+    group: str | None = None,
+    split: str = "all",
+    video: str | None = None,
 ) -> pd.DataFrame:
     """Any folder of videos or images, subfolders included.
 
     label: "real" or "fake" for all of it, or None where the folders `real` and `fake` (one or both) inside say it.
-    group: a regular expression whose first group, found in a file's name, says whose face it is, such as
-        r"_(\\d+)_"; without it each file is its own. split: what to call these files.
+    group: a regular expression whose first group says whose face it is. It is searched in a file's name and, where it
+        isn't found there, in the path below the folder (below `real` or `fake`), such as r"_(\\d+)_" for
+        a_007_x.jpg or r"^([^/]+)/" for a folder a person. Without it each file is a person.
+    video: a regular expression; a folder of images is one video, and they are its frames, where this is found in its
+        path below `root`, such as "." for all of them or "^frames/". Images directly in `root` are never one.
+    split: what to call these files.
     dataset: the folder's name; method: "original" (real) or "unknown" (fake); video: the path inside the folder.
-    Returns a catalogue (see `catalogues`). Raises UserError: no such folder, no label, both kinds of label, no file.
+    Returns a catalogue (see `catalogues`). Raises UserError: no such folder, no label, both kinds of label, no file, a
+    regular expression that is none, or that is found nowhere.
     """
     root = lists.folder(root)
     inner = {
@@ -183,38 +186,76 @@ def faces_folder(
         raise UserError(f"{root}: no folder real/ or fake/ in it, so say which label the files have")
     if label is not None and inner:
         raise UserError(f"{root}: has the folder {next(iter(inner))}/, so leave out the label {label!r}")
-    try:
-        pattern = re.compile(group) if group is not None else None
-    except re.error as error:
-        raise UserError(f"group {group!r}: not a regular expression ({error})") from None
-    if pattern is not None and not pattern.groups:
-        raise UserError(f"group {group!r}: needs a group in parentheses, which is the person's name")
+    person_in, video_in = _pattern(group, "data.person"), _pattern(video, "data.video")
+    if person_in is not None and not person_in.groups:
+        raise UserError(f"data.person {group!r}: needs a group in parentheses, which is the person's name")
     # a part of the embedded benchmark stays marked as one, however deep it lies
     rendered = any((at / lists.MARKER).is_file() for at in (root.resolve(), *root.resolve().parents))
     dataset = root.resolve().name + ("-like" if rendered else "")
-    suffixes = lists.VIDEO_SUFFIXES | lists.IMAGE_SUFFIXES
-    rows, sets = [], []
+    rows, sets, without_person = [], [], []
     for kind, at in (inner or {label: root}).items():
-        files = [f for f in lists.below(at) if f.suffix.lower() in suffixes]
+        files = [lists.contained(f, at) for f in lists.videos_and_images(at)]
+        clips = _frames_as_videos(files, root, video_in) if video_in else files
         method = "original" if kind == "real" else "unknown"
-        for file in (lists.contained(f, at) for f in files):
-            name = file.relative_to(root).as_posix()  # with its suffix: a.jpg and a.png may lie side by side
-            found = pattern.search(file.name) if pattern else None
-            person = found.group(1) if found and found.group(1) else name
-            rows.append(lists.row(file, dataset, method, kind, person, split, name))
-        sets.append(lists.part(dataset, split, kind, method, len(files), [], None))
+        for clip in clips:
+            name = clip.relative_to(root).as_posix()  # with its suffix: a.jpg and a.png may lie side by side
+            person = _person(clip, at, person_in)
+            if person_in and person is None:
+                without_person.append(name)
+            rows.append(lists.row(clip, dataset, method, kind, person or name, split, name))
+        sets.append(lists.part(dataset, split, kind, method, len(clips), [], None))
+    if rows and len(without_person) == len(rows):
+        raise UserError(
+            f"{root}: data.person {group!r} is found in no file's name or path (such as {without_person[0]}); "
+            "change it, or leave it out"
+        )
+    if without_person:
+        log.warning(
+            "%s: data.person isn't found in %d of %d files (such as %s); each of them counts as a person",
+            *(root, len(without_person), len(rows), without_person[0]),
+        )
+    if video_in and not any(Path(row["path"]).is_dir() for row in rows):
+        raise UserError(f"{root}: data.video {video!r} matches no folder of images in it; change it, or leave it out")
     return lists.catalogue(rows, sets, f"{root}: no video or image in it")
 
 
-def real_faces(root: str | Path, person: str | None, held_out: float) -> dict[str, pd.DataFrame]:
+def _pattern(text: str | None, setting: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text) if text is not None else None
+    except re.error as error:
+        raise UserError(f"{setting} {text!r}: not a regular expression ({error})") from None
+
+
+def _person(clip: Path, below: Path, pattern: re.Pattern[str] | None) -> str | None:
+    """Whose face it is, by the name or the path; None where neither says it."""
+    if pattern is None:
+        return None
+    found = pattern.search(clip.name) or pattern.search(clip.relative_to(below).as_posix())
+    return found.group(1) or None if found else None
+
+
+def _frames_as_videos(files: list[Path], root: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """The files, but a folder in place of its images where the pattern is found in its path below `root`."""
+    clips = []
+    for file in files:
+        at = file.parent
+        is_frame = file.suffix.lower() in lists.IMAGE_SUFFIXES and at != root
+        clips.append(at if is_frame and pattern.search(at.relative_to(root).as_posix()) else file)
+    return list(dict.fromkeys(clips))
+
+
+def real_faces(
+    root: str | Path, person: str | None, held_out: float, video: str | None = None
+) -> dict[str, pd.DataFrame]:
     """A folder of real faces to train on, parted by person: "train" and "validation", none in both.
 
-    root, person: as `faces_folder` has them (there `group`); where it has a folder `real`, only that is taken.
+    root, person, video: as `faces_folder` has them (person: there `group`); where it has a folder `real`, only that is
+        taken.
     held_out: share of the people, about, for validation. A hash of the name decides, so files that come later move
-    nobody. Returns two catalogues. Raises UserError where one would be empty.
+        nobody. Returns two catalogues. Raises UserError where one would be empty.
     """
     sorted_already = any(at.is_dir() and at.name.lower() in ("real", "fake") for at in lists.folder(root).iterdir())
-    clips = faces_folder(root, None if sorted_already else "real", person)
+    clips = faces_folder(root, None if sorted_already else "real", person, video=video)
     clips = clips[clips["label"] == "real"]
     draw = clips["group"].map(lambda name: int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32)
     parts = {"train": clips[draw >= held_out], "validation": clips[draw < held_out]}

@@ -1,4 +1,4 @@
-"""The sets of the paper: FaceForensics++, Celeb-DF-v2 and FFIW-10K."""
+"""The sets of the paper: FaceForensics++, Celeb-DF and FFIW-10K."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ FF_UNSPLIT = {"actors": 363, "DeepFakeDetection": 3068}  # outside the official 
 FF_METHODS = ("original", *FF_FAKES, *FF_UNSPLIT)
 COMPRESSIONS = ("raw", "c23", "c40")
 CELEB_LIST = "List_of_testing_videos.txt"
-CELEB_EXPECTED = {"real": 178, "fake": 340}
+CELEB_EXPECTED = {"real": 178, "fake": 340}  # on version 2's test list
+CELEB_V1_EXPECTED = {"real": 38, "fake": 62}
+CELEB_V1_VIDEOS = {"Celeb-real": 158, "YouTube-real": 250, "Celeb-synthesis": 795}  # in the whole set
 FFIW_EXPECTED = {"val": 250}  # of each label
 _NAME = re.compile(r"[A-Za-z0-9-]+")
 
@@ -29,16 +31,17 @@ def face_forensics(
     """FaceForensics++ (Roessler et al. 2019): originals and manipulations of an official split.
 
     root: the folder with original_sequences/ and manipulated_sequences/, each .../<name>/<compression>/videos/*.mp4 (or
-        without `videos`); the lists of pairs at ROOT/<split>.json, ROOT/splits/ or ROOT/dataset/splits/.
-    split: "train", "val" or "test". compression: "raw", "c23" or "c40".
+        without `videos`); or with the videos flat, as Kaggle's copies have them: original/*.mp4, Deepfakes/*.mp4, ...
+        The lists of pairs lie at ROOT/<split>.json, in ROOT/splits/ or ROOT/dataset/splits/; Kaggle's copies lack them.
+    split: "train", "val" or "test". compression: "raw", "c23" or "c40"; of a flat copy, what it is of.
     methods: of FF_METHODS. "original" are the YouTube videos; a pair ["033", "097"] stands for these two originals
-    and the
-        fakes 033_097 (097's face in video 033) and 097_033. "actors" and "DeepFakeDetection" have no official split and
-        are given whole, for testing only.
+        and the fakes 033_097 (097's face in video 033) and 097_033. "actors" and "DeepFakeDetection" have no official
+        split and are given whole, for testing only.
     group: the target's id. Returns a catalogue (see `catalogues`). Raises UserError: an unknown setting, no list, a
-    list that is damaged, names a video twice or shares one with another split, or not a single video there.
+    list that is damaged, names a video twice or shares one with another split, a flat copy whose name says another
+    compression, or not a single video there.
     """
-    root = lists.folder(root, "FaceForensics++")
+    root = lists.folder(root, "FaceForensics++", "FaceForensics++_C23")
     methods = (methods,) if isinstance(methods, str) else tuple(dict.fromkeys(methods))
     embedded = lists.is_embedded(root)
     made = {at.name for at in (root / "manipulated_sequences").glob("*")} if embedded else set()
@@ -49,6 +52,7 @@ def face_forensics(
             raise UserError(f"{what} {value!r} of FaceForensics++ is unknown; use one of {', '.join(known)}")
     if split != "test" and (unsplit := [m for m in methods if m in FF_UNSPLIT]):
         raise UserError(f"{unsplit[0]} has no official split of FaceForensics++; use it with split 'test'")
+    flat = _is_flat(root, compression)
     dataset = f"FF++{'-like' if embedded else ''} {compression}"
     pairs = _pairs(root, split) if set(methods) - set(FF_UNSPLIT) else []
     rows: list[dict[str, str]] = []
@@ -56,7 +60,8 @@ def face_forensics(
     for method in methods:
         label = "real" if method in ("original", "actors") else "fake"
         kind = "original_sequences" if label == "real" else "manipulated_sequences"
-        place, there = lists.videos(root / kind / {"original": "youtube"}.get(method, method) / compression)
+        official = root / kind / {"original": "youtube"}.get(method, method) / compression
+        place, there = lists.videos(root / method if flat else official)
         if method in FF_UNSPLIT:
             names, expected = list(there), FF_UNSPLIT[method]
         elif method == "original":
@@ -69,21 +74,39 @@ def face_forensics(
         if embedded:  # its counts are its own settings; the lists say what should be there
             expected = len(names)
         sets.append(lists.part(dataset, split, label, method, len(found), missing, expected))
-    wanted = f"original_sequences/youtube/{compression}/videos/*.mp4"
+    wanted = "original/*.mp4" if flat else f"original_sequences/youtube/{compression}/videos/*.mp4"
     return lists.catalogue(rows, sets, f"{root}: no video of {', '.join(methods)} in {compression} (such as {wanted})")
 
 
 def _ff_group(method: str, stem: str) -> str:
-    prefix = "actor" if method in FF_UNSPLIT else ""  # actors are numbered on their own
+    prefix = "actor" if method in FF_UNSPLIT else ""  # actors are numbered by themselves
     return prefix + stem.split("_")[0]
+
+
+def _is_flat(root: Path, compression: str) -> bool:
+    """Whether a copy has a folder of videos for each method and no others. Raises UserError where its name differs."""
+    if any((root / kind).is_dir() for kind in ("original_sequences", "manipulated_sequences")):
+        return False
+    if not any((root / method).is_dir() for method in FF_METHODS):
+        return False
+    named = re.findall(r"(?<![a-z0-9])(raw|c23|c40)(?![a-z0-9])", root.resolve().name.lower().replace("_", " "))
+    if named and compression not in named:
+        raise UserError(f"{root}: {named[0]} by its name, not {compression}; set data.compression to {named[0]}")
+    return True
 
 
 def _pairs(root: Path, split: str) -> list[tuple[str, str]]:
     """The pairs of a split, checked against those of the others."""
     files = {name: _split_file(root, name) for name in FF_SPLITS}
     if files[split] is None:
+        if (root / "real").is_dir() and (root / "fake").is_dir():
+            raise UserError(
+                f"{root}: has real/ and fake/, which is none of FaceForensics++'s layouts; give it as data.more, "
+                "{folder: ...}, to test on it, or its real/ as data.faces, to train on that"
+            )
         raise UserError(
-            f"{root}: no {split}.json here or in splits/; copy FaceForensics++'s official split lists there"
+            f"{root}: no {split}.json here or in splits/; copy FaceForensics++'s official split lists there, from "
+            "dataset/splits of github.com/ondyari/FaceForensics"
         )
     lists_of = {name: _read_pairs(file) for name, file in files.items() if file}
     mine = {name for pair in lists_of[split] for name in pair}
@@ -120,46 +143,49 @@ def _read_pairs(file: Path) -> list[tuple[str, str]]:
 
 
 def celeb_df(root: str | Path) -> pd.DataFrame:
-    """Celeb-DF-v2 (Li et al. 2020): its official test list, 178 real and 340 fake videos.
+    """Celeb-DF (Li et al. 2020): the official test list of version 2, 178 real and 340 fake videos, or of version 1.
 
     root: the folder with Celeb-real/, YouTube-real/ (or Youtube-real/), Celeb-synthesis/, each with or without a folder
         `videos`, and List_of_testing_videos.txt: a line each, "1 YouTube-real/00170.mp4", where 1 means real.
+    dataset: "Celeb-DF-v1" where the list has 38 real and 62 fake videos, or the folders have the 158, 250 and 795
+        videos of version 1; else "Celeb-DF-v2".
     group: the identity "id3" of id3_0001 and of the target in id3_id5_0001; the file's stem in YouTube-real.
     Returns a catalogue (see `catalogues`), split "test". Raises UserError, naming file and line: no list, a damaged
     line, a label that its folder contradicts, a video listed twice, a path that leads out of the root; or not one
     video there.
     """
-    root = lists.folder(root, "Celeb-DF-v2")
+    root = lists.folder(root, "Celeb-DF-v2", "Celeb-DF-v1", "Celeb-DF")
     file = root / CELEB_LIST
     if not file.is_file():
-        raise UserError(f"{file}: missing; copy Celeb-DF-v2's official test list there")
-    embedded = lists.is_embedded(root)
-    dataset = "Celeb-DF-like" if embedded else "Celeb-DF-v2"
+        raise UserError(f"{file}: missing; copy Celeb-DF's official test list there")
     listed: dict[str, dict[str, str]] = {"Celeb-real": {}, "YouTube-real": {}, "Celeb-synthesis": {}}
     for number, line in lists.lines(file):
         method, stem, name = _celeb_line(line, f"{file} line {number}")
         if stem in listed[method]:
             raise UserError(f"{file} line {number}: {name} is listed twice")
         listed[method][stem] = name
+    there = {method: lists.videos(_any_case(root, method))[1] for method in listed}
+    named = {"real": len(listed["Celeb-real"]) + len(listed["YouTube-real"]), "fake": len(listed["Celeb-synthesis"])}
+    if lists.is_embedded(root):
+        dataset, expected = "Celeb-DF-like", named
+    elif named == CELEB_V1_EXPECTED or {m: len(found) for m, found in there.items()} == CELEB_V1_VIDEOS:
+        dataset, expected = "Celeb-DF-v1", CELEB_V1_EXPECTED
+    else:
+        dataset, expected = "Celeb-DF-v2", CELEB_EXPECTED
     rows: list[dict[str, str]] = []
     sets: list[dict[str, Any]] = []
     for method, names in listed.items():
         label = _celeb_label(method)
-        there = lists.videos(_any_case(root, method))[1]
-        found = [there[stem] for stem in sorted(names) if stem in there]
-        missing = [name for stem, name in sorted(names.items()) if stem not in there]
+        found = [there[method][stem] for stem in sorted(names) if stem in there[method]]
+        missing = [name for stem, name in sorted(names.items()) if stem not in there[method]]
         for video in found:
             group = video.stem if method == "YouTube-real" else video.stem.split("_")[0]
             rows.append(lists.row(video, dataset, method, label, group, "test"))
-        sets.append(lists.part(dataset, "test", label, method, len(found), missing, len(names)))
-    if not embedded:
-        for label, count in CELEB_EXPECTED.items():
-            named = sum(len(names) for method, names in listed.items() if _celeb_label(method) == label)
-            for one in sets:  # a list that was cut short is a subset, too, though nothing it names is missing
-                one["subset"] |= one["label"] == label and named != count
+        part = lists.part(dataset, "test", label, method, len(found), missing, len(names))
+        part["subset"] |= named[label] != expected[label]  # a list that was cut short, though all it names is there
+        sets.append(part)
     table = lists.catalogue(rows, sets, f"{root}: not one video of {CELEB_LIST} is there (such as Celeb-real/*.mp4)")
-    if not embedded:
-        table.attrs["expected"] = sum(CELEB_EXPECTED.values())
+    table.attrs["expected"] = sum(expected.values())
     return table
 
 
@@ -192,8 +218,7 @@ def ffiw(root: str | Path, split: str = "val") -> pd.DataFrame:
     """FFIW-10K (Zhou et al. 2021): several people in a frame, one of them swapped in the fakes.
 
     root: the folder with source/ (originals) and target/ (manipulated), each with train/, val/ and test/, with or
-    without a
-        folder `videos`. split: "val" (250 + 250 videos, what is evaluated), "train" or "test".
+        without a folder `videos`. split: "val" (250 + 250 videos, what is evaluated), "train" or "test".
     group: the file's stem, which a fake shares with its original. Returns a catalogue (see `catalogues`).
     Raises UserError: an unknown split, or not one video there.
     """

@@ -106,9 +106,9 @@ def tally(clips: pd.DataFrame, records: list[dict[str, Any]], sets: list[dict[st
             }
         )
     here = {tuple(row[k] for k in BY) for row in rows}
-    for one in sets:  # a method of which nothing is there is a row of zeros
-        place = {k: one.get(k) or "" for k in BY}
-        if not one.get("found", 1) and tuple(place.values()) not in here:
+    for listed in sets:  # a method of which nothing is there is a row of zeros
+        place = {k: listed.get(k) or "" for k in BY}
+        if not listed.get("found", 1) and tuple(place.values()) not in here:
             rows.append(place | dict.fromkeys(COUNTS, 0))
     counts = pd.DataFrame(rows, columns=[*BY, *COUNTS]).groupby(BY, sort=False, as_index=False).sum()
     expected, subset = [], []
@@ -118,10 +118,10 @@ def tally(clips: pd.DataFrame, records: list[dict[str, Any]], sets: list[dict[st
         subset.append(any(s["subset"] for s in known))
     counts.insert(len(BY), "expected", pd.array(expected, "Int64"))
     counts["subset"] = subset
-    for one in sets:
-        place = {k: one.get(k) or "" for k in BY}
+    for listed in sets:
+        place = {k: listed.get(k) or "" for k in BY}
         problems += [
             {**place, "video": Path(name).stem, "path": name, "lost": True, "reason": "missing from this copy"}
-            for name in one["missing"]
+            for name in listed["missing"]
         ]
     return Coverage(counts, pd.DataFrame(problems, columns=PROBLEM_COLUMNS))

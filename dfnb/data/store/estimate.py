@@ -28,8 +28,8 @@ ROOM = 1.2  # times the estimate that must be free: three videos say only so muc
 class Estimate:
     """What is still to be done for one store.
 
-    videos: in the catalogue. left: of them, not done yet (about, where there are more than are looked at).
-    size: bytes that these will take. seconds: that they will take, with all processes.
+    videos: how many the catalogue has. left: how many of them aren't done yet (an estimate where only some were
+    looked at). size: bytes the rest will take on disk. seconds: how long the rest will take, with all processes.
     """
 
     videos: int
@@ -53,7 +53,7 @@ def estimate(
     sample: int = SAMPLE,
     **finder: Any,
 ) -> Estimate:
-    """Prepare up to `sample_frames` videos, spread evenly over the catalogue, and reckon what the others will take.
+    """Prepare up to `sample` videos, spread evenly over the catalogue, and reckon from them what the others will take.
 
     Arguments as of `prepare`; what is done here `prepare` finds done. Videos that can't be read count as quick and
     small. Raises UserError where another command prepares the same store, the disk is full or the folder read-only.
@@ -98,9 +98,9 @@ def estimate(
 def require_room(estimates: Sequence[Estimate] | Iterable[Estimate], root: str | os.PathLike[str]) -> None:
     """Raises UserError where these stores don't fit on the disk of `root` with a fifth to spare."""
     estimates = list(estimates)
-    needed, free = sum(one.size for one in estimates) * ROOM, shutil.disk_usage(root).free
+    needed, free = sum(estimate.size for estimate in estimates) * ROOM, shutil.disk_usage(root).free
     if needed > free:
-        videos = sum(one.left for one in estimates)
+        videos = sum(estimate.left for estimate in estimates)
         raise UserError(
             f"{root}: the faces of {videos} videos take about {gigabytes(needed)} and {gigabytes(free)} is free; free "
             "some space, or set `runs` to a folder on a larger disk"

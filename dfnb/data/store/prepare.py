@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import joblib
 import numpy as np
@@ -35,6 +36,7 @@ from dfnb.common.errors import UserError
 from dfnb.common.files import digest, replacing, sha256, write_text
 from dfnb.data import frames as video_frames
 from dfnb.data.faces import LANDMARKS_SHA256, Face, FaceFinder, window
+from dfnb.data.frame_folders import frames_in
 from dfnb.data.store.coverage import Coverage, tally
 from dfnb.data.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, read_about, record_of, shard_path
 
@@ -42,7 +44,7 @@ log = logging.getLogger(__name__)
 MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
 _BATCH = 32  # videos whose rows are written at once
 _ESCAPED = re.compile(r"\\ud[89a-f][0-9a-f]{2}")  # a byte of a name that is no UTF-8, see `files.plain`
-_SAMPLED = 32 << 20  # bytes; larger videos are told apart by parts of this size in all
+_SAMPLED = 32 << 20  # bytes; larger videos are hashed by parts of this size in all
 
 _CLIPS = [(c, pa.string()) for c in CLIP_COLUMNS]
 _FRAMES_SCHEMA = pa.schema([*_CLIPS, ("frame", pa.int32()), ("faces", pa.int32())])
@@ -183,6 +185,7 @@ def settings_of(frames: int, keep: str, find: FaceFinder) -> dict[str, Any]:
         "landmarks": LANDMARKS_SHA256,
         "code": code.digest_of("data", without=CODE_THAT_FINDS_NOTHING),
         **({"follow": True} if find.follow and keep == "largest" else {}),  # else other faces could be missed
+        **({"pad": True} if find.pad else {}),
     }
 
 
@@ -202,7 +205,7 @@ def _gather(clips: pd.DataFrame | Iterable[pd.DataFrame]) -> tuple[pd.DataFrame,
         missing = [c for c in CLIP_COLUMNS if c not in part.columns]
         if missing:
             raise UserError(f"the catalogue lacks the columns {', '.join(missing)}; make it with dfnb.data.catalogues")
-    sets = [one for part in parts for one in part.attrs.get("sets", [])]
+    sets = [counted for part in parts for counted in part.attrs.get("sets", [])]
     bare = [
         pd.DataFrame({c: part[c].astype(str).to_numpy(object) for c in CLIP_COLUMNS}) for part in parts if len(part)
     ]
@@ -285,7 +288,9 @@ def key_of(file: Path, settings: dict[str, Any]) -> str:
 
 
 def _identity(path: Path) -> list[Any]:
-    """Size and hash of a file's bytes; of a large file's first, last and evenly spaced parts."""
+    """Size and hash of a file's bytes (a large one's first, last and evenly spaced parts); of a folder, its frames'."""
+    if frames := frames_in(path):
+        return [_identity(frame) for frame in frames]
     size = path.stat().st_size if path.is_file() else 0
     if size <= _SAMPLED:
         return [size, sha256(path) if size else ""]
@@ -322,7 +327,7 @@ def _extract(path: Path, root: Path, key: str, settings: dict[str, Any], find: F
                 hashed.update(pixels)
                 out.write(pixels)
                 offset += len(pixels)
-    notes = []
+    notes = list(known.notes)
     if known.claimed and abs(known.claimed - known.count) > 1:
         notes.append(f"its header claims {known.claimed} frames and {known.count} are there")
     if len(looked) < min(settings["frames"], known.count):
@@ -381,6 +386,13 @@ def _assemble(
         coverage = tally(clips, counted, sets)
         coverage.save(root)
     return coverage
+
+
+def _versions() -> dict[str, str]:
+    """The versions of what decodes, detects and crops, asked of the modules: distributions differ in name."""
+    import dlib
+
+    return {module.__name__: module.__version__ for module in (av, dlib, np, cv2)}
 
 
 def _as_tables(kept: list[dict[str, Any]], looked: list[dict[str, Any]], root: Path) -> tuple[pa.Table, pa.Table]:

@@ -2,11 +2,12 @@
 
 A store is a folder:
 
-    manifest.parquet    a row for each face, in the catalogue's order; written last, so a store without it isn't
-    finished frames.parquet      a row for each frame that was looked at, with the number of faces found in it
-    coverage.csv, problems.csv      what was lost, and why shards/ab/ab....rgb     the crops of one video, (crop_h,
-    crop_w, 3) uint8 each, one after the other shards/ab/ab....json    what is known of that video; there only when
-    its .rgb is whole
+    manifest.parquet          a row for each face, in the catalogue's order; written last, so a store without it isn't
+                              finished
+    frames.parquet            a row for each frame that was looked at, with the number of faces found in it
+    coverage.csv, problems.csv      how many videos gave faces; which were lost, and why
+    shards/ab/ab....rgb       the crops of one video, (crop_h, crop_w, 3) uint8 each, one after the other
+    shards/ab/ab....json      the frames and faces of that video; there only when its .rgb is whole
 """
 
 from __future__ import annotations
@@ -47,9 +48,8 @@ class StoredFace:
         read-only view of the file, so copy it before changing it.
     landmarks: (68, 2) float32, pixels of `rgb`. box: (x0, y0, x1, y1), pixels of `rgb`; may reach beyond it.
     row: its row of the manifest, as a dict: path, dataset, video, label, method, group, split, frame (index in the
-    video),
-        face (0 is the largest of the frame), frame_height, frame_width, crop_x, crop_y, crop_h, crop_w (pixels of
-        the frame), x0, y0, x1, y1 (the box in pixels of the frame), score (the detector's).
+        video), face (0 is the largest of the frame), frame_height, frame_width, crop_x, crop_y, crop_h, crop_w (pixels
+        of the frame), x0, y0, x1, y1 (the box in pixels of the frame), score (the detector's).
     """
 
     rgb: NDArray[np.uint8]
@@ -107,8 +107,8 @@ class FaceStore:
     """The faces of a store: `len(store)`, `store[i] -> StoredFace`.
 
     manifest: DataFrame with the columns of `StoredFace.row`, and shard, offset, shard_bytes, sha256 (where the
-    pixels are).
-    landmarks: (N, 68, 2) float32, pixels of the frame. digest: hash of the content. settings: what `prepare` was told.
+        pixels are).
+    landmarks: (N, 68, 2) float32, pixels of the frame. digest: hash of the content. settings: those of `prepare`.
     Cheap to pickle: a worker process reads the manifest again and maps shards as it needs them.
     """
 

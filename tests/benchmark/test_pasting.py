@@ -1,8 +1,6 @@
 """The forger's tools and the camera: against closed forms, brute force and another library."""
 
-import ast
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import fields, replace
 
 import av
 import cv2
@@ -11,9 +9,9 @@ import pytest
 from scipy.interpolate import LinearNDInterpolator
 from scipy.optimize import minimize
 
-import dfnb
-from dfnb.benchmark import manipulate, video
-from dfnb.benchmark.manipulate import ARTEFACTS, Recipe, View, draw_drift, draw_recipe
+from dfnb.benchmark import pasting, video
+from dfnb.benchmark.manipulations import MANIPULATIONS
+from dfnb.benchmark.pasting import Recipe, View, draw_drift, draw_recipe
 from dfnb.common.errors import UserError
 
 PERFECT = Recipe(
@@ -46,14 +44,6 @@ OUTLINE = np.arange(24)
 ALL = np.arange(49)
 
 
-def test_nothing_of_the_training_augmentation_is_used():
-    for source in (Path(dfnb.__file__).parent / "demo").glob("*.py"):
-        for node in ast.walk(ast.parse(source.read_text())):
-            names = [item.name for item in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-            module = getattr(node, "module", None) or ""
-            assert "sbi" not in module.split(".") + [part for name in names for part in name.split(".")], source
-
-
 def test_similarity_is_the_least_squares_fit():
     a = rng(1).normal(size=(30, 2)) * 20 + 50
     b = a @ np.array([[0.8, -0.3], [0.3, 0.8]]).T + [4, -9] + rng(2).normal(0, 2, (30, 2))
@@ -62,7 +52,7 @@ def test_similarity_is_the_least_squares_fit():
         return ((a @ np.array([[p[0], -p[1]], [p[1], p[0]]]).T + p[2:] - b) ** 2).sum()
 
     best = minimize(error, [1, 0, 0, 0], method="BFGS", tol=1e-10).x
-    fit = manipulate.similarity(a, b)
+    fit = pasting.similarity(a, b)
     np.testing.assert_allclose([fit[0, 0], fit[1, 0], fit[0, 2], fit[1, 2]], best, rtol=1e-4, atol=1e-3)
 
 
@@ -71,7 +61,7 @@ def test_piecewise_affine_agrees_with_scipy_and_keeps_an_affine_map():
     values = rng(4).normal(size=(40, 2))
     ys, xs = np.mgrid[:60, :60]
     expected = LinearNDInterpolator(corners, values)(xs, ys)
-    np.testing.assert_allclose(manipulate.piecewise_affine(corners, values, (60, 60)), expected, atol=1e-9)
+    np.testing.assert_allclose(pasting.piecewise_affine(corners, values, (60, 60)), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("lab", [False, True])
@@ -80,17 +70,17 @@ def test_matched_colours_have_the_targets_mean_and_spread(lab):
     a = (90 + 12 * rng(5).standard_normal((50, 60, 3))).astype(np.float32)
     b = (140 + 9 * rng(6).standard_normal((50, 60, 3))).astype(np.float32)
     where = rng(7).uniform(size=(50, 60)) < 0.5
-    out = manipulate.match_colour(a, b, where, 1.0, lab)
+    out = pasting.match_colour(a, b, where, 1.0, lab)
     if lab:
-        out, b = manipulate._to_lab(out), manipulate._to_lab(b)
+        out, b = pasting._to_lab(out), pasting._to_lab(b)
     np.testing.assert_allclose(out[where].mean(0), b[where].mean(0), atol=0.5)
     np.testing.assert_allclose(out[where].std(0), b[where].std(0), rtol=0.05)
-    np.testing.assert_allclose(manipulate.match_colour(a, b, where, 0.0, False), a, atol=1e-3)
+    np.testing.assert_allclose(pasting.match_colour(a, b, where, 0.0, False), a, atol=1e-3)
 
 
 def test_a_perfect_tool_pastes_the_source_where_blending_is_full():
     target, source = ellipse_view(seed=1), ellipse_view(seed=2)
-    done = manipulate.swap(target, source, OUTLINE, ALL, PERFECT, rng(8), np.zeros(4))
+    done = pasting.swap(target, source, OUTLINE, ALL, PERFECT, rng(8), np.zeros(4))
     deep = cv2.erode(done.mask.astype(np.uint8), np.ones((31, 31))) > 0
     assert deep.sum() > 500
     assert np.abs(done.rgb[deep].astype(int) - source.rgb[deep]).max() <= 1
@@ -102,12 +92,12 @@ def test_mesh_swap_of_a_shifted_copy_gives_the_picture_back():
     target = ellipse_view(seed=3)
     rolled = [np.roll(item, (5, 7), (0, 1)) for item in (target.rgb, target.own)]
     moved = View(rolled[0], target.points + np.float32([7, 5]), rolled[1], target.visible)
-    done = manipulate.mesh_swap(target, moved, OUTLINE, ALL, PERFECT, rng(9), np.zeros(4))
+    done = pasting.mesh_swap(target, moved, OUTLINE, ALL, PERFECT, rng(9), np.zeros(4))
     assert done.mask.sum() > 2000
     assert np.abs(done.rgb.astype(int) - target.rgb).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ARTEFACTS)
+@pytest.mark.parametrize("kind", MANIPULATIONS)
 def test_fakes_differ_only_inside_their_mask_and_only_on_the_face(kind):
     target, source = ellipse_view(seed=4), ellipse_view((100, 90), seed=5, scale=0.6, at=(44.0, 47.0))
     hidden = target.own.copy()
@@ -115,10 +105,11 @@ def test_fakes_differ_only_inside_their_mask_and_only_on_the_face(kind):
     hidden[80:, 100:] = False
     target = replace(target, own=hidden)
     for seed in range(6):
-        recipe, drift = draw_recipe(kind, rng(10, seed)), draw_drift(rng(11, seed))
-        tool = manipulate.mesh_swap if kind == "FaceSwap" else manipulate.swap
-        done = tool(target, source, OUTLINE, ALL, recipe, rng(12, seed), drift)
-        again = tool(target, source, OUTLINE, ALL, recipe, rng(12, seed), drift)
+        tool = MANIPULATIONS[kind]
+        recipe, drift = draw_recipe(tool.good, tool.bad, rng(10, seed)), draw_drift(rng(11, seed))
+        paste = pasting.mesh_swap if kind == "FaceSwap" else pasting.swap
+        done = paste(target, source, OUTLINE, ALL, recipe, rng(12, seed), drift)
+        again = paste(target, source, OUTLINE, ALL, recipe, rng(12, seed), drift)
         assert (done.rgb == again.rgb).all()
         changed = (done.rgb != target.rgb).any(axis=2)
         assert changed.sum() > 1000
@@ -133,7 +124,7 @@ def test_a_face_that_does_not_show_is_left_alone():
     gone = replace(target, points=target.points + 500)
     covered = replace(target, own=np.zeros_like(target.own))
     for view in (gone, covered):
-        for tool in (manipulate.swap, manipulate.mesh_swap):
+        for tool in (pasting.swap, pasting.mesh_swap):
             done = tool(view, target, OUTLINE, ALL, PERFECT, rng(13), np.zeros(4))
             assert (done.rgb == view.rgb).all()
             assert not done.mask.any()
@@ -144,29 +135,32 @@ def test_the_generator_loses_detail_and_noise():
     target, source = ellipse_view(seed=7), ellipse_view(seed=8)
     levels = []
     for detail in (1e3, 60.0, 30.0):
-        done = manipulate.swap(target, source, OUTLINE, ALL, replace(PERFECT, detail=detail), rng(14), np.zeros(4))
+        done = pasting.swap(target, source, OUTLINE, ALL, replace(PERFECT, detail=detail), rng(14), np.zeros(4))
         deep = cv2.erode(done.mask.astype(np.uint8), np.ones((31, 31))) > 0
         fine = done.rgb.astype(np.float32) - cv2.GaussianBlur(done.rgb.astype(np.float32), (0, 0), 2.0)
         levels.append(fine[deep].std())
     assert levels[0] > 1.2 * levels[1] > 1.4 * levels[2]
 
 
-def test_recipes_stay_between_good_and_bad():
-    for kind, ranges in ARTEFACTS.items():
-        recipes = [draw_recipe(kind, rng(15, n)) for n in range(50)]
-        for name, (good, bad) in ranges.items():
-            values = np.array([getattr(recipe, name) for recipe in recipes])
-            if name in ("poisson", "lab"):
-                assert set(values) <= {0.0, 1.0}
-                continue
-            assert min(good, bad) - 1e-9 <= values.min() <= values.max() <= max(good, bad) + 1e-9
-            assert good == bad or np.ptp(values) > 0.5 * abs(good - bad)
+@pytest.mark.parametrize("kind", MANIPULATIONS)
+def test_recipes_stay_between_good_and_bad(kind):
+    ends = MANIPULATIONS[kind].good, MANIPULATIONS[kind].bad
+    recipes = [draw_recipe(*ends, rng(15, n)) for n in range(50)]
+    for field in fields(Recipe):
+        good, bad = (getattr(end, field.name) for end in ends)
+        values = np.array([getattr(recipe, field.name) for recipe in recipes])
+        if field.name in ("poisson", "lab"):
+            assert set(values) <= {0.0, 1.0}
+            assert min(good, bad) - 0.2 <= values.mean() <= max(good, bad) + 0.2
+            continue
+        assert min(good, bad) - 1e-9 <= values.min() <= values.max() <= max(good, bad) + 1e-9
+        assert good == bad or np.ptp(values) > 0.5 * abs(good - bad)
 
 
 def test_noise_level_finds_the_standard_deviation():
     flat = np.full((200, 200, 3), 120.0)
     noisy = video.to_levels(flat + rng(16).normal(0, 6, (200, 200, 1)))
-    assert manipulate.noise_level(noisy, np.ones((200, 200), bool)) == pytest.approx(6, rel=0.1)
+    assert pasting.noise_level(noisy, np.ones((200, 200), bool)) == pytest.approx(6, rel=0.1)
 
 
 @pytest.mark.parametrize("clump", [0.0, 0.7])

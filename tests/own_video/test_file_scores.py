@@ -21,8 +21,7 @@ from untrained import SIZE, command
 from dfnb import networks
 from dfnb.common.errors import UserError
 from dfnb.data import faces, frames
-from dfnb.own_video import files as own_files
-from dfnb.own_video import prefetch, timeline
+from dfnb.own_video import file_scores, prefetch, timeline
 from dfnb.scoring import inference, metrics, score
 
 
@@ -58,7 +57,7 @@ def test_the_score_is_the_networks_probability_by_the_reports_own_rules(checkpoi
     """Recomputed from frames, faces and crops one by one."""
     net, finder = networks.load(checkpoints["real"]), faces.FaceFinder()
     path = videos / "real/two people.mp4"
-    scored = own_files.score_file(net, finder, path, SIZE, 3, pictures=True)
+    scored = file_scores.score_file(net, finder, path, SIZE, 3, pictures=True)
     values = []
     for _, rgb in frames.sample_frames(path, 3):
         found = finder(rgb)
@@ -74,12 +73,12 @@ def test_the_score_is_the_networks_probability_by_the_reports_own_rules(checkpoi
 def test_batches_across_files_give_each_file_its_own_scores(monkeypatch, checkpoints, videos):
     """A folder at once against file by file: short and broken ones between others, batches that end anywhere."""
     scorer, finder = inference.Scorer(networks.load(checkpoints["real"]), SIZE), faces.FaceFinder()
-    paths = own_files.find_files([videos])
-    alone = [own_files.score_file(scorer, finder, path, SIZE, 4, batch=100) for path in paths]
+    paths = file_scores.find_files([videos])
+    alone = [file_scores.score_file(scorer, finder, path, SIZE, 4, batch=100) for path in paths]
     runs = []
     forward = inference.Scorer.__call__
     monkeypatch.setattr(inference.Scorer, "__call__", lambda self, x: runs.append(len(x)) or forward(self, x))
-    together = list(own_files.score_files(scorer, finder, paths, SIZE, 4, batch=5, pictures=True))
+    together = list(file_scores.score_files(scorer, finder, paths, SIZE, 4, batch=5, pictures=True))
     assert sum(runs) == sum(one.row["faces"] for one in alone)
     assert set(runs[:-1]) == {5}  # full batches, whatever the files' lengths
     assert [one.row["file"] for one in together] == [str(path) for path in paths]
@@ -100,19 +99,19 @@ def test_what_waits_for_the_network_is_bounded(monkeypatch):
             yield k, np.zeros((200, 200, 3), np.uint8)
 
     monkeypatch.setattr(frames, "sample_frames", endless)
-    seen = prefetch.look(faces.FaceFinder(), [Path("a.mp4")], 10_000, 0.1, 32, threads=2)
+    seen = prefetch.prefetch_faces(faces.FaceFinder(), [Path("a.mp4")], 10_000, 0.1, 32, threads=2)
     assert [next(seen).frame for _ in range(3)] == [0, 1, 2]
     assert len(decoded) <= 40
     seen.close()
-    monkeypatch.setattr(prefetch, "WAITING", 5 * 200 * 200 * 3)  # large frames: fewer of them
+    monkeypatch.setattr(prefetch, "WAITING_BYTES", 5 * 200 * 200 * 3)  # large frames: fewer of them
     decoded.clear()
-    assert next(prefetch.look(faces.FaceFinder(), [Path("a.mp4")], 10_000, 0.1, 32)).frame == 0
+    assert next(prefetch.prefetch_faces(faces.FaceFinder(), [Path("a.mp4")], 10_000, 0.1, 32)).frame == 0
     assert len(decoded) == 6
 
 
 def test_what_is_found_ahead_is_what_is_found(videos):
     """With three threads against none: order, boxes and pixels."""
-    finder, paths = faces.FaceFinder(), own_files.find_files([videos])
+    finder, paths = faces.FaceFinder(), file_scores.find_files([videos])
     plain = []
     for path in paths:
         try:
@@ -121,7 +120,7 @@ def test_what_is_found_ahead_is_what_is_found(videos):
                 plain.append((path, index, [f.box for f in found], [faces.crop(rgb, f.box, 0.1, 32) for f in found]))
         except UserError:
             pass
-    seen = list(prefetch.look(finder, paths, 4, 0.1, 32, threads=3))
+    seen = list(prefetch.prefetch_faces(finder, paths, 4, 0.1, 32, threads=3))
     assert [one.path for one in seen if one.frame is None] == paths
     looks = [one for one in seen if one.frame is not None]
     for (path, index, boxes, crops), one in zip(plain, looks, strict=True):
@@ -176,7 +175,7 @@ def test_a_timeline_shows_the_frames_scores_and_strongest_faces(checkpoints, vid
     finder = faces.FaceFinder()
     for name, rows in (("real", 3), ("plain", 2)):  # a plain backbone has no attention map
         net = networks.load(checkpoints[name])
-        scored = own_files.score_file(net, finder, videos / "real/one.mp4", SIZE, 6, pictures=True)
+        scored = file_scores.score_file(net, finder, videos / "real/one.mp4", SIZE, 6, pictures=True)
         plot = timeline.timeline(scored, fps=25.0, warning="careful")
         assert plot.numbers["time"].tolist() == [frame / 25 for frame in plot.numbers["frame"]]
         assert len(plot.figure.axes) == 1 + timeline.STRONGEST * (rows - 1)
@@ -193,10 +192,10 @@ def test_folders_are_searched_and_hidden_files_left_alone(tmp_path):
     for name in ("a.mp4", "deep/b.JPG", ".hidden.mp4", "._c.mp4", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    assert [file.name for file in own_files.find_files([tmp_path])] == ["a.mp4", "b.JPG"]
+    assert [file.name for file in file_scores.find_files([tmp_path])] == ["a.mp4", "b.JPG"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no videos or images"):
-        own_files.find_files([tmp_path / "empty"])
+        file_scores.find_files([tmp_path / "empty"])
 
 
 @pytest.mark.slow

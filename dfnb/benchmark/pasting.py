@@ -1,10 +1,8 @@
-"""The manipulations of the embedded benchmark: what each forger's tool does to a frame.
+"""The tools of the forgers: paste a face into a frame, with a recipe of what the tool gets wrong.
 
-Five kinds, after the real sets: Deepfakes, FaceSwap, Face2Face and NeuralTextures (FaceForensics++, Rossler et al.
-2019) and the better swap of Celeb-DF (Li et al. 2020). Each takes a frame as the camera recorded it (so it has sensor
-noise) and a picture of the face to paste, which has been through a `generator' of limited resolution (so it has less),
-and returns the forged frame with its ground truth mask. How strong the traces are is said in one place: `ARTEFACTS`
-and `STRENGTH`. What a tool gets wrong is drawn once a video (`draw_recipe`); only a little jitter changes by frame.
+A tool takes a frame as the camera recorded it (so it has sensor noise) and a picture of the face to paste, which has
+been through a `generator' of limited resolution (so it has less), and returns the forged frame with its ground truth
+mask. What a tool gets wrong is drawn once a video (`draw_recipe`); only a little jitter changes by frame.
 
 Nothing here is shared with the self-blended images a network is trained on.
 """
@@ -16,9 +14,6 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 from dfnb.benchmark.video import grain, to_levels
-
-STRENGTH = 1.0
-"""Difficulty of the whole benchmark: 0 makes every fake as good as its kind gets, 1 spreads them over `ARTEFACTS`."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +29,10 @@ class Recipe:
     jitter: the part of the misfit that changes from frame to frame.
     inset, soft: how far inside the outline blending begins, and over which length it becomes full.
     opacity: weight of the pasted face where blending is full, 0..1.
-    poisson: gradient-domain blending (Perez et al. 2003) instead of plain alpha blending.
-    lab: colour matching in Lab (Reinhard et al. 2001) instead of RGB.
+    poisson: 1 for gradient-domain blending (Perez et al. 2003), 0 for plain alpha blending.
+    lab: 1 for colour matching in Lab (Reinhard et al. 2001), 0 in RGB.
+
+    As the end of a range, `poisson` and `lab` are the share of videos that use them.
     """
 
     detail: float
@@ -47,54 +44,21 @@ class Recipe:
     jitter: float
     inset: float
     soft: float
-    opacity: float
-    poisson: float
-    lab: float
+    opacity: float = 1.0
+    poisson: float = 0.0
+    lab: float = 0.0
 
 
-# By kind: (a good tool, a bad tool). `poisson` and `lab` are the probabilities that a video uses them.
-ARTEFACTS: dict[str, dict[str, tuple[float, float]]] = {
-    "Deepfakes": {
-        "detail": (160, 90), "blur": (0.2, 0.5), "grain": (0.4, 0.0), "colour": (0.97, 0.75), "tint": (0.01, 0.05),
-        "misfit": (0.005, 0.02), "jitter": (0.002, 0.006), "inset": (0.02, 0.0), "soft": (0.14, 0.05),
-        "opacity": (1.0, 0.95), "poisson": (0, 0), "lab": (0, 0),
-    },
-    "FaceSwap": {
-        "detail": (160, 100), "blur": (0.3, 0.6), "grain": (0.3, 0.0), "colour": (0.95, 0.75), "tint": (0.01, 0.05),
-        "misfit": (0.005, 0.015), "jitter": (0.003, 0.008), "inset": (0.02, 0.0), "soft": (0.10, 0.04),
-        "opacity": (1.0, 0.95), "poisson": (0, 0), "lab": (0, 0),
-    },
-    "Face2Face": {
-        "detail": (160, 96), "blur": (0.4, 0.8), "grain": (0.4, 0.0), "colour": (1.0, 0.9), "tint": (0.01, 0.04),
-        "misfit": (0.003, 0.010), "jitter": (0.001, 0.004), "inset": (0.01, 0.0), "soft": (0.10, 0.04),
-        "opacity": (1.0, 1.0), "poisson": (0, 0), "lab": (0, 0),
-    },
-    "NeuralTextures": {
-        "detail": (160, 96), "blur": (0.4, 0.8), "grain": (0.4, 0.0), "colour": (1.0, 0.9), "tint": (0.01, 0.04),
-        "misfit": (0.003, 0.010), "jitter": (0.001, 0.004), "inset": (0.01, 0.0), "soft": (0.08, 0.03),
-        "opacity": (1.0, 1.0), "poisson": (0, 0), "lab": (0, 0),
-    },
-    "Celeb-synthesis": {
-        "detail": (200, 120), "blur": (0.4, 0.8), "grain": (0.5, 0.0), "colour": (1.0, 0.8), "tint": (0.005, 0.035),
-        "misfit": (0.003, 0.015), "jitter": (0.001, 0.004), "inset": (0.03, 0.0), "soft": (0.14, 0.05),
-        "opacity": (1.0, 0.95), "poisson": (0.4, 0.4), "lab": (0.7, 0.7),
-    },
-    "FFIW": {
-        "detail": (100, 64), "blur": (0.35, 0.6), "grain": (0.2, 0.0), "colour": (0.92, 0.7), "tint": (0.015, 0.05),
-        "misfit": (0.005, 0.02), "jitter": (0.002, 0.006), "inset": (0.02, 0.0), "soft": (0.10, 0.04),
-        "opacity": (1.0, 0.95), "poisson": (0.25, 0.25), "lab": (0.5, 0.5),
-    },
-}  # fmt: skip
+def draw_recipe(good: Recipe, bad: Recipe, rng: np.random.Generator) -> Recipe:
+    """A video's recipe, between those of a good and of a bad tool.
 
-
-def draw_recipe(kind: str, rng: np.random.Generator) -> Recipe:
-    """A video's recipe: most faults go together (a video is good or bad as a whole), each also varies by itself."""
+    Most faults go together (a video is good or bad as a whole), each also varies by itself.
+    """
     overall = rng.uniform()
     values = {}
     for field in fields(Recipe):
-        good, bad = ARTEFACTS[kind][field.name]
-        quality = STRENGTH * (0.5 * overall + 0.5 * rng.uniform())
-        values[field.name] = good + (bad - good) * quality
+        low, high = getattr(good, field.name), getattr(bad, field.name)
+        values[field.name] = low + (high - low) * (0.5 * overall + 0.5 * rng.uniform())
     for choice in ("poisson", "lab"):
         values[choice] = float(rng.uniform() < values[choice])
     return Recipe(**values)

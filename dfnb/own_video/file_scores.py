@@ -1,4 +1,4 @@
-"""Videos and images of a reader: found, scored, a row for each."""
+"""Score videos and images of any kind: find them, find their faces, run the network; a row a file."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,19 +18,20 @@ from dfnb.common.errors import UserError, printable
 from dfnb.data import faces
 from dfnb.data.catalogues import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from dfnb.data.catalogues.lists import below
-from dfnb.own_video.prefetch import Look, look
+from dfnb.own_video.prefetch import FrameFaces, prefetch_faces
 from dfnb.scoring import metrics
 from dfnb.scoring.inference import Precision, Scorer
 from dfnb.scoring.score import probability, to_input
 from dfnb.scoring.score_table import MARGIN
 
-BATCH = 16  # crops a batch of files: larger ones gain nothing on a processor
+BATCH = 16  # crops; larger batches gain nothing on a processor
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
     """Videos and images named by `paths`; a folder stands for those in it, at any depth, sorted, hidden ones left out.
 
-    Raises UserError for a path that doesn't exist, for a folder without videos or images, and as `lists.below`.
+    Raises UserError for a path that doesn't exist, for a folder without videos or images, and for one that can't be
+    listed.
     """
     found = []
     for path in paths:
@@ -47,10 +48,10 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 
 
 class Scored(NamedTuple):
-    """What `score_files` found out of a file. crops, maps: of each face, for pictures; left out unless asked for."""
+    """One file's scores, see `score_files`. crops, maps: of each face, for pictures; left out by default."""
 
     row: dict[str, Any]
-    faces: pd.DataFrame  # as in `FaceScores.table`
+    faces: pd.DataFrame  # a row a face, columns as in `FaceScores.table`
     crops: list[NDArray[np.uint8]]  # (S, S, 3) RGB, in the order of `faces`
     maps: NDArray[np.float32] | None  # (N, h, w) in 0..1; None where the network has no attention branch
 
@@ -79,21 +80,22 @@ def score_files(
     pictures: bool = False,
     precision: Precision = "auto",
 ) -> Iterator[Scored]:
-    """Score videos and images: for each, in order, a row for the file and its per-face table.
+    """Score videos and images, in order.
 
-    Faces are found ahead of the network, and batches run across files, so that short ones don't leave it idle; a
-    file's result comes when the batch with its last face is full. Without pictures memory doesn't grow with a video.
+    Faces are prefetched, and batches run across files, so that short files don't leave the network idle; a file's
+    result comes when the batch with its last face is full. Without pictures, memory doesn't grow with a video's length.
 
-    net: a network, or one made ready (`inference.Scorer`), which then decides size and precision.
-    count: evenly spaced frames looked at. pictures: keep what a picture needs. precision: see `dfnb.scoring.inference`.
-    The row has file, score (None where there is none), frames, frames_with_face, faces, reason (why there is no score,
-    or ""). A file that can't be read is a row with its reason, not an error.
+    net: a network, or an `inference.Scorer`, which then decides size and precision. size: S, side of the network's
+    input in pixels. count: evenly spaced frames scored in a video. batch: crops. pictures: keep crops and maps.
+    precision: see `dfnb.scoring.inference`.
+    A result's row has file, score (probability of fake in 0..1; None where there is none), frames, frames_with_face,
+    faces, reason (why there is no score, or ""). A file that can't be read is a row with its reason, not an error.
     """
     scorer = net if isinstance(net, Scorer) else Scorer(net, size, precision)
     opened: deque[_File] = deque()
     waiting: list[tuple[_File, NDArray[np.uint8]]] = []
     with tqdm(unit="frame", leave=False, mininterval=1.0) as bar:
-        for seen in look(finder, paths, count, MARGIN, scorer.size):
+        for seen in prefetch_faces(finder, paths, count, MARGIN, scorer.size):
             if not opened or opened[-1].done:
                 opened.append(_File(seen.path, pictures))
                 bar.set_description_str(printable(seen.path.name), refresh=False)  # tqdm adds a colon itself here
@@ -125,7 +127,7 @@ class _File:
     crops: list[NDArray[np.uint8]] = field(default_factory=list)
     maps: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def add(self, seen: Look) -> None:
+    def add(self, seen: FrameFaces) -> None:
         self.done, self.frames = seen.frame is None, self.frames + (seen.frame is not None)
         self.reason = seen.reason or self.reason
         self.places += [(seen.frame, rank, *box) for rank, box in enumerate(seen.boxes)]
@@ -150,7 +152,7 @@ class _File:
 
 
 def _run(scorer: Scorer, waiting: Sequence[tuple[_File, NDArray[np.uint8]]]) -> None:
-    """Score crops, and hand each file what is its own."""
+    """Score crops, and give each file its scores and maps."""
     with faults.named_faults(waiting[0][0].path.name), torch.inference_mode():
         output = scorer(torch.stack([to_input(crop, scorer.mean, scorer.std) for _, crop in waiting]))
     for k, ((file, _), score) in enumerate(zip(waiting, probability(output.logits).tolist(), strict=True)):

@@ -1,0 +1,75 @@
+"""Answers as an HTML page that opens offline: words, pictures, and what the network was trained on."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dfnb.common import files
+from dfnb.common.errors import printable
+from dfnb.own_video import timeline
+from dfnb.own_video.answer import Answer, Detector
+from dfnb.plots.page import render
+from dfnb.plots.style import encode
+
+HERE = Path(__file__).parent
+CAPTIONS = {
+    "course": "The score over time. A single frame's score has no interval of its own; the shaded one is their mean's.",
+    "strongest": f"The frames with the highest scores. {timeline.CAPTION}",
+    "faces_found": "Faces found, in evenly spaced frames; below each frame its faces' scores.",
+}
+
+
+def section(answer: Answer, name: str | None = None) -> str:
+    """One file as an HTML fragment: the number, its course, the strongest frames, the faces found, the caveats.
+
+    name: what the page calls the file, see `names`; the file's own name by default.
+    """
+    name = name or printable(answer.path.name)
+    several = answer.scored.row["frames_with_face"] > 1
+    kinds = [kind for kind in CAPTIONS if several or kind != "course"] if answer.has_score else []
+    figures = []
+    for kind in kinds:
+        plot = getattr(answer, kind)()
+        png = base64.b64encode(encode(plot.figure, "png")).decode()
+        figures.append({"png": png, "alt": plot.alt, "caption": CAPTIONS[kind]})
+    return render(HERE / "section.html.j2", answer=answer, name=name, anchor=_anchor(name), figures=figures)
+
+
+def document(sections: Sequence[str], rows: Sequence[dict[str, Any]], detector: Detector) -> str:
+    """The whole page: the warning first, a row a file, the sections, and what the network was trained on.
+
+    sections: of `section`, called as `names` says. rows: their `Scored.row`s, in the same order.
+    """
+    called = names([Path(row["file"]) for row in rows])
+    return render(
+        HERE / "answers.html.j2",
+        title=called[0] if len(rows) == 1 else f"Scores of {len(rows)} files",
+        warning=detector.warning_sentence,
+        files=[(name, _anchor(name), row) for name, row in zip(called, rows, strict=True)],
+        sections=sections,
+        facts=detector.facts().itertuples(),
+    )
+
+
+def export(answers: Sequence[Answer], path: Path) -> Path:
+    """Write answers of one detector as one page, whole or not at all."""
+    called = names([answer.path for answer in answers])
+    sections = [section(answer, name) for answer, name in zip(answers, called, strict=True)]
+    files.write_text(path, document(sections, [answer.scored.row for answer in answers], answers[0].detector))
+    return path
+
+
+def names(paths: Sequence[Path]) -> list[str]:
+    """What a page calls files: their names, with as much of their folders as tells them apart from one another."""
+    whole = [path.resolve().parts for path in paths]
+    most = max(len(parts) for parts in whole)
+    for depth in range(1, most + 1):
+        called = [printable("/".join(parts[-depth:])) for parts in whole]
+        if len(set(called)) == len(set(whole)):
+            break
+    return called
+
+
+def _anchor(name: str) -> str:
+    return f"file-{files.digest(name)[:8]}"
