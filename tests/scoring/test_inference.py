@@ -38,7 +38,7 @@ def lively(backbone: str, variant: str = "proposed", head: str = "arcface") -> n
 
 
 @pytest.mark.parametrize(("backbone", "variant", "head"), MADE)
-def test_the_fast_way_changes_no_output(backbone, variant, head):
+def test_onnx_runtime_changes_no_output(backbone, variant, head):
     """Whatever the size of the batch, and although the graph was made from another one."""
     net = lively(backbone, variant, head)
     scorer = inference.Scorer(net, 96, "fast")
@@ -74,14 +74,14 @@ def test_float32_is_the_network_itself():
         torch.testing.assert_close(scorer(images).logits, net(images).logits, rtol=0, atol=1e-6)
 
 
-def test_the_rule():
+def test_auto_is_fast_for_large_inputs_on_a_processor_alone():
     assert devices.choose("auto", 128) == devices.choose("auto", 380, "cuda") == "float32"
     assert devices.choose("auto", 380) == devices.choose("auto", 256) == devices.choose("fast", 64)
     assert devices.choose("fast", 64) == devices.FAST
     assert devices.choose("float32", 380) == devices.choose("fast", 380, "cuda") == "float32"
 
 
-def test_the_fast_way_moves_no_score_of_a_network_that_knows_something():
+def test_onnx_runtime_moves_no_score_of_a_fitted_network():
     """ImageNet's weights, and a head fitted to tell sharp pictures from soft ones.
 
     Half of the pictures are alike enough for scores all over 0..1.
@@ -118,7 +118,7 @@ def test_the_fast_way_moves_no_score_of_a_network_that_knows_something():
     [(0, False, False, "cpu"), (1, True, False, "cuda"), (8, False, False, "cuda"), (8, True, False, "cpu"),
      (8, True, True, "cuda")],
 )  # fmt: skip
-def test_commands_score_on_a_gpu_and_kernels_leave_several_to_training(monkeypatch, gpus, kernel, used, where):
+def test_commands_choose_a_gpu_and_kernels_leave_several_to_training(monkeypatch, gpus, kernel, used, where):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
