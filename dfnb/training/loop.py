@@ -7,7 +7,6 @@ Several processes: each builds the same list of batches and takes its own share 
 depend on how many processes there are. Batch-norm statistics are synchronised on GPUs; the CPU has no such form, so
 there each process normalises by its own share and the main one's running statistics are kept. Both of SAM's gradients
 are averaged over the processes, so its step is that of one process with the whole batch. The stream of faces runs on
-from sklearn.metrics import roc_auc_score
 from one epoch into the next, so no batch is uneven. Only the main process writes, and all must see what it wrote.
 """
 
