@@ -82,7 +82,7 @@ audit: $(READY)
 	fi; cat .venv/audit.txt; exit $$status
 
 lock: $(READY)
-	. $(BIN)/activate && uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+	. $(BIN)/activate && uv pip compile --quiet --universal --python-version 3.11 --extra cluster --extra demo --extra dev --generate-hashes \
 	  --only-binary :all: --no-header --no-annotate --upgrade pyproject.toml --output-file requirements.lock
 
 clean:

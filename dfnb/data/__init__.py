@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "TEST_SETS",
         ],
         "frames": ["sample_frames"],
+        "detectors": ["DETECTORS"],
         "faces": ["Face", "FaceFinder", "face_mask"],
         "store": ["Coverage", "FaceStore", "StoredFace", "open_store", "prepare"],
     },

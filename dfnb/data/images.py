@@ -40,7 +40,8 @@ _UPRIGHT = {
     8: Transpose.ROTATE_90,
 }
 # what Pillow raises on damaged files
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, OverflowError, struct.error, IndexError, KeyError, TypeError)
+_DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)
+_DAMAGE += (struct.error,)
 
 
 def is_image(path: Path) -> bool:

@@ -15,8 +15,8 @@ class ArcFace(nn.Module):
 
     in_features: D. classes: C.
     scale: s, above 0. margin: m in radians, 0 <= m < pi.
-    monotone: Eq. 3 as written (False) turns upward again where theta > pi - m: the worst samples are pulled the wrong
-        way. True goes on with cos(theta) - m * sin(m) there, as Deng et al. 2019's code and the libraries do.
+    monotone: Eq. 3 as written (False) rises again where theta > pi - m, so that the worst samples are pulled the wrong
+        way. True continues it there with cos(theta) - m * sin(m), as the code of Deng et al. 2019 and libraries do.
     Raises ValueError where a setting is out of its range.
     """
 
@@ -56,7 +56,7 @@ class ArcFace(nn.Module):
         """cos(theta) -> cos(theta + m), through the addition theorem: acos has an infinite gradient at +-1."""
         if self.margin == 0:
             return cosine
-        # The bound under the root keeps the gradient finite where a feature meets its centre (or its opposite).
+        # the bound under the root keeps the gradient finite where a feature points along its centre or opposite to it
         sine = (1 - cosine.square()).clamp_min(torch.finfo(cosine.dtype).eps).sqrt()
         moved = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
         if not self.monotone:
@@ -75,7 +75,7 @@ class ArcFace(nn.Module):
 
 @torch.no_grad()
 def angles(x: Tensor, weight: Tensor) -> Tensor:
-    """Angles between features and class centres, for any head with a weight (a linear layer too).
+    """Angles between features and class centres, the rows of a head's weight (a linear head's too).
 
     x: (B, D). weight: (C, D). Returns (B, C) radians in 0..pi, in at least float32.
     From the sum and difference of the unit vectors (Kahan), since acos loses half its digits near 0 and pi.

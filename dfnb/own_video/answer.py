@@ -191,6 +191,8 @@ class Answer:
         if row["frames_with_face"] < row["frames"]:
             without = row["frames"] - row["frames_with_face"]
             reasons.append(f"In {without} of {row['frames']} frames no face was found; nothing is known of these.")
+        if row.get("notes"):
+            reasons.append(f"How the file was read: {row['notes']}.")
         reasons += [
             "Compression, filters, make-up, re-filming a screen and unusual cameras move the number in either "
             "direction; it was never adjusted to such footage.",

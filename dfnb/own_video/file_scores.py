@@ -16,8 +16,7 @@ from tqdm.auto import tqdm
 from dfnb.common import faults, files
 from dfnb.common.errors import UserError, printable
 from dfnb.data import faces
-from dfnb.data.catalogues import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from dfnb.data.catalogues.lists import below
+from dfnb.data.catalogues.lists import videos_and_images
 from dfnb.own_video.prefetch import FrameFaces, prefetch_faces
 from dfnb.scoring import metrics
 from dfnb.scoring.inference import Precision, Scorer
@@ -36,7 +35,7 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     found = []
     for path in paths:
         if path.is_dir():
-            inside = [file for file in below(path) if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
+            inside = videos_and_images(path)
             if not inside:
                 raise UserError(f"{path}: no videos or images in this folder")
             found += inside
@@ -89,7 +88,7 @@ def score_files(
     input in pixels. count: evenly spaced frames scored in a video. batch: crops. pictures: keep crops and maps.
     precision: see `dfnb.scoring.inference`.
     A result's row has file, score (probability of fake in 0..1; None where there is none), frames, frames_with_face,
-    faces, reason (why there is no score, or ""). A file that can't be read is a row with its reason, not an error.
+    faces, reason (why there is no score, or ""), and notes where more than decoding was needed. A file that can't be read is a row with its reason, not an error.
     """
     scorer = net if isinstance(net, Scorer) else Scorer(net, size, precision)
     opened: deque[_File] = deque()
@@ -122,6 +121,7 @@ class _File:
     done: bool = False  # no more frames will come
     frames: int = 0
     reason: str = ""
+    notes: tuple[str, ...] = ()
     places: list[tuple] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     crops: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -130,6 +130,7 @@ class _File:
     def add(self, seen: FrameFaces) -> None:
         self.done, self.frames = seen.frame is None, self.frames + (seen.frame is not None)
         self.reason = seen.reason or self.reason
+        self.notes = seen.notes or self.notes
         self.places += [(seen.frame, rank, *box) for rank, box in enumerate(seen.boxes)]
         self.crops += seen.crops if self.pictures else []
 
@@ -141,6 +142,7 @@ class _File:
         name = files.plain(str(self.path))
         row: dict[str, Any] = {"file": name, "score": None, "frames": self.frames, "frames_with_face": 0}
         row |= {"faces": len(self.places), "reason": self.reason}
+        row |= {"notes": "; ".join(self.notes)} if self.notes else {}
         table = pd.DataFrame(self.places, columns=["frame", "face", "x0", "y0", "x1", "y1"])
         about = {"dataset": "files", "split": "", "video": name, "label": "", "method": ""}
         table = table.assign(**about, group=name, score=np.array(self.scores, np.float32))

@@ -34,6 +34,7 @@ class FrameFaces(NamedTuple):
     boxes: list[Box]
     crops: list[NDArray[np.uint8]]
     reason: str = ""
+    notes: tuple[str, ...] = ()  # at the end of a file: what was done to show its frames, see `data.timelines.Timeline`
 
 
 def prefetch_faces(
@@ -51,10 +52,10 @@ def prefetch_faces(
     waiting: deque[tuple[Future[FrameFaces], int]] = deque()
     held = 0
     try:
-        for path, frame, rgb, reason in _decoded(paths, count):
+        for path, frame, rgb, reason, notes in _decoded(paths, count):
             if rgb is None:
                 end: Future[FrameFaces] = Future()
-                end.set_result(FrameFaces(path, None, [], [], reason))
+                end.set_result(FrameFaces(path, None, [], [], reason, notes))
                 waiting.append((end, 0))
             else:
                 waiting.append((pool.submit(_find, finder, path, frame, rgb, margin, size), rgb.nbytes))
@@ -69,18 +70,22 @@ def prefetch_faces(
         pool.shutdown(cancel_futures=True)
 
 
-def _decoded(paths: Sequence[Path], count: int) -> Iterator[tuple[Path, int, NDArray[np.uint8] | None, str]]:
-    """Each file's frames as (path, index, frame, ""), then (path, 0, None, reason): why it ended early, or ""."""
+def _decoded(
+    paths: Sequence[Path], count: int
+) -> Iterator[tuple[Path, int, NDArray[np.uint8] | None, str, tuple[str, ...]]]:
+    """Each file's frames as (path, index, frame, "", ()), then (path, 0, None, reason, notes): see `FrameFaces`."""
     for path in paths:
-        reason = ""
+        reason, notes = "", ()
         try:
-            for frame, rgb in frames.sample_frames(path, count):
-                yield path, frame, rgb, ""
+            known = frames.timeline(path)
+            notes = known.notes
+            for frame, rgb in frames.sample_frames(path, count, known=known):
+                yield path, frame, rgb, "", ()
         except UserError as error:
             reason = str(error).removeprefix(f"{path}: ")
         except MemoryError:
             reason = "out of memory"
-        yield path, 0, None, reason
+        yield path, 0, None, reason, notes
 
 
 def _find(finder: FaceFinder, path: Path, frame: int, rgb: NDArray[np.uint8], margin: float, size: int) -> FrameFaces:

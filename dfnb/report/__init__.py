@@ -1,8 +1,8 @@
-"""Executed notebooks -> one page, cards, publishing; the notebooks' widgets.
+"""Executed notebooks -> one page; cards; publishing; the notebooks' sliders.
 
 Comes in: a run and `notebooks/`. Goes out: report.html, figures, results.json; published copies of them.
-Where is what: running and publishing in `notebooks`, the page in `page`, cards in `cards`, the index of the
-notebooks in `index`.
+Public: running notebooks in `notebooks`, the report of a run in `building`, its HTML in `page`, publishing in
+`publishing` (index of the notebooks in `index`, model and data card in `cards`), sliders in `widgets`.
 """
 
 import lazy_loader
@@ -10,6 +10,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "notebooks": ["NotebookError", "Report", "build", "execute", "find_notebooks", "publish", "result_table"],
+        "building": ["Report", "build"],
+        "notebooks": ["NotebookError", "execute", "find_notebooks"],
+        "publishing": ["publish", "result_table"],
     },
 )

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dfnb.common import files
 from dfnb.common.errors import UserError
+from dfnb.plots.page import render
 
 START, END = "<!-- notebooks: written by `dfnb report --publish` -->", "<!-- end of notebooks -->"
 WIDTH = 320  # of a thumbnail, pixels
@@ -20,7 +21,7 @@ FIGURE = re.compile(r'<figure id="([^"]+)".*?<img [^>]*?alt="([^"]*)"', re.DOTAL
 
 @dataclass(frozen=True)
 class Entry:
-    """A notebook as the index shows it. figure, alt: its first figure's name and words; empty where it has none."""
+    """A notebook as the index shows it. figure, alt: its first figure's name and alt text; "" where it has none."""
 
     name: str
     title: str
@@ -63,18 +64,13 @@ def draw(entry: Entry, figures: Path) -> Path | None:
 
 
 def table(entries: Sequence[Entry], seconds: Mapping[str, float], figures: Path) -> str:
-    """The index in Markdown, a row a notebook, as it stands in notebooks/README.md."""
-    lines = ["| | notebook | run time |", "|---|---|--:|"]
-    for entry in entries:
-        picture = ""
-        if (figures / "thumbnails" / f"{entry.name}.png").is_file():
-            alt = html.escape(entry.alt.split(": ")[0])
-            source = f"../figures/thumbnails/{entry.name}.png"
-            picture = f'<a href="{entry.name}.ipynb"><img src="{source}" width="{WIDTH // 2}" alt="{alt}"></a>'
-        time = f"{seconds[entry.name]:.0f} s" if entry.name in seconds else ""
-        questions = "<br>".join(entry.questions)
-        lines.append(f"| {picture} | **[{entry.title}]({entry.name}.ipynb)**<br>{questions} | {time} |")
-    return "\n".join(lines)
+    """The index in Markdown, a row a notebook, for notebooks/README.md.
+
+    Titles and questions are Markdown already. seconds: run times by name; a notebook without any has an empty cell.
+    """
+    pictured = {path.stem for path in (figures / "thumbnails").glob("*.png")}
+    values = {"entries": entries, "seconds": seconds, "pictured": pictured, "width": WIDTH // 2}
+    return render(Path(__file__).parent / "notebook_index.md.j2", **values).rstrip()
 
 
 def renewed(readme: str, folder: Path, figures: Path) -> str:
@@ -83,7 +79,9 @@ def renewed(readme: str, folder: Path, figures: Path) -> str:
     folder: of the published notebooks. figures: with thumbnails/ and run-times.json. Raises UserError without markers.
     """
     if START not in readme or END not in readme:
-        raise UserError(f"notebooks/README.md: the markers {START!r} and {END!r} are missing, so there's no place")
+        raise UserError(
+            f"notebooks/README.md: the markers {START!r} and {END!r} are missing; put them around the index"
+        )
     record = json.loads((figures / "run-times.json").read_text(encoding="utf-8"))
     entries = [read(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
     note = f"Run times: on a finished run of the profile `{record['profile']}`, {record['hardware']}."

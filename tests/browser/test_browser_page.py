@@ -8,7 +8,7 @@ import pytest
 
 from dfnb import report
 from dfnb.plots import style, tables
-from dfnb.report import page
+from dfnb.report import building, page
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -26,9 +26,9 @@ def html(tmp_path_factory):
     results = pd.read_csv(ROOT / "figures" / "results.csv")
     tested = results[(results["level"] == "video") & results["size_rule"]]
     lead = style.html_table(tables.wide(tested), "summary", style.NOTICE, [])
-    notebooks = report.find_notebooks(ROOT / "notebooks")
+    paths = report.find_notebooks(ROOT / "notebooks")
     about, glossary = "As published.", ROOT / "notebooks" / "GLOSSARY.md"
-    text = page.build(notebooks, notebooks.TITLE, about, lead=lead, glossary=glossary, figures=ROOT / "figures")
+    text = page.build(paths, building.TITLE, about, lead=lead, glossary=glossary, figures=ROOT / "figures")
     path.write_text(text, encoding="utf-8")
     return path
 

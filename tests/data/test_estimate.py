@@ -13,29 +13,29 @@ HOW = {"frames": FRAMES, "jobs": 1, "keep": "all"}
 
 
 def test_all_videos_sampled_give_the_very_size_and_their_work_is_kept(tmp_path, catalogue, prepared):
-    said = store.estimate(catalogue, tmp_path, sample=len(catalogue), **HOW)
+    estimated = store.estimate(catalogue, tmp_path, sample=len(catalogue), **HOW)
     size = sum(file.stat().st_size for file in tmp_path.glob("shards/*/*.rgb"))
     assert size == sum(file.stat().st_size for file in prepared[0].glob("shards/*/*.rgb"))
     unreadable = len(catalogue) - len(list(tmp_path.glob("shards/*/*.json")))
-    assert said.videos == len(catalogue)
-    assert said.left == unreadable  # they are tried again whenever asked
-    assert said.size == pytest.approx(unreadable * size / len(catalogue))
+    assert estimated.videos == len(catalogue)
+    assert estimated.left == unreadable  # they are tried again whenever asked
+    assert estimated.size == pytest.approx(unreadable * size / len(catalogue))
     store.prepare(catalogue, tmp_path, progress=False, **HOW)
     assert tree(tmp_path) == tree(prepared[0])
 
 
 def test_a_few_videos_say_it_about_and_nothing_is_left_when_done(tmp_path, catalogue, prepared, capsys):
     sound = catalogue[~catalogue["video"].str.contains("empty|noise|truncated|lost|nobody")].reset_index(drop=True)
-    said = store.estimate(sound, tmp_path, sample=2, **HOW)
-    assert (said.videos, said.left) == (len(sound), len(sound) - 2)
-    assert said.seconds > 0
+    estimated = store.estimate(sound, tmp_path, sample=2, **HOW)
+    assert (estimated.videos, estimated.left) == (len(sound), len(sound) - 2)
+    assert estimated.seconds > 0
     capsys.readouterr()
     store.prepare(sound, tmp_path, **HOW)
     assert f"{len(sound)}/{len(sound)}" in capsys.readouterr().err
     store.prepare(sound, tmp_path, **HOW)
     assert "video" not in capsys.readouterr().err  # no bar where nothing is to be done
     size = sum(file.stat().st_size for file in tmp_path.glob("shards/*/*.rgb"))
-    assert 0.2 * size < said.size < 5 * size
+    assert 0.2 * size < estimated.size < 5 * size
     assert store.estimate(sound, tmp_path, **HOW) == store.Estimate(len(sound), 0, 0.0, 0.0)
     assert store.estimate(sound, tmp_path, **HOW).words() == f"{len(sound)} videos, none to do"
     with FileLock(tmp_path / ".lock"), pytest.raises(UserError, match="another command is preparing"):
@@ -54,9 +54,9 @@ def test_records_of_other_settings_are_not_taken_for_work_that_is_done(tmp_path,
     sound = catalogue[~catalogue["video"].str.contains("empty|noise|truncated|lost|nobody")].reset_index(drop=True)
     store.prepare(sound, tmp_path, progress=False, **HOW)
     other = HOW | {"frames": FRAMES - 1}
-    said = store.estimate(sound, tmp_path, sample=1, **other)
-    assert said.left == len(sound) - 1
-    assert said.size > 0
+    estimated = store.estimate(sound, tmp_path, sample=1, **other)
+    assert estimated.left == len(sound) - 1
+    assert estimated.size > 0
 
 
 def test_a_disk_that_is_full_at_the_first_videos_is_named(tmp_path, catalogue):

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from dfnb.common.errors import UserError
 from dfnb.data import frames, limits
+from dfnb.data.catalogues import lists
 
 
 def test_decompression_bomb(tmp_path):
@@ -172,6 +173,22 @@ def test_other_names_of_pictures(tmp_path, name):
     Image.fromarray(coded(3)).save(tmp_path / name)
     ((index, rgb),) = frames.sample_frames(tmp_path / name, 5)
     assert (index, code(rgb)) == (0, 3)
+
+
+def test_what_a_folder_leaves_out_is_counted_by_kind(tmp_path, caplog):
+    taken = ["a.MTS", "b.jfif", "c.heic", "d/e.m2ts", "d/f.mpo", "g.avif", "h.gif"]
+    (tmp_path / "d").mkdir()
+    for name in [*taken, "notes.txt", "d/more.TXT", "raw.cr3", "README", ".hidden"]:
+        (tmp_path / name).touch()
+    assert lists.videos_and_images(tmp_path) == sorted(tmp_path / name for name in taken)
+    (line,) = caplog.messages
+    assert line.startswith(f"{tmp_path}: left out 4 files that are no video or image by their suffix: 2 of .txt, ")
+    assert "1 of .cr3" in line
+    assert "1 of no suffix" in line
+    caplog.clear()
+    (tmp_path / "d/more.TXT").unlink()
+    lists.videos_and_images(tmp_path / "d")
+    assert not caplog.messages
 
 
 HEIC_HEAD = struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"heic", 0, b"mif1", b"heic")

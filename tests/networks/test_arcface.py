@@ -137,7 +137,7 @@ def test_autocast_changes_nothing() -> None:
     assert torch.equal(inside, head(x, target))
 
 
-def test_angles() -> None:
+def test_angles_are_exact_near_0_and_pi_too() -> None:
     theta = torch.tensor([0.0, 1e-3, 0.1, 1.0, math.pi / 2, 3.0, math.pi - 1e-3, math.pi], dtype=torch.float64)
     x, centres = at_angles(theta)
     found = layer(centres, torch.float32).angles(x.float())

@@ -98,5 +98,5 @@ def test_map_of_logits() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 8, 8), (3, 1, 8, 8), (2, 3, 8, 8)])
 def test_masks_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="can't be taught"):
+    with pytest.raises(ValueError, match="don't go together"):
         attention_loss(torch.zeros(2, 1, 4, 4), torch.zeros(shape))

@@ -268,8 +268,7 @@ def test_a_diverged_network_is_not_saved(tmp_path: Path) -> None:
 
 
 def _header(**changes: object) -> dict[str, str]:
-    said = {"format": FORMAT, "settings": tiny().settings, "metadata": {}}
-    return {"dfnb": json.dumps(said | changes)}
+    return {"dfnb": json.dumps({"format": FORMAT, "settings": tiny().settings, "metadata": {}} | changes)}
 
 
 def _break(fault: str, path: Path) -> None:

@@ -93,7 +93,7 @@ def test_build_uses_the_package(lite0) -> None:
     assert pretrained.find(LITE0).source == f"efficientnet-lite0-57934424.pth, sha256 {pretrained.LITE0_SHA256}"
 
 
-def test_the_packages_file_can_be_named(tmp_path: Path) -> None:
+def test_the_packages_file_can_be_named() -> None:
     named = pretrained.find(LITE0, pretrained.packaged_lite0())
     assert named.tensors.keys() == timm.create_model(LITE0).state_dict().keys()
 

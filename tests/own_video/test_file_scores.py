@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from coded_video import write
 from filmed import film
 from PIL import Image
 from untrained import SIZE, command
@@ -93,12 +94,13 @@ def test_what_waits_for_the_network_is_bounded(monkeypatch):
     """10,000 frames that nobody asks for aren't decoded; the rest is stopped when nobody wants it any more."""
     decoded = []
 
-    def endless(path, count):
+    def endless(path, count, known=None):
         for k in range(10_000):
             decoded.append(k)
             yield k, np.zeros((200, 200, 3), np.uint8)
 
     monkeypatch.setattr(frames, "sample_frames", endless)
+    monkeypatch.setattr(frames, "timeline", lambda path: frames.Timeline(10_000, None, None, [], 25.0, 400.0))
     seen = prefetch.prefetch_faces(faces.FaceFinder(), [Path("a.mp4")], 10_000, 0.1, 32, threads=2)
     assert [next(seen).frame for _ in range(3)] == [0, 1, 2]
     assert len(decoded) <= 40
@@ -218,3 +220,18 @@ def test_what_is_scored_is_kept_when_a_batch_is_stopped(checkpoints, videos, tmp
     table = pd.read_csv(tmp_path / "scores.csv")
     assert 1 <= len(table) < 40
     assert table["score"].notna().all()
+
+
+def test_what_was_done_to_show_a_video_stands_in_its_row(tmp_path):
+    """And only there: the row of an ordinary video has no such column."""
+    files = []
+    for name, options in (("interlaced.mp4", {"x264-params": "tff=1"}), ("plain.mp4", {})):
+        files.append(write(tmp_path / name, 10, **options))
+    ends = [seen for seen in prefetch.prefetch_faces(faces.FaceFinder(), files, 2, 0.1, 32) if seen.frame is None]
+    rows = []
+    for end in ends:
+        file = file_scores._File(end.path, pictures=False)
+        file.add(end)
+        rows.append(file.result().row)
+    assert rows[0]["notes"] == "interlaced: deinterlaced by bwdif"
+    assert rows[0].keys() - {"notes"} == rows[1].keys()

@@ -32,13 +32,16 @@ assert data.title("wild") == "Wild (subset: 2 of 3)", data.title("wild")
 """,
     "dfnb/data/detectors.py": """
 import pathlib
-import skimage
+import numpy as np
 from dfnb import profile
+from dfnb.benchmark import heads, scene
 from dfnb.data import faces
 from dfnb.experiment.parts import Data
-photograph = skimage.data.astronaut()
-(hog,), haar = faces.FaceFinder()(photograph), faces.FaceFinder(detector="haar")(photograph)
-assert max(faces.overlap(hog.box, face.box) for face in haar) > 0.8
+rng, renderer = np.random.default_rng(5), heads.Renderer(threads=1)
+view, motion = scene.draw_scene(rng), scene.draw_motion(rng, 1, 25.0)[0]
+picture = renderer.render([(heads.Person.draw(rng), motion)], view, 320, 320).rgb
+(hog,), (haar,) = faces.FaceFinder()(picture), faces.FaceFinder(detector="haar")(picture)
+assert faces.overlap(hog.box, haar.box) > 0.8
 settings = profile.load("faces", {"faces.detector": "haar", "data.faces": "."})
 assert Data(settings, pathlib.Path("run"))._how("train")["detector"] == "haar"
 """,

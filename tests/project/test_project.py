@@ -15,7 +15,7 @@ import yaml
 
 import dfnb
 from dfnb import profile
-from dfnb.report import notebooks
+from dfnb.report import publishing
 
 ROOT = Path(__file__).parents[2]
 CONDA = {"dlib-bin": "dlib", "opencv-python-headless": "opencv", "torch": "pytorch"}  # conda-forge's names
@@ -158,4 +158,4 @@ def test_published_notebooks_have_outputs_and_neither_tracebacks_nor_paths_of_a_
 
 def test_the_published_table_is_that_of_the_published_results():
     readme = (ROOT / "README.md").read_text()
-    assert notebooks.with_results(readme, ROOT / "figures") == readme
+    assert publishing.with_results(readme, ROOT / "figures") == readme

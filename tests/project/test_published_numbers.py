@@ -13,7 +13,7 @@ from sklearn.metrics import auc as trapezoid
 
 from dfnb import profile
 from dfnb.plots import style
-from dfnb.report import notebooks
+from dfnb.report import publishing
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "figures"
@@ -75,10 +75,10 @@ def test_the_two_files_of_results_say_the_same():
 
 def test_the_readmes_table_is_that_of_the_results():
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert notebooks.with_results(readme, FIGURES) == readme
+    assert publishing.with_results(readme, FIGURES) == readme
     changed = readme.replace("(0.9", "(0.8", 1)
     assert changed != readme
-    assert notebooks.with_results(changed, FIGURES) != changed  # a number changed by hand would be seen
+    assert publishing.with_results(changed, FIGURES) != changed  # a number changed by hand would be seen
 
 
 def test_every_figure_and_table_names_its_run_and_its_files():

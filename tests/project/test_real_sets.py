@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 from dfnb import profile
 from dfnb.plots import tables
-from dfnb.report import cards, notebooks
+from dfnb.report import cards, publishing
 
 ROOT = Path(__file__).parents[2]
 FAKES = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
@@ -153,7 +153,7 @@ def test_nothing_speaks_of_the_embedded_benchmark_and_whatever_names_a_set_says_
     for file in (report_ / "results.json", lab["run"] / "results.csv"):
         shutil.copy(file, figures)
     markers = "<!-- results: written by `dfnb report --publish` --><!-- end of results -->"
-    told = [notebooks.with_results(markers, figures), (report_ / "report.html").read_text()]
+    told = [publishing.with_results(markers, figures), (report_ / "report.html").read_text()]
     told.append(cards.model_card(figures).split("## Licences")[0])
     told.append(cards.data_card(figures).split("The published run has of them:")[1].split("They are had")[0])
     for file in sorted((report_ / "notebooks").glob("[0-9]*.ipynb")):

@@ -15,7 +15,7 @@ import yaml
 
 import dfnb
 from dfnb import cli
-from dfnb.report import index, notebooks
+from dfnb.report import building, index
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -131,7 +131,7 @@ def test_abbreviations_are_explained_somewhere(path):
 
 
 def test_the_readme_opens_with_what_the_report_opens_with():
-    assert notebooks.SUMMARY in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert building.SUMMARY in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
 
 def test_the_citation_file_agrees_with_the_project():

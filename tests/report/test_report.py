@@ -13,7 +13,7 @@ from dfnb import profile, report
 from dfnb.common.errors import UserError
 from dfnb.experiment import run
 from dfnb.plots import style
-from dfnb.report import notebooks, page
+from dfnb.report import building, notebooks, page, publishing
 
 
 def notebook(*cells: tuple[str, str]) -> nbformat.NotebookNode:
@@ -164,7 +164,7 @@ def test_the_published_report_is_small_and_every_picture_has_words():
     folder = notebooks.PACKAGE.parent
     published = report.find_notebooks(folder / "notebooks")
     made = page.build(
-        published, notebooks.TITLE, "", glossary=folder / "notebooks" / "GLOSSARY.md", figures=folder / "figures"
+        published, building.TITLE, "", glossary=folder / "notebooks" / "GLOSSARY.md", figures=folder / "figures"
     )
     read = Reader(made)
     assert len(made.encode()) < 15e6
@@ -187,7 +187,7 @@ def test_published_notebooks_lose_what_papermill_added():
         nbformat.v4.new_output("stream", name="stderr", text="100%|####|"),
         nbformat.v4.new_output("stream", name="stdout", text="kept"),
     ]
-    cleaned = notebooks.clean(one)
+    cleaned = publishing.clean(one)
     nbformat.validate(cleaned)
     assert "/somewhere" not in nbformat.writes(cleaned)
     assert [output.name for output in cleaned.cells[-1].outputs] == ["stdout"]
@@ -250,15 +250,15 @@ def test_the_readme_table_holds_the_video_numbers_of_the_file_and_no_others(resu
     }
     (tmp_path / "results.json").write_text(json.dumps(record))
     readme = "# x\n<!-- results: written by `dfnb report --publish` -->\nold\n<!-- end of results -->\nrest"
-    text = notebooks.with_results(readme, tmp_path)
+    text = publishing.with_results(readme, tmp_path)
     assert "| proposed + ArcFace | 0.950 (0.900 to 1.000) | 0.800 (0.700 to 0.900) |" in text
     assert "0.100" not in text
     assert "old" not in text
     assert "rendered heads, no real people" in text
     assert text.endswith("rest")
-    assert notebooks.with_results(text, tmp_path) == text
+    assert publishing.with_results(text, tmp_path) == text
     with pytest.raises(UserError, match="markers"):
-        notebooks.with_results("# no markers", tmp_path)
+        publishing.with_results("# no markers", tmp_path)
 
 
 def test_no_notebooks_are_named(tmp_path):

@@ -17,7 +17,7 @@ from dfnb.analysis import attention_maps, operating_points
 from dfnb.data import catalogues, store
 from dfnb.plots import blend_choices, style
 from dfnb.plots import widgets as widgets_base
-from dfnb.report import notebooks, page, widgets
+from dfnb.report import page, publishing, widgets
 from dfnb.sbi import SelfBlender
 from dfnb.scoring import metrics
 
@@ -70,7 +70,7 @@ def test_widgets_of_a_notebook_saved_by_hand_reach_neither_the_published_one_nor
     assert "kept" in body
     assert "VBox" not in body
     assert "<script" not in body
-    cleaned = notebooks.clean(one)
+    cleaned = publishing.clean(one)
     assert VIEW not in nbformat.writes(cleaned)
     assert "kept" in nbformat.writes(cleaned)
 
@@ -120,7 +120,9 @@ def test_the_sliders_of_self_blending_show_the_pair_for_their_values(shown):
 def test_the_threshold_slider_shows_its_figure_and_its_confusion_table(shown, tmp_path):
     rng, label = np.random.default_rng(3), np.repeat(["real", "fake"], (40, 60))
     videos = pd.DataFrame({"label": label, "score": rng.uniform(0.2 * (label == "fake"), 1)})
-    run = SimpleNamespace(folder=tmp_path, embedded=True, tests=("ff",), title=str, video_scores=lambda part, name: videos)
+    run = SimpleNamespace(
+        folder=tmp_path, embedded=True, tests=("ff",), title=str, video_scores=lambda part, name: videos
+    )
     moved = controls(widgets.threshold(run, ["plain-linear", "proposed-arcface"]))
     moved["threshold"].value = 0.65
     moved["network"].value = "plain-linear"

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from dfnb.common.errors import UserError
 from dfnb.data import faces
-from dfnb.sbi import PairDataset, PairSampler, SelfBlender, augment, init_worker
+from dfnb.sbi import PairDataset, PairSampler, SelfBlender, init_worker
 from dfnb.sbi.augment import ColourRange, Photometric
 
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "real-faces"
@@ -268,9 +268,3 @@ def test_a_store_of_photographs_feeds_workers(photographs):
     changed = torch.cat([(b.real - b.fake).abs().flatten(1).amax(1) for b in batches])
     assert torch.all(changed > 2 / 127.5)
     assert all(0.3 < m.mean() < 0.8 for b in batches for m in b.mask)
-
-
-def test_mirror_is_not_forgotten_in_the_colour_channels():
-    rgb = picture(20, 30, 1)
-    image, _ = augment.mirror(rgb, landmarks(10, (15, 10)))
-    assert np.array_equal(image, rgb[:, ::-1])

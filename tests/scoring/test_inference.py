@@ -38,7 +38,7 @@ def lively(backbone: str, variant: str = "proposed", head: str = "arcface") -> n
 
 
 @pytest.mark.parametrize(("backbone", "variant", "head"), MADE)
-def test_the_fast_way_changes_no_output(backbone, variant, head):
+def test_onnx_runtime_changes_no_output(backbone, variant, head):
     """Whatever the size of the batch, and although the graph was made from another one."""
     net = lively(backbone, variant, head)
     scorer = inference.Scorer(net, 96, "fast")
@@ -74,7 +74,7 @@ def test_float32_is_the_network_itself():
         torch.testing.assert_close(scorer(images).logits, net(images).logits, rtol=0, atol=1e-6)
 
 
-def test_onnx_runtime_moves_no_score_of_a_network_that_has_learned_something():
+def test_onnx_runtime_moves_no_score_of_a_fitted_network():
     """ImageNet's weights, and a head fitted to tell sharp pictures from soft ones.
 
     Half of the pictures are alike enough for scores all over 0..1.
