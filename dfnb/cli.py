@@ -106,7 +106,7 @@ def report(
     except reports.NotebookError as error:
         typer.echo(f"dfnb: {error}", err=True)
         raise typer.Exit(Exit.NOTEBOOK) from error
-    typer.echo(reports.result_table(done.results))
+    typer.echo(reports.result_table(done.results, run.profile.evaluate.size_rule))
     if run.embedded:
         typer.echo("\nEmbedded benchmark: rendered heads, no real people; not comparable with published numbers.")
     if publish:
@@ -230,7 +230,7 @@ def evaluate(profile: ProfileOption = "demo", settings: SetOption = None) -> Non
     run = _open(profile, profiles.parse_overrides(settings or []), "scores")
     results = run.results()
     if run.tests:
-        typer.echo(reports.result_table(results))
+        typer.echo(reports.result_table(results, run.profile.evaluate.size_rule))
     else:
         typer.echo(results[["network", "seed", "part", "dataset", "auc", "low", "high"]].to_string(index=False))
     typer.echo(f"results: {run.folder / 'results.csv'}")
@@ -320,7 +320,10 @@ def score(
     upsample: Annotated[int, typer.Option(min=0, max=2, help="look for smaller faces: doublings of the frame")] = 0,
     precision: Annotated[
         profiles.Precision,
-        typer.Option(help="float32: exact; fast: scores move by less than 0.01; auto: fast from 256 px on"),
+        typer.Option(
+            help="float32: by torch; fast: by ONNX Runtime (processors), the same up to rounding; "
+            "auto: fast from 256 px on"
+        ),
     ] = "auto",
 ) -> None:
     """Score videos, images or folders: a row per file with the probability of being fake.

@@ -28,9 +28,14 @@ def described(store: "FaceStore") -> pd.DataFrame:
 
 
 def videos(run: "Run", part: str, name: str) -> pd.DataFrame:
-    """`Run.video_scores` with size and pose: of each frame the face that decides its score, then the median."""
+    """`Run.video_scores` with size and pose: of each frame the face that decides its score, then the median.
+
+    A face that the profile's face-size rule leaves out decides nothing.
+    """
     faces = run.scores(part, name)
     faces = pd.concat([faces, described(run.store(part))], axis=1)
+    if run.profile.evaluate.size_rule:
+        faces = faces[metrics.large_enough(faces)]
     deciding = faces.loc[faces.groupby(["dataset", "video", "frame"])["score"].idxmax()]
     middle = deciding.groupby(["dataset", "video"])[list(BY)].median().reset_index()
     return run.video_scores(part, name).merge(middle, on=["dataset", "video"], how="inner")

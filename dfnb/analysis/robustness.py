@@ -20,6 +20,7 @@ from dfnb.analysis.corruptions import CORRUPTIONS
 from dfnb.analysis.findings import NOTHING
 from dfnb.common import code, devices, faults, files, tuning
 from dfnb.common.errors import UserError
+from dfnb.common.randomness import generator
 from dfnb.data import faces, frames
 from dfnb.data.store import FaceStore
 from dfnb.plots import tables
@@ -106,11 +107,11 @@ class Corrupted:
     def _frame(self, path: Path, frame: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         kind = CORRUPTIONS[self.kind]
         stretch = read(path, frame, kind.stretch)
-        key = [self.seed, zlib.crc32(path.name.encode()), frame]
+        key = (self.seed, zlib.crc32(path.name.encode()), frame)
         boxes = self.store.manifest.iloc[rows][["x0", "y0", "x1", "y1"]].to_numpy(float)
         out = np.empty((len(rows), len(self.strengths), self.size, self.size, 3), np.uint8)
         for k, strength in enumerate(self.strengths):
-            rgb = kind.apply(stretch, strength, np.random.default_rng(key))
+            rgb = kind.apply(stretch, strength, generator("corruption", *key))
             for j, box in enumerate(boxes):
                 out[j, k] = faces.crop(rgb, tuple(box), score_table.MARGIN, self.size)
         return out

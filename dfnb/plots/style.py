@@ -293,9 +293,7 @@ def _describe(
     folder: Path, name: str, about: dict[str, Any], written: list[str], run: "Run", networks: Sequence[str]
 ) -> None:
     checkpoints = {
-        network.folder: files.sha256_known(run.trained(network))
-        for network in run.networks
-        if network.name in networks
+        network.folder: files.sha256_known(run.trained(network)) for network in run.networks if network.name in networks
     }
     about |= {
         "name": name,

@@ -299,7 +299,8 @@ def against_published(results: pd.DataFrame, era: str = "CNN") -> pd.DataFrame:
     The paper's section 4 doesn't name the set its first three numbers are on, so these are compared with held-out SBI
     pairs (by face) and with Celeb-DF. era: "CNN" (the paper, SBI) or "later": methods of the two are kept apart.
 
-    Columns: network, method, set, source, reported, reproduced, difference (reproduced - reported), low, high, seeds.
+    Columns: network, method, trained on, set, source, reported, reproduced, difference (reproduced - reported), low,
+    high, seeds.
     The interval is that of our number alone, as nothing is known of the other's: the test videos' share is DeLong's
     half-width, averaged over seeds; several seeds add Student's half-width of their mean, the two as independent.
     Raises ValueError for results of the embedded benchmark, which must not stand beside published numbers.
@@ -321,13 +322,15 @@ def against_published(results: pd.DataFrame, era: str = "CNN") -> pd.DataFrame:
             {
                 "network": look(reported["network"]).label,
                 "method": reported["method"],
+                "trained on": reported["trained_on"],
                 "set": where,
                 "source": reported["source"],
             }
             | {"reported": reported["reported"], "reproduced": value, "difference": difference}
             | {"low": difference - half, "high": difference + half, "seeds": len(scored)}
         )
-    columns = ["network", "method", "set", "source", "reported", "reproduced", "difference", "low", "high", "seeds"]
+    columns = ["network", "method", "trained on", "set", "source", "reported", "reproduced", "difference"]
+    columns += ["low", "high", "seeds"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -336,7 +339,7 @@ def _published_rows() -> list[dict[str, Any]]:
     rows = []
     paper_, final = published(), "proposed-arcface"
     inside = paper_["taps"] | paper_["arcface"]
-    mine = {"era": "CNN", "method": "the paper"}
+    mine = {"era": "CNN", "method": "the paper", "trained_on": "FF++ originals"}
     rows += [
         mine | {"network": name, "part": part, "reported": value, "source": f"section 4, {where}"}
         for name, value in inside.items()
@@ -350,7 +353,7 @@ def _published_rows() -> list[dict[str, Any]]:
     ]
     text = (resources.files("dfnb") / "plots" / "published.yaml").read_text(encoding="utf-8")
     for method in yaml.safe_load(text)["methods"]:
-        about = {key: method[key] for key in ("era", "method", "network", "source")}
+        about = {key: method[key] for key in ("era", "method", "network", "trained_on", "source")}
         rows += [about | {"part": part, "reported": value} for part, value in method["sets"].items()]
     return rows
 

@@ -181,7 +181,8 @@ class Evaluate(Section):
     batch: int = Field(32, ge=1, le=65_536)
     precision: Precision = Field(
         "auto",
-        description="float32: by torch, as in training; fast: by ONNX Runtime (processors); auto: fast from 256 px on",
+        description="float32: by torch, as in training; fast: by ONNX Runtime (processors), the same up to rounding; "
+        "auto: fast from 256 px on",
     )
     workers: int = Field(1, ge=0, le=256, description="processes that read crops for scoring")
     size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")

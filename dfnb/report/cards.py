@@ -50,7 +50,8 @@ def model_card(figures: Path) -> str:
         _table(figures, name, final) for name in ("auc-by-manipulation", "robustness", "blending")
     )
     strongest = None if curves is None else curves[curves["level"] == curves["level"].max()]
-    shown = results["level"].eq("video") & results["size_rule"].astype(bool) & results["network"].eq(final)
+    rule = record["profile"]["evaluate"]["size_rule"]
+    shown = results["level"].eq("video") & results["size_rule"].eq(rule) & results["network"].eq(final)
     return render(
         HERE / "model_card.md.j2",
         rendered=record["embedded_benchmark"],

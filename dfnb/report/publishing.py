@@ -81,9 +81,12 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def result_table(results: pd.DataFrame) -> str:
-    """The README's table in Markdown: video AUC with its interval, a row a network, a column a set."""
-    video = results[(results["level"] == "video") & results["size_rule"]]
+def result_table(results: pd.DataFrame, size_rule: bool) -> str:
+    """The README's table in Markdown: video AUC with its interval, a row a network, a column a set.
+
+    size_rule: whether the profile has it (`evaluate.size_rule`).
+    """
+    video = results[(results["level"] == "video") & (results["size_rule"] == size_rule)]
     columns = list(dict.fromkeys(video["dataset"]))
     lines = ["| network | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for (network, seed), rows in video.groupby(["network", "seed"], sort=False):
@@ -118,4 +121,5 @@ def with_results(readme: str, figures: Path) -> str:
             " They can't be compared with published ones.**"
         )
     before, rest = readme.split(START)
-    return f"{before}{START}\n{result_table(results)}\n\n{note}\n{END}{rest.split(END, 1)[1]}"
+    table = result_table(results, record["profile"]["evaluate"]["size_rule"])
+    return f"{before}{START}\n{table}\n\n{note}\n{END}{rest.split(END, 1)[1]}"

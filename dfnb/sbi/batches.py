@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfnb.common.errors import UserError
+from dfnb.common.randomness import generator
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -58,7 +59,7 @@ class PairSampler:
         """The indices of one epoch, (N,), in order."""
         if not self.shuffle:
             return np.arange(self.length)
-        return np.random.default_rng([self.seed, epoch]).permutation(self.length)
+        return generator("order of faces", self.seed, epoch).permutation(self.length)
 
 
 class Batches:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfnb.common.errors import UserError
+from dfnb.common.randomness import generator
 from dfnb.data import faces
 from dfnb.sbi import augment
 from dfnb.sbi.augment import Photometric
@@ -53,9 +54,9 @@ class PairDataset:
     store: a face store of real faces, or any sequence of faces (`.rgb`, `.landmarks`, `.box`) with a `.manifest`, a
         row per face.
     size: S, pixels, at least 16. mean, std: of the backbone's input, for images in 0..1, one each per channel.
-    Every random choice comes from np.random.default_rng([seed, epoch, i]), so a pair depends neither on the worker or
-    process that makes it nor on the pairs made before: 5 uniform numbers (margins left, top, right, bottom, and
-    mirroring), then those of `Photometric.draw` and `SelfBlender.draw`.
+    Every random choice comes from a generator of its own, keyed by purpose, seed, epoch and i. So a pair depends
+    neither on the worker or process that makes it nor on the pairs made before. It gives 5 uniform numbers (margins
+    left, top, right, bottom, and mirroring), then those of `Photometric.draw` and `SelfBlender.draw`.
 
     Raises UserError where the store holds no face, or one labelled other than real; and, when a pair is made, naming a
     face that can't be blended.
@@ -111,7 +112,7 @@ class PairDataset:
         epoch, i = index if isinstance(index, tuple) else (0, index)
         if not 0 <= i < len(self):
             raise IndexError(f"index {i} of {len(self)} pairs")
-        rng = np.random.default_rng([self.seed, epoch if self.train else 0, i])
+        rng = generator("pair", self.seed, epoch, i) if self.train else generator("held-out pair", self.seed, i)
         u = rng.random(5)
         colour, quality = self.photometric.draw(rng)
         draw = self.blender.draw(rng)

@@ -219,6 +219,13 @@ def calibration_error(labels: ArrayLike, scores: ArrayLike, bins: int = 15) -> f
     return float(np.abs(np.bincount(place, labels - scores)).sum() / len(scores))
 
 
+def large_enough(table: pd.DataFrame) -> pd.Series:
+    """Which faces the face-size rule keeps: those with at least half the area of their frame's largest, (N,) bool."""
+    area = (table["x1"] - table["x0"]) * (table["y1"] - table["y0"])
+    largest = area.groupby([table[name] for name in (*_video_key(table), "frame")], dropna=False).transform("max")
+    return area >= 0.5 * largest
+
+
 def frame_scores(table: pd.DataFrame, rule: bool = True) -> pd.DataFrame:
     """Face scores -> frame scores: the highest of a frame's faces.
 
@@ -235,9 +242,7 @@ def frame_scores(table: pd.DataFrame, rule: bool = True) -> pd.DataFrame:
         raise ValueError(f"{row['dataset']} {row['video']}, frame {row['frame']}: the score is {row['score']}")
     frame = [*_video_key(table), "frame"]
     if rule:
-        area = (table["x1"] - table["x0"]) * (table["y1"] - table["y0"])
-        largest = area.groupby([table[name] for name in frame], dropna=False).transform("max")
-        table = table[area >= 0.5 * largest]
+        table = table[large_enough(table)]
     faces = table.groupby(frame, sort=True, observed=True, dropna=False)
     about = {name: (name, "first") for name in ("label", "method", "group")}
     result = faces.agg(**about, score=("score", "max"), faces=("score", "size")).reset_index()
