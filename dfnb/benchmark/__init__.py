@@ -3,11 +3,11 @@
 Comes in: the section `demo` of a profile. Goes out: videos in the official layouts of FF++, Celeb-DF-v2 and FFIW.
 Public: `build`, `true_masks`, `MANIPULATIONS`. To add a manipulation, make an entry in `manipulations`.
 
-On disk: `builder` builds, `marker` names what it built, `layout` plans the videos, `video` and `ground_truth` hold frames
-and masks. Forging: `studio` films and forges, `manipulations` is the registry, `pasting` its tools, `composites` takes
-forgery and seam apart. Drawing: `heads` renders; `anatomy` and `vertices` are the mesh, `person` and `scene` what is
-drawn, `textures`, `hair`, `facial_hair`, `strands` and `wig` skin and hair, `raster`, `materials`, `shading`, `film` and
-`background` the picture.
+On disk: `builder` builds, `marker` says what was built, `layout` plans the videos, `video` and `ground_truth` read and
+write frames and masks. Forging: `studio` films and forges, `manipulations` is the registry, `pasting` its tools,
+`composites` takes forgery and seam apart. Drawing: `heads` renders; `anatomy` and `vertices` are the mesh, `person` and
+`scene` what is drawn, `textures`, `hair`, `facial_hair`, `strands` and `wig` skin and hair; `raster`, `materials`,
+`shading`, `film` and `background` make the picture.
 """
 
 import lazy_loader

@@ -76,9 +76,10 @@ def oriented(rgb: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
 
     The matrix (a b u; c d v; x y w) of ISO/IEC 14496-12 takes the point (p, q) to (a p + c q, b p + d q).
     """
-    if "DISPLAYMATRIX" not in {data.type.name for data in frame.side_data}:
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
         return rgb
-    a, b, _, c, d = np.frombuffer(bytes(frame.side_data[Type.DISPLAYMATRIX]), np.int32)[:5].tolist()
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):
         rgb, right, down = rgb.transpose(1, 0, 2), c, b
     else:

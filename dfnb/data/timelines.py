@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Timeline:
     tick: Fraction = Fraction(1)
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def has_even_times(self) -> bool:
         """Whether all frames are within half a frame interval of a constant rate.
 

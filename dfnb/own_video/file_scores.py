@@ -88,7 +88,8 @@ def score_files(
     input in pixels. count: evenly spaced frames scored in a video. batch: crops. pictures: keep crops and maps.
     precision: see `dfnb.scoring.inference`.
     A result's row has file, score (probability of fake in 0..1; None where there is none), frames, frames_with_face,
-    faces, reason (why there is no score, or ""), and notes where more than decoding was needed. A file that can't be read is a row with its reason, not an error.
+    faces, reason (why there is no score, or ""), and notes where more than decoding was needed to show the file's
+    frames. A file that can't be read is a row with its reason, not an error.
     """
     scorer = net if isinstance(net, Scorer) else Scorer(net, size, precision)
     opened: deque[_File] = deque()

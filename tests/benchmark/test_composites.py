@@ -1,18 +1,14 @@
-"""Blended and redrawn videos: where they differ from the filmed frame, and how they are made again; the claims."""
+"""Blended and redrawn videos: where they differ from the filmed frame, and how they are made again."""
 
-import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 
 from dfnb import profile
-from dfnb.analysis import blending
 from dfnb.benchmark import composites
 from dfnb.benchmark.composites import FILMED, KINDS
 from dfnb.benchmark.manipulations import MANIPULATIONS, Shot
@@ -126,51 +122,3 @@ def test_videos_are_kept_made_again_alike_and_nothing_else_is_removed(tmp_path):
 def test_a_run_on_folders_has_no_such_videos():
     with pytest.raises(UserError, match="only rendered heads"):
         composites.clips(profile.load("paper"), Path("composites"))
-
-
-def scored(edge: float, forgery: float, people: int = 12, needs_generated: bool = False) -> SimpleNamespace:
-    """Made-up video scores: by how much an edge (or one with a generated face only), and a forgery, lifts the score."""
-    rng, rows = np.random.default_rng(0), []
-    for kind, about in KINDS.items():
-        for k in range(people):
-            lift = edge * (about.edge == "alpha" and (about.generated or not needs_generated)) + forgery * about.forged
-            rows.append({"method": kind, "group": f"id{k}", "label": about.label, "score": 0.3 + lift})
-    table = pd.DataFrame(rows)
-    table["score"] += rng.normal(0, 0.05, len(table))
-    return SimpleNamespace(video_scores=lambda part, name, size_rule: table)
-
-
-def test_shares_are_counts_of_pairs():
-    run = scored(0.05, 0.02)
-    videos = run.video_scores("blending", "x", False)
-    found = blending.claims(run, ["x"]).set_index("question")
-    by_kind = {kind: own["score"].tolist() for kind, own in videos.groupby("method")}
-    upper = [s for kind in blending.EDGE_ONLY for s in by_kind[kind]]
-    lower = [s for kind in blending.NO_EDGE for s in by_kind[kind]]
-    wins = np.mean([a > b for a, b in itertools.product(upper, lower)])
-    assert found.loc["edge above forgery", "share"] == pytest.approx(wins)
-    table = blending.table(run, ["x"]).set_index("kind")
-    wins = np.mean([a > b for a, b in itertools.product(by_kind["swap, pasted"], by_kind[FILMED])])
-    assert table.loc["swap, pasted", "auc"] == pytest.approx(wins)
-    assert np.isnan(table.loc[FILMED, "auc"])
-    assert (table["low"].dropna() <= table["auc"].dropna()).all()
-
-
-@pytest.mark.parametrize(
-    ("edge", "forgery", "says"),
-    [(0.3, 0.0, "blending more than to forgery"), (0.0, 0.3, "against the hypothesis"), (0.0, 0.0, "can't tell")],
-)
-def test_the_verdict_follows_the_interval(edge, forgery, says):
-    said = blending.verdict(blending.claims(scored(edge, forgery), ["proposed-arcface"]), "proposed-arcface")
-    assert says in said
-    assert said.startswith("proposed + ArcFace scores")
-    assert "isn't enough" not in said
-
-
-def test_a_mean_over_kinds_does_not_hide_that_only_one_stands_out():
-    found = blending.claims(scored(0.6, 0.0, needs_generated=True), ["proposed-arcface"])
-    said = blending.verdict(found, "proposed-arcface")
-    own = found.set_index("question")
-    assert own.loc["only own face redrawn, pasted", "share"] == 1
-    assert own.loc["only own face, 5 % brighter", "low"] < 0.5
-    assert "**an edge alone isn't enough**: only own face redrawn, pasted stands out, where what was pasted is" in said

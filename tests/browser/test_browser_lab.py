@@ -37,7 +37,7 @@ class Lab:
 def lab(tmp_path_factory) -> Iterator[Lab]:
     """JupyterLab on copies of notebooks 2 and 8, whose parameters name a finished smoke run."""
     folder = tmp_path_factory.mktemp("lab")
-    settings = yaml.safe_load((ROOT / "dfnb" / "profiles" / "smoke.yaml").read_text())
+    settings = yaml.safe_load((ROOT / "dfnb" / "profile" / "smoke.yaml").read_text())
     profile = folder / "smoke.yaml"
     profile.write_text(yaml.safe_dump(settings | {"runs": str(folder / "runs")}))
     environment = {
@@ -117,7 +117,7 @@ def test_a_slider_of_notebook_2_moves_the_picture(lab, tmp_path):
     with browser.browser(tmp_path / "profile") as context:
         tab = context.new_page()
         run_all(tab, lab, "02_self_blended_images.ipynb")
-        image = tab.locator("img.widget-image").first
+        image = tab.locator("figure", has_text="Mean difference between real and fake").locator("img")
         image.wait_for(timeout=MINUTES)
         image.scroll_into_view_if_needed()
         before = image.screenshot()

@@ -494,6 +494,17 @@ def test_a_folder_without_a_readable_image_is_a_video_that_is_lost(tmp_path, hea
     assert reason == "none of the 1 images can be read; extract the frames anew"
 
 
+def test_another_decoder_makes_another_record_of_a_video_and_the_same_of_an_image(videos, monkeypatch):
+    module, settings = sys.modules["dfnb.data.store.prepare"], {"frames": 1}
+    film_, picture = videos / "real/one.mp4", videos / "fake/picture.png"
+    before = [module.key_of(file, settings) for file in (film_, picture)]
+    changed = {**module.av.library_versions, "libswscale": (0, 0, 0)}
+    monkeypatch.setattr(module.av, "library_versions", changed)
+    after = [module.key_of(file, settings) for file in (film_, picture)]
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
 @pytest.mark.parametrize("lost", ["av", "dlib", "dlib-bin", "numpy", "opencv-python-headless", "opencv-python"])
 def test_a_store_is_made_where_a_distribution_has_another_name(tmp_path, catalogue, monkeypatch, lost):
     """As under conda, whose package of dlib is `dlib`: what was imported says its version."""

@@ -37,6 +37,7 @@ from dfnb.common.files import digest, replacing, sha256, write_text
 from dfnb.data import frames as video_frames
 from dfnb.data.faces import LANDMARKS_SHA256, Face, FaceFinder, window
 from dfnb.data.frame_folders import frames_in
+from dfnb.data.images import is_image
 from dfnb.data.store.coverage import Coverage, tally
 from dfnb.data.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, read_about, record_of, shard_path
 
@@ -283,8 +284,16 @@ def _one(path: str, file: Path, root: Path, settings: dict[str, Any], find: Face
 
 
 def key_of(file: Path, settings: dict[str, Any]) -> str:
-    """The name of a video's record: its bytes and what else decides it. Raises OSError where it can't be read."""
-    return digest([settings, _identity(file)])
+    """The name of a video's record: its bytes, the settings, and where it is decoded by FFmpeg the version of that.
+
+    Raises OSError where it can't be read.
+    """
+    return digest([settings, _identity(file), *([_decoder()] if file.is_file() and not is_image(file) else [])])
+
+
+def _decoder() -> dict[str, Any]:
+    """The versions of FFmpeg's libraries that decide the pixels of a video's frames."""
+    return {name: av.library_versions[name] for name in ("libavcodec", "libavfilter", "libswscale")}
 
 
 def _identity(path: Path) -> list[Any]:
