@@ -54,9 +54,9 @@ def predict(net: Network, store: FaceStore, size: int, batch: int = 32) -> Predi
         seen = [store[i] for i in range(start, min(start + batch, len(store)))]
         crops += [faces.crop(face.rgb, face.box, score_table.MARGIN, size) for face in seen]
         masks += [square(faces.face_mask(face.landmarks, face.rgb.shape), face, size) for face in seen]
-        output = net(torch.stack([score.to_input(crop, net.mean, net.std) for crop in crops[start:]]))
-        maps.append(output.attention[:, 0].float().numpy())
-        scores.append(output.logits.float().softmax(1)[:, 1].numpy())
+        output = net(score.to_batch(crops[start:], net))
+        maps.append(output.attention[:, 0].float().cpu().numpy())
+        scores.append(score.probability(output.logits).numpy())
     return Predictions(np.stack(crops), np.concatenate(maps), np.stack(masks), np.concatenate(scores), store.manifest)
 
 

@@ -14,9 +14,8 @@ Floats = NDArray[np.float64]
 
 def class_angles(net: Network, embeddings: NDArray[np.floating]) -> Floats:
     """Angles in degrees between embeddings (N, D) and the head's two class centres: (N, 2), real then fake."""
-    return np.degrees(
-        arcface.angles(torch.from_numpy(np.ascontiguousarray(embeddings)), net.head.weight).double().numpy()
-    )
+    points = torch.from_numpy(np.ascontiguousarray(embeddings))
+    return np.degrees(arcface.angles(points, net.head.weight.cpu()).double().numpy())
 
 
 def centre_angle(net: Network) -> float:

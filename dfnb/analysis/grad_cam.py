@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from captum.attr import LayerGradCam
 from numpy.typing import NDArray
 from scipy.stats import rankdata
@@ -29,9 +28,9 @@ def maps(net: Network, crops: NDArray[np.uint8], batch: int = 32) -> Maps:
     method = LayerGradCam(lambda images: net(images).logits, net.backbone.bn2)  # timm's bn2 holds the activation
     found = []
     for start in range(0, len(crops), batch):
-        images = torch.stack([score.to_input(crop, net.mean, net.std) for crop in crops[start : start + batch]])
+        images = score.to_batch(crops[start : start + batch], net)
         values = method.attribute(images, target=FAKE, relu_attributions=True)  # (B, 1, h, w)
-        found.append(values[:, 0].detach().float().numpy())
+        found.append(values[:, 0].detach().float().cpu().numpy())
     out = np.concatenate(found)
     highest = out.max((1, 2), keepdims=True)
     return np.divide(out, highest, out=np.zeros_like(out), where=highest > 0)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dfnb import networks
-from dfnb.common import files
+from dfnb.common import devices, files
 from dfnb.common.errors import UserError, printable
 from dfnb.data import faces, frames
 from dfnb.own_video import file_scores, timeline
@@ -109,7 +109,8 @@ def detector(checkpoint: Path, count: int = 32, upsample: int = 0, precision: Pr
     networks.trained_for(checkpoint)  # raises where size or domain is missing or of the wrong kind
     about = networks.metadata(checkpoint)
     finder = faces.FaceFinder(upsample=upsample)
-    return Detector(networks.load(checkpoint), about, files.sha256(checkpoint), finder, count, precision)
+    net = networks.load(checkpoint).to(devices.scoring_device())
+    return Detector(net, about, files.sha256(checkpoint), finder, count, precision)
 
 
 @dataclass(frozen=True)

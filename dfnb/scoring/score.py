@@ -32,6 +32,12 @@ def to_input(crop: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float
     return (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
 
 
+def to_batch(crops: Sequence[NDArray[np.uint8]], net: nn.Module) -> Tensor:
+    """Crops (S, S, 3) uint8 RGB -> (B, 3, S, S) float32 in the network's normalisation, on its device."""
+    images = torch.stack([to_input(crop, net.mean, net.std) for crop in crops])
+    return images.to(next(net.parameters()).device)
+
+
 class Crops(Dataset):
     """The test crops of a store, ready for the network: [i] -> (3, S, S) float32."""
 

@@ -57,8 +57,8 @@ def test_a_variant_trains_a_step_and_scores_on_the_gpu(variant, head, gpu, tmp_p
     assert differ_at_most(checkpoint, on_cpu) < 0.01
     net, faces = networks.load(checkpoint), Scored(6)
     expected = scoring.score_store(net, faces, size=64)
-    assert devices.device().type == "cuda"
-    scored = scoring.score_store(net.to(devices.device()), faces, size=64)
+    assert devices.scoring_device().type == "cuda"
+    scored = scoring.score_store(net.to(devices.scoring_device()), faces, size=64)
     assert scored.table["score"].to_numpy() == pytest.approx(expected.table["score"].to_numpy(), abs=0.01)
     assert scored.embedding == pytest.approx(expected.embedding, abs=0.05)
 
