@@ -107,7 +107,8 @@ def test_no_two_modules_import_each_other():
         wanted = set()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:
-                wanted |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                wanted |= inner if inner <= set(modules) else {node.module, *inner}  # a package, or only its modules
             elif isinstance(node, ast.Import):
                 wanted |= {alias.name for alias in node.names}
         graph[module] = (wanted & set(modules)) - {module, "dfnb"}
