@@ -151,7 +151,7 @@ def test_before_encoding_fakes_differ_only_inside_their_mask():
             changed = (frames != takes[fake.take].frames).any(axis=-1)
             assert not (changed & ~mask).any()
             assert (changed.sum(axis=(1, 2)) > 0.5 * mask.sum(axis=(1, 2))).all()
-            face = np.stack([takes[fake.take].view(k, fake.victim).own for k in range(TINY.frames)])
+            face = np.stack([takes[fake.take].view(k, fake.victim).face for k in range(TINY.frames)])
             assert (mask & face).sum() > 0.9 * mask.sum()
             methods.add(fake.method)
     assert methods == {*FF_METHODS, "Celeb-synthesis", "FFIW"}
