@@ -18,8 +18,8 @@ def brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
     skin = vertices.skin_triangles()
     tree = cKDTree(a.template[skin].mean(1))
     marks = a.template[vertices.landmarks()]
-    own = np.random.default_rng([person.key, 23])
-    arch, drop, thick = own.normal(0, 0.02), own.normal(-0.005, 0.012), 0.055 * person.brow * own.uniform(0.8, 1.15)
+    draw = np.random.default_rng([person.key, 23])
+    arch, drop, thick = draw.normal(0, 0.02), draw.normal(-0.005, 0.012), 0.055 * person.brow * draw.uniform(0.8, 1.15)
     count = int(210 * person.brow)
     parts = []
     for base, flip in ((22, 1.0), (17, -1.0)):
@@ -54,9 +54,9 @@ def brows(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
         if person.age < 60 and max(person.hair_colour) > 0.3:
             colour = np.array([0.09, 0.06, 0.04])
         colour = np.tile(colour, (count, 1)) * np.exp(rng.normal(0, 0.12, (count, 1)))
-        one = np.ones((count, 4), np.float32)
+        full = np.ones((count, 4), np.float32)
         parts.append(
-            Strands(corner.astype(np.int32), share.astype(np.float32), offset.astype(np.float32), one, 0.8 * one,
+            Strands(corner.astype(np.int32), share.astype(np.float32), offset.astype(np.float32), full, 0.8 * full,
                     colour.astype(np.float32), np.full(count, 0.0012, np.float32), np.full(count, BROW, np.int32))
         )  # fmt: skip
     return join(parts)
@@ -112,15 +112,15 @@ def beard(person: Person, rest, normals, rng: np.random.Generator) -> Strands:
     d[:, 0] = np.where(lip, 1.6 * np.tanh(root[:, 0] * 9), d[:, 0])
     d = unit(d - normal * (d * normal).sum(1, keepdims=True) * 0.75)
     s = np.linspace(0, 1, 4)[None, :, None]
-    own = length * rng.uniform(0.55, 1.15, n)
-    own = np.where(lip, np.minimum(own, 0.075), own)
-    offset = d[:, None] * s * own[:, None, None] + normal[:, None] * (
-        0.3 * own[:, None, None] * np.sin(np.pi * s * 0.55) + 0.003
+    lengths = length * rng.uniform(0.55, 1.15, n)
+    lengths = np.where(lip, np.minimum(lengths, 0.075), lengths)
+    offset = d[:, None] * s * lengths[:, None, None] + normal[:, None] * (
+        0.3 * lengths[:, None, None] * np.sin(np.pi * s * 0.55) + 0.003
     )
     colour = np.array(person.hair_colour) * np.exp(rng.normal(0, 0.2, (n, 1)))
     if person.age > 40:
         colour = np.where(rng.random((n, 1)) < 0.02 * (person.age - 40) * 0.6, 0.34, colour)
-    one = np.ones((n, 4), np.float32)
+    full = np.ones((n, 4), np.float32)
     width = np.full(n, 0.0026 if length > 0.05 else 0.0009, np.float32)
-    return Strands(corner, share, offset.astype(np.float32), one, one * (0.55 + 0.45 * s[..., 0]).astype(np.float32),
+    return Strands(corner, share, offset.astype(np.float32), full, full * (0.55 + 0.45 * s[..., 0]).astype(np.float32),
                    colour.astype(np.float32), width, np.full(n, OTHER, np.int32))  # fmt: skip

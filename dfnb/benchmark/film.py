@@ -59,8 +59,10 @@ class Film:
         return rgb, region, person
 
     def _grain_for(self, scene: Scene, colour: np.ndarray) -> np.ndarray:
-        """(H, W, 3) sensor noise: a window of one larger sheet a scene, placed by the picture's own content, so that
-        frames differ and the same frame is always the same."""
+        """(H, W, 3) sensor noise: a window of one larger sheet a scene.
+
+        It is placed by the picture's content, so that frames differ and the same frame is always the same.
+        """
         height, width = colour.shape[:2]
         key = (scene.key, height, width)
         if self._sheet is None or self._sheet[0] != key:

@@ -58,14 +58,14 @@ def scalp(person: Person, canon: np.ndarray, rng: np.random.Generator) -> np.nda
     """How far inside the hairline points (N, 3) of the shared rest head lie, decimetres; negative outside."""
     azimuth = np.abs(np.arctan2(canon[:, 0], canon[:, 2] - 0.4))
     line = np.interp(azimuth, _AZIMUTH, _LINE)
-    own = np.random.default_rng([person.key, 20])
-    peak, temple, height = own.normal(0, 0.03), own.uniform(0, 0.10), own.normal(0.0, 0.045)
+    draw = np.random.default_rng([person.key, 20])
+    peak, temple, height = draw.normal(0, 0.03), draw.uniform(0, 0.10), draw.normal(0.0, 0.045)
     front = np.clip(1.1 - azimuth, 0, 0.4) / 0.4
     man = person.female < 0.5
     line = line + front * (height - (0.0 if man else 0.08) + peak * np.cos(azimuth * 6))
     line = line + (0.12 if man else 0.03) * np.exp(-(((azimuth - 0.55) / 0.2) ** 2)) * (0.5 + 8 * temple)
     if man:
-        line = line - 0.10 * np.exp(-(((azimuth - 1.2) / 0.1) ** 2)) * own.uniform(0, 1)
+        line = line - 0.10 * np.exp(-(((azimuth - 1.2) / 0.1) ** 2)) * draw.uniform(0, 1)
     inside = canon[:, 1] - line
     if person.hair in ("receding", "bald"):
         loss = 0.34 if person.hair == "receding" else 0.9
@@ -140,14 +140,8 @@ def _hair(person: Person, rest, normals, reach: Reach, rng: np.random.Generator)
 
     corner, share = sample_skin(rng, rest, style.strands, want)
     guides = min(420, len(corner))
-    paths, _layer = _grow_guides(
-        person,
-        style,
-        at_roots(rest, corner[:guides], share[:guides]),
-        at_roots(normals, corner[:guides], share[:guides]),
-        reach,
-        rng,
-    )
+    starts, upright = (at_roots(values, corner[:guides], share[:guides]) for values in (rest, normals))
+    paths = _grow_guides(person, style, starts, upright, reach, rng)
     roots = at_roots(rest, corner, share)
     steps = paths.shape[1]
     bend = paths - paths[:, :1]
@@ -191,15 +185,15 @@ def _hair(person: Person, rest, normals, reach: Reach, rng: np.random.Generator)
                    colour.astype(np.float32), width.astype(np.float32), np.full(n, HAIR, np.int32))  # fmt: skip
 
 
-def _grow_guides(person: Person, style: Style, roots, normals, reach: Reach, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Guide paths (G, S, 3) and the layer (G,) of the hair's thickness each lies in."""
+def _grow_guides(person: Person, style: Style, roots, normals, reach: Reach, rng) -> np.ndarray:
+    """Guide paths (G, S, 3), each in its layer of the hair's thickness."""
     steps = 20 if style.top > 1.5 else 12
     n = len(roots)
-    own = np.random.default_rng([person.key, 22])
-    part = own.choice([-1, 1]) * own.choice([0.0, 0.28, 0.38])
+    draw = np.random.default_rng([person.key, 22])
+    part = draw.choice([-1, 1]) * draw.choice([0.0, 0.28, 0.38])
     if style.comb == "part" and style.floor == 0:
-        part = own.choice([-1, 1]) * own.uniform(0.3, 0.42)
-    scale = own.uniform(0.85, 1.15)
+        part = draw.choice([-1, 1]) * draw.uniform(0.3, 0.42)
+    scale = draw.uniform(0.85, 1.15)
     high = np.clip((roots[:, 1] - 7.55) / 0.5, 0, 1)
     length = (style.sides + (style.top - style.sides) * high) * scale * rng.uniform(0.85, 1.1, n)
     layer = style.volume * scale * (0.25 + 0.75 * rng.random(n)) * (0.5 + 0.5 * high if style.floor == 0 else 1.0)
@@ -216,9 +210,7 @@ def _grow_guides(person: Person, style: Style, roots, normals, reach: Reach, rng
         comb = _comb(style, p, roots, side, person)
         pull = np.array([0.0, -1.0, 0.0]) * style.gravity * (0.35 + 1.3 * f)
         rise = np.full((n, 1), 0.7)
-        if (
-            style.comb != "out"
-        ):  # lies down on the head: rises near its roots only, and is drawn back where it stands off
+        if style.comb != "out":  # lies on the head: rises near its roots only, and is drawn back where it stands off
             free = reach.height(p) - layer * min(1.0, 3 * f)
             near = np.clip((p[:, 1] - 6.7) / 0.6, 0, 1)
             rise = (lift * max(0.0, 0.35 - f) - np.clip(6 * free, 0, 1.6) * near)[:, None]
@@ -231,7 +223,7 @@ def _grow_guides(person: Person, style: Style, roots, normals, reach: Reach, rng
         q = reach.outside(q, layer * min(1.0, 2.2 * f) + 0.012)
         p = q
         paths.append(p)
-    return np.stack(paths, 1), layer
+    return np.stack(paths, 1)
 
 
 def _beside_face(p: np.ndarray) -> np.ndarray:

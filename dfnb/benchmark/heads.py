@@ -246,16 +246,16 @@ class Renderer:
 def _start_warp() -> None:
     """Initialise Warp without its remark that a machine has no graphics driver, which its C++ side always prints."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as said:
-        own = os.dup(2)
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        stderr = os.dup(2)
+        os.dup2(captured.fileno(), 2)
         try:
             wp.init()
         finally:
-            os.dup2(own, 2)
-            os.close(own)
-        said.seek(0)
-        lines = said.read().decode(errors="replace").splitlines()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        captured.seek(0)
+        lines = captured.read().decode(errors="replace").splitlines()
     for line in lines:
         if "NVIDIA CUDA driver" not in line:
             print(line, file=sys.stderr)

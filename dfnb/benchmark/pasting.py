@@ -1,7 +1,7 @@
 """The tools of the forgers: paste a face into a frame, with a recipe of what the tool gets wrong.
 
 A tool takes a frame as the camera recorded it (so it has sensor noise) and a picture of the face to paste, which has
-been through a `generator' of limited resolution (so it has less), and returns the forged frame with its ground truth
+been through a "generator" of limited resolution (so it has less), and returns the forged frame with its ground truth
 mask. What a tool gets wrong is drawn once a video (`draw_recipe`); only a little jitter changes by frame.
 
 Nothing here is shared with the self-blended images a network is trained on.
@@ -69,13 +69,13 @@ class View:
     """One face in one frame, as a forger's tool sees it.
 
     rgb: (H, W, 3) uint8. points: (V, 2) float32 pixels, the head's vertices (vertex k is the same point in everybody).
-    own: (H, W) bool, where this person's face shows: not hair, clothes, background or somebody else.
+    face: (H, W) bool, where this person's face shows: not hair, clothes, background or somebody else.
     visible: (V,) bool, vertices that nothing hides.
     """
 
     rgb: np.ndarray
     points: np.ndarray
-    own: np.ndarray
+    face: np.ndarray
     visible: np.ndarray
 
 
@@ -106,10 +106,10 @@ def swap(
     """
     window, height = _window(target.points[outline], target.rgb.shape)
     if window is None:
-        return Forged(target.rgb, np.zeros(target.own.shape, bool))
+        return Forged(target.rgb, np.zeros(target.face.shape, bool))
     if anchors is None:
-        h, w = target.own.shape
-        fit = np.diag([w / source.own.shape[1], h / source.own.shape[0], 1.0])
+        h, w = target.face.shape
+        fit = np.diag([w / source.face.shape[1], h / source.face.shape[0], 1.0])
     else:
         fit = similarity(source.points[anchors], target.points[anchors])
     centre = target.points[outline].mean(axis=0)
@@ -129,7 +129,7 @@ def swap(
     if recipe.blur > 0:
         picture = cv2.GaussianBlur(picture, (0, 0), recipe.blur)
     pasted = _warp(picture, np.linalg.inv(grid), size, cv2.INTER_CUBIC)
-    shows = _warp(source.own.astype(np.float32), fit, size, cv2.INTER_LINEAR) > 0.5
+    shows = _warp(source.face.astype(np.float32), fit, size, cv2.INTER_LINEAR) > 0.5
     return _blend(target, window, pasted, shows, outline, height, recipe, rng)
 
 
@@ -149,7 +149,7 @@ def mesh_swap(
     window, height = _window(target.points[outline], target.rgb.shape)
     landmarks = landmarks[source.visible[landmarks]]
     if window is None or len(landmarks) < 8:
-        return Forged(target.rgb, np.zeros(target.own.shape, bool))
+        return Forged(target.rgb, np.zeros(target.face.shape, bool))
     centre = target.points[outline].mean(axis=0)
     move = _misfit(centre, height, recipe, drift, rng)
     corners = target.points[landmarks].astype(np.float64) @ move[:2, :2].T + move[:2, 2] - window[:2]
@@ -163,8 +163,8 @@ def mesh_swap(
     covered = ~np.isnan(at[..., 0])
     at = np.nan_to_num(at, nan=-1.0).astype(np.float32)
     pasted = cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    own = cv2.remap(source.own.astype(np.float32), at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderValue=0)
-    return _blend(target, window, pasted, covered & (own > 0.5), outline, height, recipe, rng)
+    shows = cv2.remap(source.face.astype(np.float32), at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderValue=0)
+    return _blend(target, window, pasted, covered & (shows > 0.5), outline, height, recipe, rng)
 
 
 def draw_drift(rng: np.random.Generator) -> np.ndarray:
@@ -227,7 +227,7 @@ def _blend(target, window, pasted, shows, outline, height, recipe: Recipe, rng) 
     alpha = _alpha(target, window, shows, outline, height, recipe)
     where = alpha > 0.5
     if where.sum() < 16:
-        return Forged(target.rgb, np.zeros(target.own.shape, bool))
+        return Forged(target.rgb, np.zeros(target.face.shape, bool))
     pasted = match_colour(pasted, under.astype(np.float32), where, recipe.colour, recipe.lab > 0)
     pasted = pasted * (1 + recipe.tint * np.array([1.0, 0.6, 0.3], np.float32) * rng.choice([-1, 1]))
     if recipe.poisson:
@@ -237,7 +237,7 @@ def _blend(target, window, pasted, shows, outline, height, recipe: Recipe, rng) 
     weight = (recipe.opacity * alpha)[..., None]
     out = target.rgb.copy()
     out[y0:y1, x0:x1] = to_levels(under * (1 - weight) + pasted * weight)
-    mask = np.zeros(target.own.shape, bool)
+    mask = np.zeros(target.face.shape, bool)
     mask[y0:y1, x0:x1] = alpha > 0
     return Forged(out, mask)
 
@@ -248,10 +248,10 @@ def _alpha(target: View, window, shows, outline, height, recipe: Recipe) -> np.n
     hull = cv2.convexHull(np.rint(target.points[outline] - (x0, y0)).astype(np.int32))
     inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
     cv2.fillConvexPoly(inside, hull, 1)
-    own = target.own[y0:y1, x0:x1].astype(np.uint8)
+    face = target.face[y0:y1, x0:x1].astype(np.uint8)
     # single hairs over the face don't end the pasted part: they are closed here, and kept on top below
     near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(0.03 * height) + 1,) * 2)
-    both = cv2.morphologyEx(own, cv2.MORPH_CLOSE, near) & cv2.morphologyEx(
+    both = cv2.morphologyEx(face, cv2.MORPH_CLOSE, near) & cv2.morphologyEx(
         shows.astype(np.uint8), cv2.MORPH_CLOSE, near
     )
     inside &= both
@@ -260,7 +260,7 @@ def _alpha(target: View, window, shows, outline, height, recipe: Recipe) -> np.n
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     ramp = np.clip((distance - recipe.inset * height) / (recipe.soft * height), 0, 1)
     alpha = ramp * ramp * (3 - 2 * ramp)
-    clear = own & cv2.erode(shows.astype(np.uint8), np.ones((3, 3), np.uint8))  # nor are the source's hairs pasted
+    clear = face & cv2.erode(shows.astype(np.uint8), np.ones((3, 3), np.uint8))  # nor are the source's hairs pasted
     alpha *= cv2.GaussianBlur(clear.astype(np.float32), (0, 0), 0.7)
     return np.where(alpha < 1 / 64, 0, alpha).astype(np.float32)
 

@@ -19,9 +19,9 @@ from dfnb.benchmark.manipulations import MANIPULATIONS, Shot
 from dfnb.benchmark.pasting import View
 from dfnb.profile import Demo
 
-WIDE_FRAMES = 8  # at most, in videos of several people: they are nine times as dear
+WIDE_FRAMES = 8  # at most, in videos of several people: they cost nine times as much
 PARTS = {"ff": 1, "celeb": 2, "ffiw": 3}
-PERSON, SCENE, MOTION, FILM, NOISE, RECIPE, FORGE, EXPRESSION = range(8)
+PERSON, SCENE, MOTION, FILM, NOISE, RECIPE, FORGE = range(7)  # keys of the random draws
 FACE = (Region.SKIN, Region.LIP, Region.MOUTH, Region.EYE, Region.BROW)
 
 

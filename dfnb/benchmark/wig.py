@@ -97,7 +97,7 @@ class Wig:
         distance = np.empty(self._count, np.float32)
         row = first = 0
         centres = []
-        for (own, head, torso, shift, pivot), part, person in zip(posed, self._parts, self._people, strict=True):
+        for (body, head, torso, shift, pivot), part, person in zip(posed, self._parts, self._people, strict=True):
             n = part["count"]
             wp.launch(
                 _place, n,
@@ -106,8 +106,8 @@ class Wig:
                  wp.vec3(*map(float, pivot)), wp.vec3(*map(float, shift))],
                 [_array(out[row : row + n], wp.vec3), _array(distance[row : row + n], float)], device="cpu",
             )  # fmt: skip
-            row, first = row + n, first + len(own)
-            lashes = self._lashes.at(own, person.lash)
+            row, first = row + n, first + len(body)
+            lashes = self._lashes.at(body, person.lash)
             out[row : row + len(lashes)] = lashes
             distance[row : row + len(lashes)] = lashes[..., 2].sum(1)
             row += len(lashes)

@@ -151,7 +151,7 @@ def test_before_encoding_fakes_differ_only_inside_their_mask():
             changed = (frames != takes[fake.take].frames).any(axis=-1)
             assert not (changed & ~mask).any()
             assert (changed.sum(axis=(1, 2)) > 0.5 * mask.sum(axis=(1, 2))).all()
-            face = np.stack([takes[fake.take].view(k, fake.victim).own for k in range(TINY.frames)])
+            face = np.stack([takes[fake.take].view(k, fake.victim).face for k in range(TINY.frames)])
             assert (mask & face).sum() > 0.9 * mask.sum()
             methods.add(fake.method)
     assert methods == {*FF_METHODS, "Celeb-synthesis", "FFIW"}
@@ -213,13 +213,19 @@ def test_a_folder_of_something_else_is_refused(root, tmp_path, monkeypatch):
     (old / marker.MARKER).write_text(json.dumps({**written, "code": "0" * 16}))
     with pytest.raises(UserError, match="another version of the code"):
         builder.build(old, TINY, jobs=1)
-    monkeypatch.setattr(marker, "SAME", {written["code"]: ("0" * 16,)})  # older code that drew the same bytes
-    assert marker.is_current(old, TINY)
-    monkeypatch.setattr(marker, "SAME", {"1" * 16: ("0" * 16,)})  # the code has changed since
     assert not marker.is_current(old, TINY)
     (old / marker.MARKER).write_text("{")
     with pytest.raises(UserError, match=marker.MARKER):
         builder.build(old, TINY, jobs=1)
+
+
+def test_what_is_kept_on_disk_is_known_without_building(root, tmp_path):
+    assert builder.state(tmp_path / "none", TINY) == "missing"
+    assert builder.state(root, TINY) == "current"
+    assert builder.state(root, TINY.model_copy(update={"seed": 99})) == "outdated"
+    shutil.copytree(root, tmp_path / "copy")
+    next((tmp_path / "copy").rglob("*.mp4")).unlink()
+    assert builder.state(tmp_path / "copy", TINY) == "missing"
 
 
 def test_a_broken_mask_file_is_named(tmp_path):

@@ -90,7 +90,7 @@ def test_a_perfect_tool_pastes_the_source_where_blending_is_full():
 def test_mesh_swap_of_a_shifted_copy_gives_the_picture_back():
     """FaceSwap from the same face elsewhere in the frame, by whole pixels: nothing changes but the edge of the hull."""
     target = ellipse_view(seed=3)
-    rolled = [np.roll(item, (5, 7), (0, 1)) for item in (target.rgb, target.own)]
+    rolled = [np.roll(item, (5, 7), (0, 1)) for item in (target.rgb, target.face)]
     moved = View(rolled[0], target.points + np.float32([7, 5]), rolled[1], target.visible)
     done = pasting.mesh_swap(target, moved, OUTLINE, ALL, PERFECT, rng(9), np.zeros(4))
     assert done.mask.sum() > 2000
@@ -100,10 +100,10 @@ def test_mesh_swap_of_a_shifted_copy_gives_the_picture_back():
 @pytest.mark.parametrize("kind", MANIPULATIONS)
 def test_fakes_differ_only_inside_their_mask_and_only_on_the_face(kind):
     target, source = ellipse_view(seed=4), ellipse_view((100, 90), seed=5, scale=0.6, at=(44.0, 47.0))
-    hidden = target.own.copy()
+    hidden = target.face.copy()
     hidden[:70, 60:66] = False  # hair over the forehead, somebody's hand on the cheek
     hidden[80:, 100:] = False
-    target = replace(target, own=hidden)
+    target = replace(target, face=hidden)
     for seed in range(6):
         tool = MANIPULATIONS[kind]
         recipe, drift = draw_recipe(tool.good, tool.bad, rng(10, seed)), draw_drift(rng(11, seed))
@@ -122,7 +122,7 @@ def test_fakes_differ_only_inside_their_mask_and_only_on_the_face(kind):
 def test_a_face_that_does_not_show_is_left_alone():
     target = ellipse_view(seed=6)
     gone = replace(target, points=target.points + 500)
-    covered = replace(target, own=np.zeros_like(target.own))
+    covered = replace(target, face=np.zeros_like(target.face))
     for view in (gone, covered):
         for tool in (pasting.swap, pasting.mesh_swap):
             done = tool(view, target, OUTLINE, ALL, PERFECT, rng(13), np.zeros(4))

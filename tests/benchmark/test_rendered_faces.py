@@ -1,6 +1,5 @@
 """Drawn heads: deterministic, with truths that agree with dlib and with anny, found by the detector the report uses."""
 
-import dataclasses
 from pathlib import Path
 
 import dlib
@@ -76,10 +75,9 @@ def test_pose_places_sizes_and_turns_the_face(renderer):
     np.testing.assert_allclose((moved - still).mean(0), [24, -12], atol=1.5)
     big = at(size=0.6)
     assert np.ptp(big[:, 1]) / np.ptp(still[:, 1]) == pytest.approx(1.5, abs=0.06)
-    nose, jaw = still[30, 0] - still[[0, 16], 0].mean(), None
     turned = at(size=0.4, yaw=0.4)
-    jaw = turned[30, 0] - turned[[0, 16], 0].mean()
-    assert jaw > nose + 5  # turning to the person's left moves the nose to the picture's right
+    before, after = (marks[30, 0] - marks[[0, 16], 0].mean() for marks in (still, turned))
+    assert after > before + 5  # turning to the person's left moves the nose to the picture's right
     assert at(size=0.4, pitch=0.2)[30, 1] > still[30, 1] + 1  # nodding lowers the nose
     rolled = at(size=0.4, roll=0.15)
     tilt = np.arctan2(*(rolled[45] - rolled[36])[::-1]) - np.arctan2(*(still[45] - still[36])[::-1])
@@ -161,9 +159,8 @@ def test_shapes_agree_with_the_anny_package():
     anny = pytest.importorskip("anny")
     model = anny.Anny(rig="makehuman", topology="makehuman", local_changes="all", facial_actions="all")
     a = anatomy.load()
-    race = {"african": 0.2, "asian": 0.3, "caucasian": 0.5}
     phenotypes = {"gender": 0.8, "age": 2 / 3 + 0.4 / 3, "muscle": 0.6, "weight": 0.4}
-    del race  # the default model fixes the three races at a third each
+    # the default model fixes the three ancestries at a third each
     weights = person.phenotype_weights(0.8, 0.4, 0.6, 0.4, np.full(3, 1 / 3))
     weights |= {"local:nose/nose-hump-incr": 0.7, "action:jawOpen": 0.5}
     theirs = model(
@@ -174,7 +171,3 @@ def test_shapes_agree_with_the_anny_package():
     still = np.abs(a.template[:, 0]) < 1.3  # our arms hang lower
     theirs = 10 * np.stack([theirs[:, 0], theirs[:, 2], -theirs[:, 1]], 1)  # metres, z up -> decimetres, y up
     np.testing.assert_allclose(ours[still], theirs[still], atol=2e-3)
-
-
-def test_pose_is_plain_data():
-    assert dataclasses.replace(scene.Pose(), yaw=0.1).yaw == 0.1

@@ -133,10 +133,12 @@ def test_what_is_found_ahead_is_what_is_found(videos):
 PEAK = """
 import resource, sys
 from pathlib import Path
-from dfnb import faces, network, score
-net = network.load(sys.argv[1])
+from dfnb import networks
+from dfnb.data.faces import FaceFinder
+from dfnb.own_video import score_file
+net = networks.load(sys.argv[1])
 for count in map(int, sys.argv[3:]):
-    row = score.score_file(net, faces.FaceFinder(retry=0), Path(sys.argv[2]), 64, count).row
+    row = score_file(net, FaceFinder(retry=0), Path(sys.argv[2]), 64, count).row
     print(row["frames"], row["faces"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
