@@ -197,7 +197,7 @@ def test_what_is_missing_is_made_again_and_only_that(root, capsys):
     assert contents(root) == before
 
 
-def test_a_folder_of_something_else_is_refused(root, tmp_path, monkeypatch):
+def test_a_folder_of_something_else_is_refused(root, tmp_path):
     before = contents(root)
     with pytest.raises(UserError, match="seed 5 -> 6"):
         builder.build(root, TINY.model_copy(update={"seed": 6}), jobs=1)
