@@ -22,9 +22,10 @@ CONDA = {"dlib-bin": "dlib", "opencv-python-headless": "opencv", "torch": "pytor
 
 
 def requirements() -> dict[str, str]:
-    """Every requirement of pyproject.toml, extras too: name -> version bounds."""
+    """Every requirement of pyproject.toml, extras too (but that for HEIC, part GPL): name -> version bounds."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "heic"}
+    lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
     return {re.match(r"[A-Za-z0-9-]+", line)[0]: re.sub(r"^[A-Za-z0-9-]+", "", line) for line in lines}
 
 

@@ -16,24 +16,14 @@ or the official numbering promises and that aren't there), subset (True where th
 for each method). A partial copy is a catalogue of what is there; `title` says "subset" then.
 """
 
-from dfnb.data.catalogues.lists import COLUMNS, IMAGE_SUFFIXES, VIDEO_SUFFIXES, join, links_inside, title
-from dfnb.data.catalogues.others import dfdc, dfdc_preview, faces_folder, real_faces
-from dfnb.data.catalogues.paper import celeb_df, face_forensics, ffiw
-from dfnb.data.catalogues.sets import TEST_SETS
+import lazy_loader
 
-__all__ = [
-    "COLUMNS",
-    "IMAGE_SUFFIXES",
-    "TEST_SETS",
-    "VIDEO_SUFFIXES",
-    "celeb_df",
-    "dfdc",
-    "dfdc_preview",
-    "face_forensics",
-    "faces_folder",
-    "ffiw",
-    "join",
-    "links_inside",
-    "real_faces",
-    "title",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "lists": ["COLUMNS", "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "join", "links_inside", "title"],
+        "others": ["dfdc", "dfdc_preview", "faces_folder", "real_faces"],
+        "paper": ["celeb_df", "face_forensics", "ffiw"],
+        "sets": ["TEST_SETS"],
+    },
+)
