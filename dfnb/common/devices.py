@@ -8,11 +8,10 @@ recorded beside the result.
 the embedded benchmark's network was no faster, after minutes of compiling.
 """
 
-import json
 import logging
-import subprocess
-import sys
+import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -27,14 +26,6 @@ Precision = Literal["auto", "float32", "fast"]  # how networks score
 LARGE = 256  # pixels: from this side of the input on, "auto" is "fast"; smaller networks score quickly enough
 FLOAT32, FAST = "float32", "float32, ONNX Runtime"
 BFLOAT16_SINCE = (8, 0)  # compute capability (Ampere); older GPUs emulate bfloat16, which gains nothing
-
-_PROBE = """
-import json, torch
-usable = torch.cuda.is_available()
-names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if usable else []
-print(json.dumps([names, [list(torch.cuda.get_device_capability(i)) for i in range(len(names))]]))
-"""
-
 
 class Hardware(NamedTuple):
     """What networks can be computed on here.
@@ -60,18 +51,33 @@ def hardware() -> Hardware:
 
     mps = bool(torch.backends.mps.is_available())
     bfloat16 = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-    if not torch.cuda.device_count():  # counted without the driver's help
-        return Hardware((), (0, 0), mps, bfloat16)
-    asked = subprocess.run([sys.executable, "-W", "ignore", "-c", _PROBE], capture_output=True, text=True, check=False)
-    try:
-        names, capabilities = json.loads(asked.stdout)
-    except ValueError:
-        names, capabilities = [], []
-    if not names:
-        reason = (asked.stderr.strip().splitlines() or ["is its driver too old for this torch?"])[-1]
-        log.warning("the GPUs of this machine can't be used (%s): the processor computes", reason)
-    lowest = min(map(tuple, capabilities), default=(0, 0))
-    return Hardware(tuple(names), lowest, mps, bfloat16)
+    names, capabilities = [], []
+    if torch.cuda.device_count():  # counted without the driver's help
+        names, capabilities = _asked_elsewhere()
+        if not names:
+            log.warning("CUDA can't use this machine's GPUs, so the processor computes: is their driver too old?")
+    return Hardware(tuple(names), min(capabilities, default=(0, 0)), mps, bfloat16)
+
+
+def _asked_elsewhere() -> tuple[list[str], list[tuple[int, int]]]:
+    """`_ask_gpus` in a process that ends afterwards; nothing where that one can't be asked."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_ask_gpus).result()
+        except (RuntimeError, AssertionError) as error:  # what torch raises; a pool that broke is a RuntimeError
+            log.warning("the GPUs can't be asked (%s)", str(error).strip().splitlines()[0])
+            return [], []
+
+
+def _ask_gpus() -> tuple[list[str], list[tuple[int, int]]]:
+    """Name and compute capability of every GPU that CUDA can use here."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return (
+        [torch.cuda.get_device_name(index) for index in range(count)],
+        [torch.cuda.get_device_capability(index) for index in range(count)],
+    )
 
 
 def precision(asked: str, size: int) -> Literal["no", "bf16"]:

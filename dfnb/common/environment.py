@@ -2,46 +2,45 @@
 
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from dfnb import __version__
 
-# What the numbers rest on, and the distributions that bring it: conda and others call some by another name.
-DISTRIBUTIONS = {
-    "torch": ("torch",),
-    "timm": ("timm",),
-    "dlib": ("dlib-bin", "dlib"),
-    "opencv": ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
-    "numpy": ("numpy",),
-    "scikit-learn": ("scikit-learn",),
-    "av": ("av",),
-    "warp-lang": ("warp-lang",),
-    "anny": ("anny",),
+# What the numbers rest on: its module, and the distributions that bring it; conda and others name some differently.
+PACKAGES = {
+    "torch": ("torch", "torch"),
+    "timm": ("timm", "timm"),
+    "dlib": ("dlib", "dlib-bin", "dlib"),
+    "opencv": ("cv2", "opencv-python-headless", "opencv-python", "opencv-contrib-python"),
+    "numpy": ("numpy", "numpy"),
+    "scikit-learn": ("sklearn", "scikit-learn"),
+    "av": ("av", "av"),
+    "warp-lang": ("warp", "warp-lang"),
+    "anny": ("anny", "anny"),
 }
 
 
 def versions(*names: str) -> dict[str, str]:
-    """The versions of these entries of `DISTRIBUTIONS`, all by default; what isn't installed is left out.
+    """The versions of these entries of `PACKAGES`, all by default; what isn't installed is left out.
 
-    Where no distribution says it (conda's OpenCV has no such record), the module's own `__version__` does.
+    Where no distribution says it (conda's OpenCV has no such record), the module does.
     """
-    found = {}
-    for name in names or DISTRIBUTIONS:
-        for distribution in DISTRIBUTIONS[name]:
-            try:
-                found[name] = version(distribution)
-                break
-            except PackageNotFoundError:
-                continue
-    for name, module in (("dlib", "dlib"), ("opencv", "cv2")):
-        if name in (names or DISTRIBUTIONS) and name not in found:
-            try:
-                found[name] = str(__import__(module).__version__)
-            except ImportError:
-                continue
-    return found
+    found = {name: _version(*PACKAGES[name]) for name in names or PACKAGES}
+    return {name: value for name, value in found.items() if value}
+
+
+def _version(module: str, *distributions: str) -> str:
+    for distribution in distributions:
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    if find_spec(module) is None:
+        return ""
+    return str(getattr(import_module(module), "__version__", ""))
 
 
 def describe() -> dict[str, Any]:

@@ -59,7 +59,9 @@ def test_a_difference_is_clear_where_its_interval_leaves_out_zero():
     assert "**0 of 1 comparisons**, so nothing here decides" in error_analysis.finding(close)
 
 
-def test_the_face_that_decides_a_frame_is_described():
+@pytest.mark.parametrize(("size_rule", "size"), [(False, 105.0), (True, 160.0)])
+def test_the_face_that_decides_a_frame_is_described(size_rule, size):
+    """Of all faces the one with the highest score; under the size rule it may be too small to decide."""
     marks = np.stack([landmarks(100, (200, 200)), landmarks(150, (400, 200))] * 2)
     rows = pd.DataFrame(
         {
@@ -71,9 +73,10 @@ def test_the_face_that_decides_a_frame_is_described():
     run = SimpleNamespace(
         store=lambda part: SimpleNamespace(manifest=rows, landmarks=marks),
         scores=lambda part, name: rows,
-        video_scores=lambda part, name: metrics.video_scores(rows, rule=False),
+        video_scores=lambda part, name: metrics.video_scores(rows, rule=size_rule),
+        profile=SimpleNamespace(evaluate=SimpleNamespace(size_rule=size_rule)),
     )
     found = error_analysis.videos(run, "ffiw", "x")
-    assert found["size"].tolist() == [105.0]  # the median of 100 and 110, not of the larger face
-    assert found["score"].iloc[0] == pytest.approx(0.85)
+    assert found["size"].tolist() == [size]  # the median over the frames
+    assert found["score"].iloc[0] == pytest.approx(0.15 if size_rule else 0.85)
     assert 0 <= found["yaw"].iloc[0] < 10

@@ -95,6 +95,9 @@ def test_videos_are_kept_made_again_alike_and_nothing_else_is_removed(tmp_path):
     settings = {"demo.size": 160, "robustness.takes": 4, "runs": str(tmp_path), "jobs": 1}
     loaded = profile.load("smoke", settings)
     root = tmp_path / "smoke" / "composites"
+    assert composites.state(loaded, root) == "missing"
+    composites.build(loaded, root)
+    assert composites.state(loaded, root) == "current"
     clips = composites.clips(loaded, root)
     assert clips.groupby("method").size().eq(len(composites.takes(loaded.demo, 4))).all()
     assert dict(zip(clips["method"], clips["label"], strict=True)) == {k: v.label for k, v in KINDS.items()}
@@ -102,20 +105,23 @@ def test_videos_are_kept_made_again_alike_and_nothing_else_is_removed(tmp_path):
     gone = clips["path"].iloc[-1]
     Path(gone).unlink()
     assert composites.clips(loaded, root).equals(clips)
+    assert composites.state(loaded, root) == "missing"
+    composites.build(loaded, root)
     assert Path(gone).read_bytes() == before[gone][0]
     other_scene = [path for path in clips["path"] if Path(path).name != Path(gone).name]
     assert all(Path(path).stat().st_mtime_ns == before[path][1] for path in other_scene)
     stamp_file = root / composites.MARKER
     stamp_file.write_bytes(b"\xff{")
     with pytest.raises(UserError, match="can't be read"):
-        composites.clips(loaded, root)
+        composites.build(loaded, root)
     stamp_file.write_text(json.dumps({"code": "older"}))
+    assert composites.state(loaded, root) == "outdated"
     composites._make_room(root, {"code": "newer"})
     assert [path.name for path in root.iterdir()] == [composites.MARKER]
     stamp_file.unlink()
     (root / "mine.txt").touch()
     with pytest.raises(UserError, match="something else"):
-        composites.clips(loaded, root)
+        composites.build(loaded, root)
     assert (root / "mine.txt").exists()
 
 

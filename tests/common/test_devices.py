@@ -1,9 +1,5 @@
 """Which device and precision are chosen, on machines simulated by what torch would say of them."""
 
-import json
-import subprocess
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -62,23 +58,23 @@ def test_fast_scoring_is_for_processors_and_automatic_from_256_px_on():
 
 
 @pytest.mark.parametrize(
-    ("said", "gpus", "lowest"),
+    ("answer", "gpus", "lowest"),
     [
-        (json.dumps([["Tesla V100", "NVIDIA A100"], [[7, 0], [8, 0]]]), ("Tesla V100", "NVIDIA A100"), (7, 0)),
-        (json.dumps([[], []]), (), (0, 0)),  # the driver is too old: CUDA isn't available although GPUs are counted
-        ("", (), (0, 0)),  # asking failed
+        ((["Tesla V100", "NVIDIA A100"], [(7, 0), (8, 0)]), ("Tesla V100", "NVIDIA A100"), (7, 0)),
+        (([], []), (), (0, 0)),  # the driver is too old: CUDA isn't available although GPUs are counted
     ],
 )
-def test_gpus_are_asked_in_a_process_of_their_own_and_unusable_ones_named(monkeypatch, caplog, said, gpus, lowest):
-    asked = []
+def test_gpus_are_asked_elsewhere_and_unusable_ones_are_named(monkeypatch, caplog, answer, gpus, lowest):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: pytest.fail("this process touched a GPU"))
-    answer = SimpleNamespace(stdout=said, stderr="CUDA error: the driver is too old")
-    monkeypatch.setattr(subprocess, "run", lambda *command, **_: asked.append(command) or answer)
+    monkeypatch.setattr(devices, "_asked_elsewhere", lambda: answer)
     found = devices.hardware.__wrapped__()
     assert (found.gpus, found.capability) == (gpus, lowest)
-    assert len(asked) == 1
-    assert ("the driver is too old" in caplog.text) == (not gpus)
+    assert ("is their driver too old?" in caplog.text) == (not gpus)
+
+
+def test_a_process_of_its_own_answers_what_this_one_would():
+    assert devices._asked_elsewhere() == devices._ask_gpus()
 
 
 def test_this_machine_can_be_asked():

@@ -521,5 +521,5 @@ def test_a_store_is_made_where_a_distribution_has_another_name(tmp_path, catalog
     monkeypatch.setattr(metadata, "version", lambda name: distribution(name).version)
     store.prepare(catalogue.head(1), tmp_path, frames=1, jobs=1, progress=False)
     about = json.loads(pq.read_metadata(tmp_path / "manifest.parquet").metadata[META])
-    assert about["versions"].keys() == {"av", "cv2", "dlib", "numpy"}
+    assert about["versions"].keys() == {"av", "opencv", "dlib", "numpy"}
     assert about["versions"]["numpy"] == np.__version__

@@ -36,7 +36,7 @@ def a_run(tmp_path, embedded: bool = True) -> SimpleNamespace:
         embedded=embedded,
         profile=SimpleNamespace(name="smoke", hash=lambda: "0123"),
         networks=[SimpleNamespace(name="proposed-linear", folder="proposed-linear-s0")],
-        train=lambda network: checkpoint,
+        trained=lambda network: checkpoint,
     )
 
 

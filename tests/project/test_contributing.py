@@ -16,7 +16,7 @@ EXAMPLES = dict(re.findall(r"```python\n# (dfnb/\S+\.py)\n(.*?)```", (ROOT / "CO
 USES = {
     "dfnb/data/catalogues/sets.py": """
 import pathlib
-from dfnb.experiment.parts import Data
+from dfnb.experiment.parts import Parts
 from dfnb.profile import load
 root = pathlib.Path("wild")
 root.mkdir()
@@ -24,7 +24,7 @@ for name in ("a.mp4", "b.mp4"):
     (root / name).touch()
 (root / "labels.txt").write_text("a.mp4 real ann\\nb.mp4 fake bob\\nc.mp4 fake cy\\n")
 profile = load("paper", {"data.more": {"wild": "wild"}, "data.celeb_df": None, "data.ffiw": None})
-data = Data(profile, pathlib.Path("run"))
+data = Parts(profile, pathlib.Path("run"))
 clips = data.clips("wild")
 assert clips[["label", "group"]].values.tolist() == [["real", "ann"], ["fake", "bob"]], clips
 assert clips.attrs["missing"] and "wild" in data.roots
@@ -36,14 +36,14 @@ import numpy as np
 from dfnb import profile
 from dfnb.benchmark import heads, scene
 from dfnb.data import faces
-from dfnb.experiment.parts import Data
+from dfnb.experiment.parts import Parts
 rng, renderer = np.random.default_rng(5), heads.Renderer(threads=1)
 view, motion = scene.draw_scene(rng), scene.draw_motion(rng, 1, 25.0)[0]
 picture = renderer.render([(heads.Person.draw(rng), motion)], view, 320, 320).rgb
 (hog,), (haar,) = faces.FaceFinder()(picture), faces.FaceFinder(detector="haar")(picture)
 assert faces.overlap(hog.box, haar.box) > 0.8
 settings = profile.load("faces", {"faces.detector": "haar", "data.faces": "."})
-assert Data(settings, pathlib.Path("run"))._how("train")["detector"] == "haar"
+assert Parts(settings, pathlib.Path("run"))._how("train")["detector"] == "haar"
 """,
     "dfnb/networks/variants.py": """
 import torch

@@ -52,7 +52,8 @@ def test_all_are_valid_and_none_is_left_out_here():
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_are_profile_and_overrides_and_what_a_notebook_says(name):
     tagged = [cell for cell in read(name).cells if "parameters" in cell.metadata.get("tags", [])]
-    assert [cell.source for cell in tagged] == ['profile = "demo"\noverrides = {}' + PARAMETERS.get(name, "")]
+    given = 'profile = "demo"\noverrides = {}' + PARAMETERS.get(name, "") + "\nrebuild = False"
+    assert [cell.source for cell in tagged] == [given]
     assert 'run = dfnb.open_run(profile, overrides, build="all" if rebuild else "missing")' in code(name)
     assert code(name)[0].split("\n")[-1] == "" or "import dfnb" in code(name)[0]
 

@@ -10,6 +10,7 @@ from faces_in_memory import DrawnFaces
 from torch import nn
 
 from dfnb import networks, profile, training
+from dfnb.common import devices
 from dfnb.common.errors import UserError
 from dfnb.profile import Train
 from dfnb.training import key, loop, resume
@@ -97,11 +98,15 @@ def test_sams_second_pass_leaves_the_running_statistics_alone():
     assert (norm.running_mean > 0.1).all()
 
 
-def test_the_rule_decides_the_weights_and_not_its_name(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+def test_the_weights_are_keyed_by_the_precision_asked_for_and_not_by_what_a_machine_makes_of_it(monkeypatch):
     demo, auto = profile.load("demo"), profile.load("demo", {"train.mixed_precision": "auto"})
-    assert key.deciding(demo, "plain", "linear", 0) == key.deciding(auto, "plain", "linear", 0)
-    assert training.describe(auto)["precision"] == "no"
+    assert key.deciding(demo, "plain", "linear", 0) != key.deciding(auto, "plain", "linear", 0)
+    found = []
+    for hardware in (devices.Hardware(), devices.Hardware(("NVIDIA A100",), (8, 0))):
+        monkeypatch.setattr(devices, "hardware", lambda hardware=hardware: hardware)
+        found.append((key.deciding(auto, "plain", "linear", 0), training.describe(auto)["precision"]))
+    assert found[0][0] == found[1][0]
+    assert [precision for _, precision in found] == ["no", "bf16"]
 
 
 def test_synchronised_batch_norm_is_the_same_network():

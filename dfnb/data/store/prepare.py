@@ -397,13 +397,6 @@ def _assemble(
     return coverage
 
 
-def _versions() -> dict[str, str]:
-    """The versions of what decodes, detects and crops, asked of the modules: distributions differ in name."""
-    import dlib
-
-    return {module.__name__: module.__version__ for module in (av, dlib, np, cv2)}
-
-
 def _as_tables(kept: list[dict[str, Any]], looked: list[dict[str, Any]], root: Path) -> tuple[pa.Table, pa.Table]:
     try:
         return pa.Table.from_pylist(kept, _MANIFEST_SCHEMA), pa.Table.from_pylist(looked, _FRAMES_SCHEMA)
