@@ -2,8 +2,8 @@
 
 import platform
 import re
-from importlib import import_module, metadata
-from importlib.util import find_spec
+import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ PACKAGES = {
 def versions(*names: str) -> dict[str, str]:
     """The versions of these entries of `PACKAGES`, all by default; what isn't installed is left out.
 
-    Where no distribution says it (conda's OpenCV has no such record), the module does.
+    Where no distribution says it (conda's OpenCV has no such record), the module does, if it is in use.
     """
     found = {name: _version(*PACKAGES[name]) for name in names or PACKAGES}
     return {name: value for name, value in found.items() if value}
@@ -38,9 +38,7 @@ def _version(module: str, *distributions: str) -> str:
             return metadata.version(distribution)
         except metadata.PackageNotFoundError:
             continue
-    if find_spec(module) is None:
-        return ""
-    return str(getattr(import_module(module), "__version__", ""))
+    return str(getattr(sys.modules.get(module), "__version__", ""))
 
 
 def describe() -> dict[str, Any]:
