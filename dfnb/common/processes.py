@@ -48,9 +48,9 @@ def alone(command: str) -> None:
 
 
 def accelerator(mixed_precision: str = "no") -> Accelerator:
-    """Accelerate's view of this process. Without a GPU, processes that were started together still find each other.
+    """Accelerate's view of this process.
 
-    (Left to itself, accelerate makes them strangers then, unless it is told `cpu`.)
+    Without a GPU, processes that were started together find each other only where accelerate gets `cpu=True`.
     """
     from accelerate import Accelerator
 
@@ -107,8 +107,7 @@ def launch(function: Callable[..., Any], *arguments: Any, batch: int, gpus: int)
 
 
 def _in_a_fork(function: Callable[..., Any], *arguments: Any) -> None:
-    """Call `function` with one thread of torch's: a fork waits forever for those its parent had (torchrun gives one,
-    too)."""
+    """Call `function` with one torch thread, as torchrun does: a fork would wait forever for its parent's threads."""
     import torch
 
     torch.set_num_threads(1)

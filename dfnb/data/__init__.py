@@ -1,7 +1,8 @@
 """Videos -> faces: catalogues of the sets, decoding, detection and landmarks, the face store.
 
 Comes in: folders of videos and the sets' own lists. Goes out: a table of videos, then a store of faces, then crops.
-Public: the catalogues, `sample_frames`, `FaceFinder`, `face_mask`, `prepare`, `open_store`, `FaceStore`.
+Where is what: the sets in `catalogues` (a set to add is an entry of its `sets`), videos and images in `frames`, faces,
+masks and crops in `faces` (a detector to add is an entry of `detectors`), faces on disk in `store`.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
-"""One run's artefacts by name, built when missing; sweeps: what the notebooks call.
+"""One run's artefacts by name, made where that is allowed; sweeps: what the notebooks call.
 
 Comes in: a profile. Goes out: face stores, checkpoints, scores and results in `runs/<profile>/`.
-Where is what: videos and faces in `parts`, networks and scores in `run`, seeds and ablations in `sweep`,
-what a sweep tries in `sweep_plan`.
+Where is what: videos and faces in `parts`, where networks and scores lie and in which state in `artefacts`, making
+them in `run`, seeds and ablations in `sweep`, what a sweep tries in `sweep_plan`.
 """
 
 import lazy_loader

@@ -156,7 +156,7 @@ class Train(Section):
     rho: float = Field(0.05, gt=0, description="radius of SAM's neighbourhood")
     weight_decay: float = Field(0.0, ge=0)
     decay_from: float = Field(0.75, ge=0, le=1, description="share of the training after which the rate falls")
-    attention_weight: float = Field(1.0, ge=0, description="weight of the attention loss; 0 leaves it untaught")
+    attention_weight: float = Field(1.0, ge=0, description="weight of the attention loss; 0: the map is not supervised")
     mixed_precision: Literal["no", "bf16", "auto"] = Field(
         "no", description="auto: bf16 where it is faster, by the rule of `dfnb.common.devices.precision`"
     )

@@ -45,7 +45,7 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     """
     began = time.monotonic()
     sources = find_notebooks(notebooks)
-    whole = not any(run.checkpoint(one).exists() for one in run.networks)
+    whole = not any(run.checkpoint(network).exists() for network in run.networks)
     results = run.everything()
     folder = run.folder / "report"
     for inner in (folder, folder / "notebooks", folder / "figures"):
