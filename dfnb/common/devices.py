@@ -27,6 +27,7 @@ LARGE = 256  # pixels: from this side of the input on, "auto" is "fast"; smaller
 FLOAT32, FAST = "float32", "float32, ONNX Runtime"
 BFLOAT16_SINCE = (8, 0)  # compute capability (Ampere); older GPUs emulate bfloat16, which gains nothing
 
+
 class Hardware(NamedTuple):
     """What networks can be computed on here.
 

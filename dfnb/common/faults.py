@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from dfnb.common.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 
 @contextmanager

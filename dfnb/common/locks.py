@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from dfnb.common.errors import UserError
 from dfnb.common.processes import is_main
-
-if TYPE_CHECKING:
-    pass
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Threads and memory of a process that trains or scores. No number changes by it; importing this changes nothing.
 
-`wait_asleep` is called where a run is opened and where a command begins, `freed_memory_kept` around the work itself.
+`wait_asleep` is called where a run is opened and where a command begins, `small_tables` where a run is opened,
+`freed_memory_kept` around the work itself.
 """
 
 import ctypes
@@ -17,9 +18,16 @@ def wait_asleep() -> None:
     """Let torch's threads (libgomp) wait for each other asleep, unless the environment says otherwise.
 
     They wait awake for a millisecond and more, which takes the cores from whoever has work: a loader's worker, a
-    second command. It has to be said before torch is loaded; later it does nothing.
+    second command. Torch reads it when it is loaded; later it does nothing.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+
+def small_tables() -> None:
+    """Let arrow, which reads tables, take its memory from the system: its own pool keeps more than the tables need."""
+    import pyarrow
+
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
 
 
 @contextmanager

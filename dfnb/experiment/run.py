@@ -45,6 +45,7 @@ def open_run(
         "missing": whatever doesn't exist yet, trainings too; before what is out of date it stops. "all": that, too.
     """
     tuning.wait_asleep()
+    tuning.small_tables()
     parameters.refuse_unknown()
     if isinstance(profile, Profile):
         return Run(profile, build=build)

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from dfnb.common import code
 from dfnb.common.errors import UserError
 
-pa.set_memory_pool(pa.system_memory_pool())  # arrow's own holds on to what it has had: more than the tables in use
-
 STAMPS = ("network", "checkpoint", "store", "protocol")
 PLACE = ("dataset", "split", "video", "frame", "face", "x0", "y0", "x1", "y1", "label", "method", "group")
 MARGIN = 0.125  # of the box on each side of a scored crop, SBI's test protocol

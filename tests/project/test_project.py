@@ -67,6 +67,13 @@ print(sorted({{"torch", "timm", "cv2", "pandas", "warp", "matplotlib"}} & set(sy
     assert done.stdout.strip() == "[]"
 
 
+def test_importing_leaves_the_allocator_of_tables_alone():
+    code = "import pyarrow as pa; before = pa.default_memory_pool().backend_name; import dfnb.scoring.score_table; "
+    code += "import dfnb.experiment.run; print(pa.default_memory_pool().backend_name == before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
 def imports_of(path: Path) -> set[tuple[int, str]]:
     """(line, module) of all that a file imports of dfnb: lazily, relatively, for types, by name in a string."""
     package = ["dfnb", *path.relative_to(ROOT / "dfnb").with_suffix("").parts[:-1]]
