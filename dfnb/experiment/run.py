@@ -45,7 +45,6 @@ def open_run(
         "missing": whatever doesn't exist yet, trainings too; before what is out of date it stops. "all": that, too.
     """
     tuning.wait_asleep()
-    tuning.small_tables()
     parameters.refuse_unknown()
     if isinstance(profile, Profile):
         return Run(profile, build=build)
@@ -62,6 +61,7 @@ class Run(Artefacts):
         self, profile: Profile, folder: Path | None = None, shared: Parts | None = None, build: str = "nothing"
     ) -> None:
         super().__init__(profile, folder, shared, build)
+        tuning.small_tables()
         self._videos: dict[Any, pd.DataFrame] = {}  # of score tables as they are on disk, see `video_scores`
         self._results: tuple[Any, pd.DataFrame] | None = None
 
