@@ -77,9 +77,8 @@ def state(out: Path, settings: Demo) -> str:
         return "missing"
     if not is_current(out, settings):
         return "outdated"
-    videos = (video for job in plan(settings) for video in job.videos)
-    names = [name for video in videos for name in (video.path, video.mask) if name]
-    whole = (out / MARKER).is_file() and all((out / name).is_file() for name in (*names, *lists(settings)))
+    whole = all(_there(out, item) for job in plan(settings) for item in job.videos)
+    whole = whole and (out / MARKER).is_file() and all((out / name).is_file() for name in lists(settings))
     return "current" if whole else "missing"
 
 
