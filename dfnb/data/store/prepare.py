@@ -37,7 +37,16 @@ from dfnb.data.faces import LANDMARKS_SHA256, Face, FaceFinder, window
 from dfnb.data.frame_folders import frames_in
 from dfnb.data.images import is_image
 from dfnb.data.store.coverage import Coverage, tally
-from dfnb.data.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, read_about, record_of, shard_path
+from dfnb.data.store.read import (
+    CLIP_COLUMNS,
+    FORMAT,
+    META,
+    VIDEO,
+    ContentDigest,
+    read_about,
+    record_of,
+    shard_path,
+)
 
 MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
 _BATCH = 32  # videos whose rows are written at once
@@ -110,7 +119,8 @@ def state(
 ) -> str:
     """Whether a store is what `prepare` with the same arguments makes: "missing" (or not whole), "outdated", "current".
 
-    "outdated": of other videos, settings or code. Nothing is written. Raises UserError where the catalogue is unsound.
+    "outdated": of other videos, settings or code, wherever the videos lie. Nothing is written.
+    Raises UserError where the catalogue is unsound.
     """
     clips, _ = _gather(clips)
     manifest, root = Path(root) / "manifest.parquet", Path(root)
@@ -128,8 +138,8 @@ def state(
 
 
 def made_of(clips: pd.DataFrame, settings: dict[str, Any], keys: dict[str, str | None]) -> str:
-    """A hash of all that decides a store: the clips' rows, the settings, and each video's key."""
-    return digest([settings, clips.values.tolist(), [keys[path] for path in clips["path"]]])
+    """A hash of all that decides a store: the clips' rows without their paths, the settings, and each video's key."""
+    return digest([settings, clips.drop(columns="path").values.tolist(), [keys[path] for path in clips["path"]]])
 
 
 def _keys(paths: list[str], settings: dict[str, Any]) -> dict[str, str | None]:
@@ -197,7 +207,7 @@ def _gather(clips: pd.DataFrame | Iterable[pd.DataFrame]) -> tuple[pd.DataFrame,
         pd.DataFrame({c: part[c].astype(str).to_numpy(object) for c in CLIP_COLUMNS}) for part in parts if len(part)
     ]
     whole = pd.concat(bare, ignore_index=True) if bare else pd.DataFrame(columns=list(CLIP_COLUMNS), dtype=object)
-    twice = whole.duplicated(["dataset", "split", "video"])
+    twice = whole.duplicated(list(VIDEO))
     if twice.any():
         row = whole[twice].iloc[0]
         raise UserError(f"{row['path']}: the video {row['video']} of {row['dataset']} {row['split']} is listed twice")
