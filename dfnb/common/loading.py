@@ -1,8 +1,8 @@
 """Batches from a loader's worker processes, whatever shared memory this machine gives them.
 
-Torch's workers leave tensors in shared memory, /dev/shm on Linux, and die, or wait forever, where that is full. A container has 64 MiB of
-it unless it was started with more, which a single batch of pairs at 380 px fills. (Torch's other sharing strategy,
-"file_system", takes the same memory.)
+Torch's workers leave tensors in shared memory, /dev/shm on Linux, and die, or wait forever, where that is full. A
+container has 64 MiB of it unless it was started with more, which a single batch of pairs at 380 px fills. (Torch's
+other sharing strategy, "file_system", takes the same memory.)
 """
 
 from __future__ import annotations
