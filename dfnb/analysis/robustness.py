@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from dfnb.analysis import corruptions
 from dfnb.analysis.corruptions import CORRUPTIONS
 from dfnb.analysis.findings import NOTHING
-from dfnb.common import code, devices, faults, files, tuning
+from dfnb.common import code, devices, faults, files, loading, tuning
 from dfnb.common.errors import UserError
 from dfnb.common.randomness import generator
 from dfnb.data import faces, frames
@@ -100,6 +100,12 @@ class Corrupted:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the largest item's crops."""
+        most = max((sum(len(rows) for *_, rows in item) for item in self.items), default=0)
+        return most * len(self.strengths) * self.size**2 * 3
+
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         crops = [self._frame(*place) for place in self.items[index]]
         return np.concatenate(crops), np.concatenate([rows for _, _, rows in self.items[index]])
@@ -159,14 +165,14 @@ def _score(
 ) -> tuple[dict[str, pd.DataFrame], Mapping[str, Any]]:
     """Scores of some networks, each crop made once for all of them; and what made them."""
     import torch
-    from torch.utils.data import DataLoader
 
     from dfnb.sbi import init_worker
     from dfnb.scoring.inference import Scorer
 
     batch = run.profile.evaluate.batch
     data = Corrupted(store, kind, strengths, run.profile.model.size, run.profile.seed, batch)
-    loader = DataLoader(data, batch_size=None, num_workers=max(1, run.profile.jobs // 2), worker_init_fn=init_worker)
+    workers = max(1, run.profile.jobs // 2)
+    loader = loading.batches(data, data.nbytes, workers, batch_size=None, worker_init_fn=init_worker)
     size, precision = run.profile.model.size, run.profile.evaluate.precision
     nets = {name: Scorer(run.network(name), size, precision) for name in networks}
     values = {name: np.empty((len(store), len(strengths)), np.float32) for name in networks}

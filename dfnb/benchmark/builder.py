@@ -15,14 +15,13 @@ import cv2
 import joblib
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dfnb.benchmark import video
 from dfnb.benchmark.layout import Job, Video, lists, plan
 from dfnb.benchmark.marker import BUILDING, MARKER, NOTICE, check_folder, is_current, stamp_of, versions
-from dfnb.common import files
+from dfnb.common import files, locks
 from dfnb.common.errors import UserError
 from dfnb.profile import Demo
 
@@ -42,14 +41,13 @@ def build(out: Path, settings: Demo, jobs: int = 2, renew: bool = False) -> pd.D
     out = Path(out)
     try:
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(out.absolute().with_name(f".{out.name}.lock"), timeout=0):
+        lock, busy = out.absolute().with_name(f".{out.name}.lock"), "another command is building the embedded benchmark"
+        with locks.held(lock, f"{out}: {busy} here", "wait for it"):
             _tidy(out, settings)
             if renew and not is_current(out, settings):
                 log.info("%s: of other settings or another version, built anew", out)
                 _remove(out)
             return _build(out, settings, jobs)
-    except Timeout:
-        raise UserError(f"{out}: another command is building the embedded benchmark here; wait for it") from None
     except BrokenExecutor:
         raise UserError(
             f"{out}: a worker process died, killed or out of memory; finished videos are kept, so run it again, with "

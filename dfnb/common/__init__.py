@@ -1,7 +1,7 @@
 """What every room needs and no room is about: errors, files, locks, processes, what machine this is.
 
 Comes in: nothing of faces, videos or networks. Goes out: `UserError`, atomic writes, one command at a time, a device.
-Public: the modules errors, files, locks, processes, faults, devices, tuning, environment, shutdown.
+Public: the modules errors, files, locks, processes, faults, loading, devices, tuning, environment, shutdown.
 """
 
 import lazy_loader

@@ -24,6 +24,8 @@ def named_faults(doing: str) -> Iterator[None]:
     except UserError as error:
         raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
     except RuntimeError as error:
+        if "shared memory" in str(error):
+            raise UserError(f"{doing}: shared memory (/dev/shm) is full; give it more, or set workers to 0") from None
         if "DataLoader worker" in str(error):
             raise UserError(f"{doing}: a worker process died, killed or out of memory; {advice}") from None
         if "MemoryError" in str(error) or "out of memory" in str(error) or "can't allocate memory" in str(error):

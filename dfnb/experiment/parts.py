@@ -205,7 +205,7 @@ class Parts:
             state = stores.state(self.clips(part), folder, **how)
             if self.may_make(f"{folder}: the face store", state, self.command("prepare")):
                 return self.prepare(part)
-            self._coverages[part] = stores.Coverage.load(folder)
+            self._coverages[part] = stores.Coverage.load(folder).at(self.clips(part))
         return self._coverages[part]
 
     def estimate(self, part: str) -> stores.Estimate:
@@ -234,9 +234,11 @@ class Parts:
     def store(self, part: str) -> FaceStore:
         """The face store of a part."""
         if part not in self._stores:
+            clips = None
             if processes.is_main():
                 self._covered(part)
-            self._stores[part] = stores.open_store(self.faces_folder(part))
+                clips = self.clips(part)  # where its videos lie now: the run may have been made elsewhere
+            self._stores[part] = stores.open_store(self.faces_folder(part), clips)
         return self._stores[part]
 
     @property

@@ -93,6 +93,11 @@ class PairDataset:
     def __len__(self) -> int:
         return len(self.store)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a pair: two images and a mask, float32."""
+        return (3 + 3 + 1) * self.size**2 * 4
+
     def __getitem__(self, index: int | tuple[int, int]) -> Pair:
         import torch
 

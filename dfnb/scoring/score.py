@@ -4,7 +4,7 @@ A face's score is the probability of class 1, fake. The rules that turn faces in
 are in `metrics.video_scores`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +13,10 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from dfnb.common import devices, faults, files, tuning
+from dfnb.common import devices, faults, files, loading, tuning
 from dfnb.common.errors import UserError
 from dfnb.data import faces
 from dfnb.data.store import FaceStore
@@ -47,13 +47,18 @@ class Crops(Dataset):
     def __len__(self) -> int:
         return len(self.store)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a crop, float32."""
+        return 3 * self.size**2 * 4
+
     def __getitem__(self, index: int) -> Tensor:
         face = self.store[index]
         return to_input(faces.crop(face.rgb, face.box, MARGIN, self.size), self.mean, self.std)
 
 
 def predict(
-    net: Scorer, batches: Iterator[Tensor] | DataLoader, total: int, what: str
+    net: Scorer, batches: Iterable[Tensor], total: int, what: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Score batches of images (B, 3, S, S).
 
@@ -102,7 +107,8 @@ def score_store(
     crops = Crops(store, size, net.mean, net.std)
     scorer = Scorer(net, size, precision)
     pinned = scorer.device.type == "cuda"
-    loader = DataLoader(crops, batch, num_workers=workers, worker_init_fn=init_worker, pin_memory=pinned)
+    how = {"batch_size": batch, "worker_init_fn": init_worker, "pin_memory": pinned}
+    loader = loading.batches(crops, batch * crops.nbytes, workers, **how)
     scores, embedding = predict(scorer, loader, len(store), what)
     table = store.manifest[list(PLACE)].reset_index(drop=True).assign(score=scores)
     return FaceScores(table, embedding, scorer.made_with)
@@ -117,7 +123,7 @@ def score_pairs(
     workers: int = 1,
 ) -> FaceScores:
     """Scores of held-out SBI pairs: two rows a face, the real one and its self-blended fake (method "SBI")."""
-    loader = DataLoader(pairs, batch_size=batch, num_workers=workers, worker_init_fn=init_worker)
+    loader = loading.batches(pairs, batch * pairs.nbytes, workers, batch_size=batch, worker_init_fn=init_worker)
     images = (torch.cat([pair[0], pair[1]]) for pair in loader)
     scorer = Scorer(net, pairs.size, precision)
     scores, embedding = predict(scorer, images, 2 * len(pairs), what)

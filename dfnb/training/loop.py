@@ -13,7 +13,7 @@ from one epoch into the next, so no batch is uneven. Only the main process write
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,11 +26,10 @@ from safetensors import SafetensorError
 from sklearn.metrics import roc_auc_score
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from dfnb import networks
-from dfnb.common import devices, environment, faults, files, locks, processes, tuning
+from dfnb.common import devices, environment, faults, files, loading, locks, processes, tuning
 from dfnb.common.errors import UserError
 from dfnb.data.store import FaceStore
 from dfnb.networks import attention
@@ -230,12 +229,15 @@ def _agree(accelerator: Accelerator, step: int, folder: Path) -> None:
             raise UserError(f"{folder}: the processes see different states of it (steps {steps}): share its disk")
 
 
-def make_loader(pairs: PairDataset, recipe: Train, start: int, steps: int, accelerator: Accelerator) -> DataLoader:
+def make_loader(
+    pairs: PairDataset, recipe: Train, start: int, steps: int, accelerator: Accelerator
+) -> Iterable[Sequence[Tensor]]:
     """This process's share of every batch from step `start` on, as (real, fake, mask)."""
-    return DataLoader(
+    return loading.batches(
         pairs,
+        recipe.batch // accelerator.num_processes * pairs.nbytes,
+        recipe.workers,
         batch_sampler=Batches(len(pairs), recipe.batch, pairs.seed, start, steps, accelerator),
-        num_workers=recipe.workers,
         worker_init_fn=init_worker,
         pin_memory=accelerator.device.type == "cuda",
     )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dfnb.common.errors import UserError
 from dfnb.common.files import replacing
+from dfnb.data.store.read import paths_of, relocated
 
 BY = ["dataset", "split", "label", "method"]
 COUNTS = ["listed", "opened", "frames", "frames_with_face", "faces", "videos_with_face", "lost"]
@@ -52,6 +53,10 @@ class Coverage:
             return table.assign(dataset=table["dataset"] + pd.Series(mark, table.index, dtype=object))
 
         return Coverage(named(self.counts), named(self.problems))
+
+    def at(self, clips: pd.DataFrame) -> Coverage:
+        """The same with the paths that the videos of this catalogue have now."""
+        return Coverage(self.counts, relocated(self.problems, paths_of(clips)))
 
     def save(self, root: str | os.PathLike[str]) -> None:
         """Write coverage.csv and problems.csv into the folder."""

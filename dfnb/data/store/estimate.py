@@ -13,11 +13,10 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from dfnb.common.errors import UserError
 from dfnb.data.faces import FaceFinder
-from dfnb.data.store.prepare import _one, disk_fault, key_of, settings_of
+from dfnb.data.store.prepare import _one, alone, disk_fault, key_of, settings_of
 from dfnb.data.store.read import record_of
 
 SAMPLE = 3  # videos
@@ -65,7 +64,7 @@ def estimate(
     paths = list(dict.fromkeys(clips["path"]))
     try:
         (root / "shards").mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".lock", timeout=0):
+        with alone(root):
             before = _records(root)
             seconds, sizes, looked = [], [], _spread(len(paths))
             fresh = 0  # of those looked at; records of other settings may lie here, so their number alone says little
@@ -84,8 +83,6 @@ def estimate(
                     sizes.append(_size(root, outcome))
             done = len(_records(root)) - len(before)
             left = max(len(paths) - len(before), round(len(paths) * fresh / max(1, len(looked)))) - done
-    except Timeout:
-        raise UserError(f"{root}: another command is preparing this face store; wait for it, or give another") from None
     except OSError as error:
         raise UserError(disk_fault(root, error)) from None
     if not seconds:

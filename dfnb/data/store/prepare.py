@@ -10,12 +10,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
-from dfnb.common import code, environment
+from dfnb.common import code, environment, locks
 from dfnb.common.errors import UserError
 from dfnb.common.files import digest, replacing, sha256, write_text
 from dfnb.data import frames as video_frames
@@ -39,9 +37,17 @@ from dfnb.data.faces import LANDMARKS_SHA256, Face, FaceFinder, window
 from dfnb.data.frame_folders import frames_in
 from dfnb.data.images import is_image
 from dfnb.data.store.coverage import Coverage, tally
-from dfnb.data.store.read import CLIP_COLUMNS, FORMAT, META, ContentDigest, read_about, record_of, shard_path
+from dfnb.data.store.read import (
+    CLIP_COLUMNS,
+    FORMAT,
+    META,
+    VIDEO,
+    ContentDigest,
+    read_about,
+    record_of,
+    shard_path,
+)
 
-log = logging.getLogger(__name__)
 MARGIN = 0.35  # of the box, on each side of a stored crop: room for augmentation
 _BATCH = 32  # videos whose rows are written at once
 _ESCAPED = re.compile(r"\\ud[89a-f][0-9a-f]{2}")  # a byte of a name that is no UTF-8, see `files.plain`
@@ -95,12 +101,10 @@ def prepare(
     root = Path(root)
     try:
         (root / "shards").mkdir(parents=True, exist_ok=True)
-        with _alone(root, wait):
+        with alone(root, wait):
             _tidy(root)
             outcomes = _process(clips, root, settings, find, jobs, progress)
             return _assemble(clips, outcomes, sets, root, settings)
-    except Timeout:
-        raise UserError(f"{root}: another command is preparing this face store; wait for it, or give another") from None
     except OSError as error:
         raise UserError(disk_fault(root, error)) from None
 
@@ -115,7 +119,8 @@ def state(
 ) -> str:
     """Whether a store is what `prepare` with the same arguments makes: "missing" (or not whole), "outdated", "current".
 
-    "outdated": of other videos, settings or code. Nothing is written. Raises UserError where the catalogue is unsound.
+    "outdated": of other videos, settings or code, wherever the videos lie. Nothing is written.
+    Raises UserError where the catalogue is unsound.
     """
     clips, _ = _gather(clips)
     manifest, root = Path(root) / "manifest.parquet", Path(root)
@@ -133,8 +138,8 @@ def state(
 
 
 def made_of(clips: pd.DataFrame, settings: dict[str, Any], keys: dict[str, str | None]) -> str:
-    """A hash of all that decides a store: the clips' rows, the settings, and each video's key."""
-    return digest([settings, clips.values.tolist(), [keys[path] for path in clips["path"]]])
+    """A hash of all that decides a store: the clips' rows without their paths, the settings, and each video's key."""
+    return digest([settings, clips.drop(columns="path").values.tolist(), [keys[path] for path in clips["path"]]])
 
 
 def _keys(paths: list[str], settings: dict[str, Any]) -> dict[str, str | None]:
@@ -150,19 +155,10 @@ def _keys(paths: list[str], settings: dict[str, Any]) -> dict[str, str | None]:
         return dict(zip(paths, pool.map(ask, paths), strict=True))
 
 
-@contextmanager
-def _alone(root: Path, wait: bool) -> Iterator[None]:
-    """One command at a time fills a store. Raises Timeout where another does, or waits for it."""
-    lock = FileLock(root / ".lock")
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout:
-        if not wait:
-            raise
-        log.info("%s: another command is preparing this face store; waiting for it", root)
-        held = lock.acquire(timeout=-1)
-    with held:
-        yield
+def alone(root: Path, wait: bool = False) -> AbstractContextManager[None]:
+    """One command at a time fills a store. Raises UserError where another does, unless it is to wait for that one."""
+    busy = f"{root}: another command is preparing this face store"
+    return locks.held(root / ".lock", busy, "wait for it, or give another", wait)
 
 
 # catalogues, reports and readers decide no face
@@ -211,7 +207,7 @@ def _gather(clips: pd.DataFrame | Iterable[pd.DataFrame]) -> tuple[pd.DataFrame,
         pd.DataFrame({c: part[c].astype(str).to_numpy(object) for c in CLIP_COLUMNS}) for part in parts if len(part)
     ]
     whole = pd.concat(bare, ignore_index=True) if bare else pd.DataFrame(columns=list(CLIP_COLUMNS), dtype=object)
-    twice = whole.duplicated(["dataset", "split", "video"])
+    twice = whole.duplicated(list(VIDEO))
     if twice.any():
         row = whole[twice].iloc[0]
         raise UserError(f"{row['path']}: the video {row['video']} of {row['dataset']} {row['split']} is listed twice")

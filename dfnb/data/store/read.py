@@ -17,7 +17,7 @@ import json
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ FORMAT = 1
 _KEY = re.compile("[0-9a-f]{16}")  # of a shard; nothing else can be a part of a path
 META = b"dfnb.store"  # the key in the Parquet file's metadata
 CLIP_COLUMNS = ("path", "dataset", "video", "label", "method", "group", "split")
+VIDEO = ("dataset", "split", "video")  # what names a video, wherever it lies
 _CONTENT = ("dataset", "video", "label", "method", "group", "split", "frame", "face", "offset", "sha256")
 _FARTHEST = 1 << 20  # pixels; no crop is as high or as wide
 _MAPPED = 32  # shards kept open in one process
@@ -109,11 +110,17 @@ class FaceStore:
     manifest: DataFrame with the columns of `StoredFace.row`, and shard, offset, shard_bytes, sha256 (where the
         pixels are).
     landmarks: (N, 68, 2) float32, pixels of the frame. digest: hash of the content. settings: those of `prepare`.
+    paths: where videos lie now, by (dataset, split, video), where that isn't where they lay when they were prepared.
     Cheap to pickle: a worker process reads the manifest again and maps shards as it needs them.
     """
 
-    def __init__(self, root: str | os.PathLike[str], index: NDArray[np.int64] | None = None) -> None:
-        self.root = Path(root)
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        index: NDArray[np.int64] | None = None,
+        paths: Mapping[tuple[str, str, str], str] | None = None,
+    ) -> None:
+        self.root, self._paths = Path(root), dict(paths or {})
         table, meta = _read_table(self.root / "manifest.parquet")
         about = _about(meta, self.root)
         if lacking := {*CLIP_COLUMNS, *_CONTENT, "landmarks", "shard", "shard_bytes"} - set(table.column_names):
@@ -122,6 +129,7 @@ class FaceStore:
         self._whole: str = about["digest"]
         self._index = index
         landmarks, manifest = _sane(table, self.root / "manifest.parquet")
+        manifest = relocated(manifest, self._paths)
         if index is not None:
             landmarks, manifest = landmarks[index], manifest.iloc[index].reset_index(drop=True)
         self.landmarks: NDArray[np.float32] = landmarks
@@ -156,10 +164,10 @@ class FaceStore:
         return StoredFace(rgb, self.landmarks[i] - np.array((x, y), np.float32), box, row)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root, "index": self._index, "digest": self._whole}
+        return {"root": self.root, "index": self._index, "paths": self._paths, "digest": self._whole}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["root"], state["index"])
+        self.__init__(state["root"], state["index"], state["paths"])
         if self._whole != state["digest"]:
             raise UserError(f"{self.root}: the face store was prepared anew while it was being read; start again")
 
@@ -172,12 +180,12 @@ class FaceStore:
             chosen = np.flatnonzero(chosen)
         chosen = chosen.astype(np.int64).reshape(-1)
         here = np.arange(len(self), dtype=np.int64) if self._index is None else self._index
-        return FaceStore(self.root, here[chosen])
+        return FaceStore(self.root, here[chosen], self._paths)
 
     @property
     def frames(self) -> pd.DataFrame:
         """Every frame that was looked at: the catalogue's columns, frame (index), faces (found in it, 0 where none)."""
-        return _read_table(self.root / "frames.parquet")[0].to_pandas()
+        return relocated(_read_table(self.root / "frames.parquet")[0].to_pandas(), self._paths)
 
     def verify(self) -> None:
         """Read everything again and compare it with the hashes. Raises UserError naming the first file that differs."""
@@ -213,12 +221,31 @@ class FaceStore:
         return plain
 
 
-def open_store(root: str | os.PathLike[str]) -> FaceStore:
-    """The face store at `root`. Raises UserError where there is none, or it isn't whole, or of another version."""
-    store = FaceStore(root)
+def open_store(root: str | os.PathLike[str], clips: pd.DataFrame | None = None) -> FaceStore:
+    """The face store at `root`.
+
+    clips: the catalogue it was prepared from, with the paths that its videos have now: rows name these, in memory.
+    Raises UserError where there is no store, or it isn't whole, or of another version.
+    """
+    store = FaceStore(root, paths=None if clips is None else paths_of(clips))
     for key, size in store.manifest.drop_duplicates("shard")[["shard", "shard_bytes"]].itertuples(index=False):
         _sound(store.root, key, size)
     return store
+
+
+def paths_of(clips: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """The path of each video of a catalogue, by what names it wherever it lies: (dataset, split, video)."""
+    places = clips[list(VIDEO)].astype(str).itertuples(index=False, name=None)
+    return dict(zip(places, clips["path"].astype(str), strict=True))
+
+
+def relocated(table: pd.DataFrame, paths: Mapping[tuple[str, str, str], str]) -> pd.DataFrame:
+    """A table of videos with the paths they have now, by (dataset, split, video); those not named keep theirs."""
+    if not paths:
+        return table
+    places = table[list(VIDEO)].itertuples(index=False, name=None)
+    now = [paths.get(place, path) for place, path in zip(places, table["path"], strict=True)]
+    return table.assign(path=pd.Series(now, table.index, dtype=object))
 
 
 def _sound(root: Path, key: str, size: int) -> Path:
