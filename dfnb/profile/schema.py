@@ -148,7 +148,7 @@ class Sbi(Section):
     factors: tuple[int, ...] | None = None
     shrink: str | None = None
     sharpen: Range = None
-    dimming: Range = None
+    sharpening: str | None = None
     resize: Range = None
     resize_apart: bool | None = None
     shift: Range = None

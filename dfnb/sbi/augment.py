@@ -143,9 +143,14 @@ def downscale(rgb: Image, factor: int, shrink: str = "mean") -> Image:
     return np.ascontiguousarray(large[:height, :width])
 
 
-def sharpen(rgb: Image, amount: float, gain: float = 1.0) -> Image:
-    """Unsharp mask: `gain` times the image plus `amount` times its difference from its 3 x 3 mean, clipped to 0..255."""
-    return cv2.addWeighted(rgb, gain + amount, cv2.blur(rgb, (3, 3)), -amount, 0.0)
+# What is sharpened by 1, as the amount of an unsharp mask: that itself, or the image with its 3 x 3 Laplacian (8 in the
+# middle, -1 around), which is 9 times the difference from the mean.
+SHARPEN = {"unsharp": 1.0, "laplacian": 9.0}
+
+
+def sharpen(rgb: Image, amount: float) -> Image:
+    """Unsharp mask: the image plus `amount` times its difference from its 3 x 3 mean, clipped to 0..255."""
+    return cv2.addWeighted(rgb, 1.0 + amount, cv2.blur(rgb, (3, 3)), -amount, 0.0)
 
 
 def jpeg(rgb: Image, quality: int) -> Image:

@@ -44,7 +44,7 @@ class Draw(NamedTuple):
     hull: a key of `masks.KINDS`; forehead: whether the whole hull includes it.
     changed: which of the two, source or target, changes by `colour`, `factor` and `sharpness`.
     factor: whole number to shrink by and enlarge again, 1 for not at all; sharpness: of the unsharp mask, 0 for none.
-    shrink: how it is shrunk, a key of `augment.SHRINK`; gain: of all levels, where it is sharpened.
+    shrink: how it is shrunk, a key of `augment.SHRINK`.
     scale: of the source along x and y; shift: of the source along x and y, as shares of the face box's width and height,
         or where `deformation.grid` is given, of the enlarged crop's (`masks.enlarged`).
     deformation: of the mask; noise: seed of its displacement field; ratio: what the mask is multiplied by, 0..1.
@@ -57,7 +57,6 @@ class Draw(NamedTuple):
     factor: int
     shrink: str
     sharpness: float
-    gain: float
     scale: tuple[float, float]
     shift: tuple[float, float]
     deformation: masks.Deformation
@@ -111,7 +110,7 @@ def change(rgb: Image, draw: Draw) -> Image:
     rgb = augment.recolour(rgb, draw.colour)
     if draw.factor > 1:
         rgb = augment.downscale(rgb, draw.factor, draw.shrink)
-    return augment.sharpen(rgb, draw.sharpness, draw.gain) if draw.sharpness else rgb
+    return augment.sharpen(rgb, draw.sharpness) if draw.sharpness else rgb
 
 
 def blend(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> SelfBlend:

@@ -24,9 +24,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hull_variation": False,
         "colour": ColourRange(hue=0.0, saturation=0.0, value=0.0, pivot=0.0),
         "shrink": "nearest",
-        # Laplacian sharpening, as a mixture: a share of 0.2-0.5 is lightness (0.5-1) * image + 9 * (image - its mean)
-        "sharpen": (9 * 0.2, 9 * 0.5),
-        "dimming": ((1 - 1) / 9, (1 - 0.5) / 9),
+        "sharpen": (0.2, 0.5),
+        "sharpening": "laplacian",
         "resize": (0.95, 1 / 0.95),
         "resize_apart": True,
         "shift": (0.03, 0.015),
@@ -36,7 +35,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "grid": (192, 256),
         "erode": (0.0, 0.0),
         "erode_kernel": (5, 25),
-        "kept": 1.0,
+        # Values at the maximum, of a mask of whole numbers 0 and 1, which a blur rounds. Of exact numbers they would be
+        # fewer: the mask would lose half a kernel on all sides, and fakes change less of the crop than the original's.
+        "kept": 0.5,
         "soften": (5.0, 45.0),
         "soften_kernel": (5, 25),
         "full": True,

@@ -29,8 +29,8 @@ class SelfBlender:
     colour: range of the colour change.
     frequency: whether the changed one of the two is also made softer or sharper. `downscale_share` of the images (0..1)
         are shrunk by one of `factors` and enlarged again, the others are sharpened by an amount within `sharpen`.
-        shrink: how they are shrunk, a key of `augment.SHRINK`. dimming: sharpening lowers all levels by the amount
-        times a share in this range, 0..0.1.
+        shrink: how they are shrunk, a key of `augment.SHRINK`; sharpening: what `sharpen` is the amount of, a key of
+        `augment.SHARPEN`.
     resize: smallest and largest scale of the source, along x and y alike unless `resize_apart`.
     shift: largest shift of the source either way, as shares of the face box's width and height, or with a `grid`, of
         the enlarged crop's (`masks.enlarged`).
@@ -66,7 +66,7 @@ class SelfBlender:
     factors: tuple[int, ...] = (2, 4)
     shrink: str = "mean"
     sharpen: tuple[float, float] = (0.5, 1.5)
-    dimming: tuple[float, float] = (0.0, 0.0)
+    sharpening: str = "unsharp"
     resize: tuple[float, float] = (0.95, 1.05)
     resize_apart: bool = False
     shift: tuple[float, float] = (0.03, 0.015)
@@ -88,7 +88,6 @@ class SelfBlender:
     def __post_init__(self) -> None:
         limits = {"resize": (0.5, 2.0), "amplitude": (0.0, 64.0), "smoothness": (4.0, 256.0)}
         limits |= {"erode": (0.0, 32.0), "soften": (0.0, 64.0), "sharpen": (0.0, 10.0), "margin": (0.0, STORED)}
-        limits |= {"dimming": (0.0, 0.1)}
         limits |= {"grid": (32, 512)} if self.grid else {}
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
@@ -109,8 +108,9 @@ class SelfBlender:
             raise UserError(f"factors: give at least one whole number between 1 and 16, not {self.factors}")
         if not 0 <= self.test_margin <= STORED:
             raise UserError(f"test_margin: give a share between 0 and {STORED:g}, not {self.test_margin}")
-        if self.shrink not in augment.SHRINK:
-            raise UserError(f"shrink: {self.shrink!r} is unknown; there are {', '.join(augment.SHRINK)}")
+        for name, known in (("shrink", augment.SHRINK), ("sharpening", augment.SHARPEN)):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name}: {getattr(self, name)!r} is unknown; there are {', '.join(known)}")
         if not all(0 <= s <= 0.5 for s in self.shift):
             raise UserError(f"shift: give shares of the width and the height between 0 and 0.5, not {self.shift}")
         unknown = [kind for kind, _ in self.hull_shares if kind not in masks.KINDS]
@@ -120,7 +120,7 @@ class SelfBlender:
             raise UserError(f"hull_shares: shares must not be negative nor all zero: {self.hull_shares}")
 
     def draw(self, rng: np.random.Generator) -> Draw:
-        """Make the random choices: 14 uniform numbers, 11 for the colour, a whole number and 6 uniform numbers.
+        """Make the random choices: 14 uniform numbers, 11 for the colour, a whole number and 5 uniform numbers.
 
         Always in this order.
 
@@ -129,12 +129,12 @@ class SelfBlender:
         u = [float(v) for v in rng.random(14)]
         colour = self.colour.draw(rng)
         noise = int(rng.integers(2**62))
-        v = [float(value) for value in rng.random(6)]
+        v = [float(value) for value in rng.random(5)]
         factor, sharpness = 1, 0.0
         if self.frequency and u[3] < self.downscale_share:
             factor = self.factors[int(u[4] * len(self.factors))]
         elif self.frequency:
-            sharpness = _between(self.sharpen, u[5])
+            sharpness = augment.SHARPEN[self.sharpening] * _between(self.sharpen, u[5])
         return Draw(
             hull=self._kind(u[0]) if self.hull_variation else "whole",
             forehead=u[1] >= self.landmarks_only,
@@ -143,7 +143,6 @@ class SelfBlender:
             factor=factor,
             shrink=self.shrink,
             sharpness=sharpness,
-            gain=1.0 - sharpness * _between(self.dimming, v[5]),
             scale=(_between(self.resize, u[6]), _between(self.resize, v[0] if self.resize_apart else u[6])),
             shift=(self.shift[0] * (2.0 * u[7] - 1.0), self.shift[1] * (2.0 * u[8] - 1.0)),
             deformation=masks.Deformation(
