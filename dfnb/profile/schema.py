@@ -134,7 +134,7 @@ class Augmentation(Section):
 class Sbi(Section):
     """Self-blending: a preset, and the fields of `dfnb.sbi.SelfBlender` that differ from it.
 
-    `SelfBlender` says what they are; `dfnb.sbi.resolve` checks them when a run is opened.
+    `SelfBlender` says what they are; `dfnb.sbi.presets.resolve` checks them when a run is opened.
     """
 
     preset: str = Field("ours", description="a name of dfnb.sbi.PRESETS")
@@ -274,7 +274,11 @@ class Robustness(Section):
         return self
 
 
-_LATER = {"data": ("more", "links_inside", "video"), "faces": ("detector", "pad")}  # settings of later versions
+_LATER = {  # settings of later versions
+    "data": ("more", "links_inside", "video"),
+    "faces": ("detector", "pad"),
+    "sbi": tuple(Sbi.model_fields),
+}
 
 
 class Profile(Section):

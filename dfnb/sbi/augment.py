@@ -130,8 +130,8 @@ SHRINK = {"mean": cv2.INTER_AREA, "nearest": cv2.INTER_NEAREST}
 def downscale(rgb: Image, factor: int, shrink: str = "mean") -> Image:
     """Remove high frequencies: shrink by a whole factor, then enlarge bilinearly to the old size.
 
-    shrink: a key of `SHRINK`, what is kept of a block: its mean, or the "nearest" pixel, its first. Blocks start at the first pixel. Where a side is no multiple of `factor`, the last row or column is repeated to
-    fill the last block.
+    shrink: a key of `SHRINK`, what is kept of a block: its mean, or the "nearest" pixel, its first. Blocks start at the
+    first pixel. Where a side is no multiple of `factor`, the last row or column is repeated to fill the last block.
     """
     height, width = rgb.shape[:2]
     below, right = -height % factor, -width % factor

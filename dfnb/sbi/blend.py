@@ -45,8 +45,8 @@ class Draw(NamedTuple):
     changed: which of the two, source or target, changes by `colour`, `factor` and `sharpness`.
     factor: whole number to shrink by and enlarge again, 1 for not at all; sharpness: of the unsharp mask, 0 for none.
     shrink: how it is shrunk, a key of `augment.SHRINK`.
-    scale: of the source along x and y; shift: of the source along x and y, as shares of the face box's width and height,
-        or where `deformation.grid` is given, of the enlarged crop's (`masks.enlarged`).
+    scale: of the source along x and y; shift: of it along x and y, as shares of the face box's width and height, or
+        where `deformation.grid` is given, of the enlarged crop's (`masks.enlarged`).
     deformation: of the mask; noise: seed of its displacement field; ratio: what the mask is multiplied by, 0..1.
     """
 
@@ -255,9 +255,7 @@ def _prepare(
     )
 
 
-def _whole_pixels(
-    a: NDArray[np.float64], b: NDArray[np.float64], corner: NDArray[np.int64], window: Window
-) -> tuple:
+def _whole_pixels(a: NDArray[np.float64], b: NDArray[np.float64], corner: NDArray[np.int64], window: Window) -> tuple:
     """The fields of `_Work` from `a` to `made`, with the far corner on whole pixels too.
 
     Of the next few sizes of the rectangle the one closest to whole source pixels is taken. That moves the source by

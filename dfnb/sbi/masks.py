@@ -96,22 +96,25 @@ def width(hull: NDArray[np.floating]) -> float:
 
 
 def enlarged(
-    low: NDArray[np.floating], high: NDArray[np.floating], shape: tuple[int, ...], margin: float = math.inf
+    low: NDArray[np.floating], high: NDArray[np.floating], shape: tuple[int, ...], margin: float | None = None
 ) -> NDArray[np.float64]:
-    """Width and height, (2,) pixels, of SBI's enlarged crop around a face: `_CROP` face boxes, cut where the frame ends.
+    """Width and height, (2,) pixels, of SBI's enlarged crop around a face: `_CROP` boxes, cut where the frame ends.
 
     low, high: (2,), corners of the face box in the picture; shape: (H, W[, 3]) of the picture. margin: where the
     picture is itself a crop of the frame, its margin as a share of the box: where it has that, the frame goes on.
     """
     size = np.asarray(high, np.float64) - low
     most = (np.asarray(_CROP) - 1.0) / 2.0 * size
+    whole = np.inf if margin is None else margin * size - 1.0
     span = size
     for room in (low, np.asarray(shape[1::-1]) - high):
-        span = span + np.where(room >= margin * size - 1.0, most, np.minimum(room, most))
+        span = span + np.where(room >= whole, most, np.minimum(room, most))
     return np.maximum(span, 1.0)
 
 
-def units(hull: NDArray[np.floating], crop: NDArray[np.floating], how: Deformation) -> tuple[float, NDArray[np.float64]]:
+def units(
+    hull: NDArray[np.floating], crop: NDArray[np.floating], how: Deformation
+) -> tuple[float, NDArray[np.float64]]:
     """Picture pixels in a pixel of the settings: of the displacement, and (2,) of the blurs along x and along y.
 
     crop: (2,), width and height of the enlarged crop, pixels.

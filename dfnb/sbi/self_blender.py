@@ -1,4 +1,4 @@
-"""All settings of self-blending, and the random choices of an image: a generator -> a `Draw`, which `blend` carries out.
+"""All settings of self-blending, and its random choices: a generator -> a `Draw`, which `blend` carries out.
 
 Source: Shiohara and Yamasaki 2022, section 3; crop and augmentation of the pair as a whole are drawn in `pairs`.
 """
@@ -35,8 +35,8 @@ class SelfBlender:
     shift: largest shift of the source either way, as shares of the face box's width and height, or with a `grid`, of
         the enlarged crop's (`masks.enlarged`).
     amplitude, smoothness, erode, soften, erode_kernel, soften_kernel: lowest and highest of each field of
-        `masks.Deformation`, which says what they are; kernels are odd. `erode` and its kernel (0, 0) leave out the first
-        blur and the threshold, `soften` and its kernel the second blur.
+        `masks.Deformation`, which says what they are; kernels are odd. Both `erode` and its kernel (0, 0) leave out the
+        first blur and the threshold, both `soften` and its kernel the second blur.
     kept, full: as in `masks.Deformation`.
     grid: None, so that these lengths are pixels on a hull 256 px wide, or the least and the most pixels a side of the
         grid of `masks.Deformation` on the enlarged crop; across and down are drawn separately.
