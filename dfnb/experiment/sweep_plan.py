@@ -15,7 +15,6 @@ from dfnb import profile as profiles
 from dfnb.common.errors import UserError
 from dfnb.networks.variants import check
 from dfnb.profile import Head, Profile, Section, Variant
-from dfnb.sbi import presets
 
 BASE = "base"  # the name of the unchanged networks among the variations
 SWEPT = ("sbi", "model", "arcface", "train")  # sections of a profile that a variation may change
@@ -135,6 +134,8 @@ def at(profile: Profile, key: str) -> Any:
     """The value of a setting such as "arcface.margin"; of self-blending, the preset's where the profile gives none."""
     section, _, name = key.partition(".")
     if section == "sbi" and name != "preset":
+        from dfnb.sbi import presets
+
         return operator.attrgetter(name)(presets.resolve(profile.sbi))
     return operator.attrgetter(key)(profile)
 
