@@ -16,6 +16,7 @@ from dfnb.experiment.parts import Parts
 from dfnb.networks.checkpoint import metadata
 from dfnb.networks.variants import check
 from dfnb.profile import Profile
+from dfnb.sbi import presets
 from dfnb.scoring import score_table
 from dfnb.training.key import changes, training_key
 
@@ -44,7 +45,8 @@ class Network:
 class Artefacts(Parts):
     """The networks of a profile and their artefacts. folder: the profile's by default. shared, build: see `Parts`.
 
-    Raises UserError where the profile names a variant or head that isn't there.
+    blender: how it self-blends.
+    Raises UserError where the profile names a variant, head or preset that isn't there, or blends out of range.
     """
 
     def __init__(
@@ -52,6 +54,10 @@ class Artefacts(Parts):
     ) -> None:
         for variant, head in (*profile.train.networks, *(profile.robustness.networks or ())):
             check(variant, head)
+        try:
+            self.blender = presets.resolve(profile.sbi)
+        except UserError as error:
+            raise UserError(f"profile {profile.name}: {error}") from None
         self.folder = folder or profile.folder
         super().__init__(profile, self.folder, shared, build)
 
@@ -110,7 +116,7 @@ class Artefacts(Parts):
     def stamps(self, part: str, network: Network, words: str = "") -> dict[str, str]:
         """What every row of a score table says of it (`score_table.STAMPS`). words: added to the protocol's."""
         store, size = self.store(self.scored_store(part)), self.profile.model.size
-        pairs = self.profile.sbi.model_dump() if part in PAIRS else None
+        pairs = presets.words(self.profile.sbi) if part in PAIRS else None
         protocol = score_table.describe(store.settings, size, pairs, self.profile.evaluate.precision) + words
         checkpoint = files.sha256_known(self.checkpoint(network))
         return {"network": network.name, "checkpoint": checkpoint, "store": store.digest, "protocol": protocol}

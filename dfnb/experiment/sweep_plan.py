@@ -4,6 +4,7 @@ A variation changes the settings its question is about; all else is held fixed a
 networks and seeds is a cell of the sweep.
 """
 
+import operator
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ WORDS = {
     "model.attention": "attention",
     "model.tap_reading": "taps by",
     "sbi.hull_variation": "hull variation",
+    "sbi.preset": "self-blending",
     "arcface.margin": "margin (rad)",
     "arcface.scale": "scale",
 }
@@ -129,9 +131,13 @@ def held(variation: Variation, plan: Plan, base: Profile) -> str:
 
 
 def at(profile: Profile, key: str) -> Any:
-    """The value of a setting such as "arcface.margin"."""
+    """The value of a setting such as "arcface.margin"; of self-blending, the preset's where the profile gives none."""
     section, _, name = key.partition(".")
-    return getattr(getattr(profile, section), name)
+    if section == "sbi" and name != "preset":
+        from dfnb.sbi import presets
+
+        return operator.attrgetter(name)(presets.resolve(profile.sbi))
+    return operator.attrgetter(key)(profile)
 
 
 def _in_words(value: Any) -> str:

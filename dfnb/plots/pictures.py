@@ -155,11 +155,12 @@ def sbi_steps(steps: "Steps") -> Plot:
     draw = steps.draw
     how = f"÷ {draw.factor} and back" if draw.factor > 1 else f"sharper by {draw.sharpness:.1f}"
     changed = f"colour changed\n{how}" if draw.factor > 1 or draw.sharpness else "colour changed"
+    size = " and ".join(dict.fromkeys(f"{scale:.3f}" for scale in draw.scale))
     across, down = (f"{100 * share:+.1f} %" for share in draw.shift)
     cells = [
         ("target", steps.target, changed if draw.changed == "target" else "as it was"),
         ("source", steps.source, changed if draw.changed == "source" else "as it was"),
-        ("source moved", steps.warped, f"size × {draw.scale:.3f}\nshift {across}, {down}"),
+        ("source moved", steps.warped, f"size × {size}\nshift {across}, {down}"),
         ("hull", grey(steps.hull), draw.hull),
         ("deformed", grey(steps.deformed), f"amplitude {draw.deformation.amplitude:.1f} px"),
         ("blurred twice", grey(steps.softened), f"edge {draw.deformation.soften:.1f} px"),

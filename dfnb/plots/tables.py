@@ -104,7 +104,8 @@ def recipe(run: "Run") -> pd.DataFrame:
     settings |= {"ArcFace s, m (rad)": f"{run.profile.arcface.scale:g}, {run.profile.arcface.margin:g}"}
     settings |= {
         "training faces": len(run.store("train")),
-        "hull variation": "on" if run.profile.sbi.hull_variation else "off",
+        "self-blending": run.profile.sbi.preset,
+        "hull variation": "on" if run.blender.hull_variation else "off",
     }
     return pd.DataFrame({"setting": list(settings), "value": [str(value) for value in settings.values()]})
 

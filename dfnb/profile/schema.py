@@ -104,10 +104,68 @@ class Faces(Section):
     )
 
 
-class Sbi(Section):
-    """Switches of self-blending that the ablations turn; everything else keeps `SelfBlender`'s defaults."""
+Range = tuple[float, float] | None  # lowest and highest
+Steps = tuple[int, int] | None  # the same in whole numbers
 
-    hull_variation: bool = True
+
+class Colours(Section):
+    """Fields of `dfnb.sbi.augment.ColourRange` that differ from the preset's."""
+
+    rgb_shift: float | None = None
+    hue: float | None = None
+    saturation: float | None = None
+    value: float | None = None
+    brightness: float | None = None
+    contrast: float | None = None
+    pivot: float | None = None
+    rgb_probability: float | None = None
+    hsv_probability: float | None = None
+    brightness_probability: float | None = None
+
+
+class Augmentation(Section):
+    """Fields of `dfnb.sbi.augment.Photometric` that differ from the preset's."""
+
+    colour: Colours = Colours()
+    jpeg_probability: float | None = None
+    quality: Steps = None
+
+
+class Sbi(Section):
+    """Self-blending: a preset, and the fields of `dfnb.sbi.SelfBlender` that differ from it.
+
+    `SelfBlender` says what they are; `dfnb.sbi.presets.resolve` checks them when a run is opened.
+    """
+
+    preset: str = Field("ours", description="a name of dfnb.sbi.PRESETS")
+    hull_variation: bool | None = None
+    hull_shares: tuple[tuple[str, float], ...] | None = None
+    landmarks_only: float | None = None
+    change_source: float | None = None
+    colour: Colours = Colours()
+    frequency: bool | None = None
+    downscale_share: float | None = None
+    factors: tuple[int, ...] | None = None
+    shrink: str | None = None
+    sharpen: Range = None
+    sharpening: str | None = None
+    resize: Range = None
+    resize_apart: bool | None = None
+    shift: Range = None
+    amplitude: Range = None
+    smoothness: Range = None
+    erode: Range = None
+    soften: Range = None
+    erode_kernel: Steps = None
+    soften_kernel: Steps = None
+    kept: float | None = None
+    full: bool | None = None
+    grid: Steps = None
+    ratios: tuple[float, ...] | None = None
+    photometric: Augmentation = Augmentation()
+    margin: Range = None
+    test_margin: float | None = None
+    mirror: float | None = None
 
 
 class Model(Section):
@@ -216,7 +274,11 @@ class Robustness(Section):
         return self
 
 
-_LATER = {"data": ("more", "links_inside", "video"), "faces": ("detector", "pad")}  # settings of later versions
+_LATER = {  # settings of later versions
+    "data": ("more", "links_inside", "video"),
+    "faces": ("detector", "pad"),
+    "sbi": tuple(Sbi.model_fields),
+}
 
 
 class Profile(Section):

@@ -6,11 +6,13 @@ Every function takes and returns images (H, W, 3) uint8 RGB and never writes to 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from dfnb.common.errors import UserError
 
 Image = NDArray[np.uint8]
 Window = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels, ends excluded
@@ -23,7 +25,7 @@ class Colour:
     rgb: levels added to red, green and blue.
     hue: degrees of rotation about the grey axis.
     saturation: gain - 1 of the distance to grey. value: gain - 1 of all levels.
-    brightness: added, as a share of the full range. contrast: gain - 1 of the distance to level 127.5.
+    brightness: added, as a share of the full range. contrast: gain - 1 of the distance to the level `pivot`.
     """
 
     rgb: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -32,6 +34,7 @@ class Colour:
     value: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
+    pivot: float = 127.5
 
     def matrix(self) -> NDArray[np.float64]:
         """The change as one affine map of RGB levels: (3, 4), levels' = matrix[:, :3] @ levels + matrix[:, 3].
@@ -52,7 +55,7 @@ class Colour:
         grey = np.full((3, 3), 1.0 / 3.0)
         tint = (1.0 + self.saturation) * (turn - grey) + grey
         tint = (1.0 + self.contrast) * (1.0 + self.value) * tint
-        offset = tint @ np.asarray(self.rgb) + 127.5 * -self.contrast + 255.0 * self.brightness
+        offset = tint @ np.asarray(self.rgb) + self.pivot * -self.contrast + 255.0 * self.brightness
         return np.column_stack([tint, offset])
 
 
@@ -64,7 +67,10 @@ class ColourRange:
     """How far colours change: each amount is uniform between minus and plus the field of its name.
 
     rgb_shift: levels. hue: degrees. saturation, value, brightness, contrast: as in `Colour`.
+    pivot: the level that a change of contrast keeps: 127.5, or 0 where contrast multiplies the levels.
     The three probabilities decide whether RGB, HSV, and brightness with contrast are changed at all.
+
+    Raises UserError where a setting is out of range.
     """
 
     rgb_shift: float = 20.0
@@ -73,9 +79,18 @@ class ColourRange:
     value: float = 0.05
     brightness: float = 0.1
     contrast: float = 0.1
+    pivot: float = 127.5
     rgb_probability: float = 0.3
     hsv_probability: float = 1.0
     brightness_probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        most = {"rgb_shift": 255.0, "hue": 180.0, "pivot": 255.0}
+        for name in (f.name for f in fields(self)):
+            if not 0 <= getattr(self, name) <= most.get(name, 1.0):
+                raise UserError(
+                    f"{name}: give a number between 0 and {most.get(name, 1.0):g}, not {getattr(self, name)}"
+                )
 
     def draw(self, rng: np.random.Generator) -> Colour:
         """Draw a change: always 11 uniform numbers, three that decide, then the amounts in the order of `Colour`."""
@@ -92,6 +107,7 @@ class ColourRange:
             value=hsv * self.value * value,
             brightness=light * self.brightness * brightness,
             contrast=light * self.contrast * contrast,
+            pivot=self.pivot,
         )
 
 
@@ -108,20 +124,28 @@ def recolour(rgb: Image, colour: Colour) -> Image:
     return cv2.transform(rgb, matrix.astype(np.float32))
 
 
-def downscale(rgb: Image, factor: int) -> Image:
-    """Remove high frequencies: shrink by a whole factor (block means), then enlarge bilinearly to the old size.
+SHRINK = {"mean": cv2.INTER_AREA, "nearest": cv2.INTER_NEAREST}
 
-    Blocks start at the first pixel. Where a side is no multiple of `factor`, the last row or column is repeated to
-    fill the last block.
+
+def downscale(rgb: Image, factor: int, shrink: str = "mean") -> Image:
+    """Remove high frequencies: shrink by a whole factor, then enlarge bilinearly to the old size.
+
+    shrink: a key of `SHRINK`, what is kept of a block: its mean, or the "nearest" pixel, its first. Blocks start at the
+    first pixel. Where a side is no multiple of `factor`, the last row or column is repeated to fill the last block.
     """
     height, width = rgb.shape[:2]
     below, right = -height % factor, -width % factor
     if below or right:
         rgb = cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REPLICATE)
     size = (rgb.shape[1], rgb.shape[0])
-    small = cv2.resize(rgb, (size[0] // factor, size[1] // factor), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(rgb, (size[0] // factor, size[1] // factor), interpolation=SHRINK[shrink])
     large = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(large[:height, :width])
+
+
+# What is sharpened by 1, as the amount of an unsharp mask: that itself, or the image with its 3 x 3 Laplacian (8 in the
+# middle, -1 around), which is 9 times the difference from the mean.
+SHARPEN = {"unsharp": 1.0, "laplacian": 9.0}
 
 
 def sharpen(rgb: Image, amount: float) -> Image:
@@ -163,7 +187,9 @@ class Photometric:
     """The augmentation that both images of a pair share: a colour change, then JPEG.
 
     colour: its range; by default RGB, HSV, and brightness with contrast change with a probability of 0.3 each.
-    quality: lowest and highest JPEG quality, 1..100; whole numbers drawn uniformly.
+    jpeg_probability: 0..1. quality: lowest and highest JPEG quality, 1..100; whole numbers drawn uniformly.
+
+    Raises UserError where a setting is out of range.
     """
 
     colour: ColourRange = ColourRange(
@@ -172,6 +198,13 @@ class Photometric:
     )  # fmt: skip
     jpeg_probability: float = 0.5
     quality: tuple[int, int] = (40, 100)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.jpeg_probability <= 1:
+            raise UserError(f"jpeg_probability: a probability is between 0 and 1, not {self.jpeg_probability}")
+        low, high = self.quality
+        if not 1 <= low <= high <= 100:
+            raise UserError(f"quality: give a lowest and a highest JPEG quality between 1 and 100, not {low}, {high}")
 
     def draw(self, rng: np.random.Generator) -> tuple[Colour, int | None]:
         """Draw a colour change and a JPEG quality (None: no JPEG): always 13 uniform numbers, the colour's first."""

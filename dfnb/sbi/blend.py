@@ -44,7 +44,9 @@ class Draw(NamedTuple):
     hull: a key of `masks.KINDS`; forehead: whether the whole hull includes it.
     changed: which of the two, source or target, changes by `colour`, `factor` and `sharpness`.
     factor: whole number to shrink by and enlarge again, 1 for not at all; sharpness: of the unsharp mask, 0 for none.
-    scale: of the source; shift: of the source along x and y, as shares of the face box's width and height.
+    shrink: how it is shrunk, a key of `augment.SHRINK`.
+    scale: of the source along x and y; shift: of it along x and y, as shares of the face box's width and height, or
+        where `deformation.grid` is given, of the enlarged crop's (`masks.enlarged`).
     deformation: of the mask; noise: seed of its displacement field; ratio: what the mask is multiplied by, 0..1.
     """
 
@@ -53,8 +55,9 @@ class Draw(NamedTuple):
     changed: Literal["source", "target"]
     colour: Colour
     factor: int
+    shrink: str
     sharpness: float
-    scale: float
+    scale: tuple[float, float]
     shift: tuple[float, float]
     deformation: masks.Deformation
     noise: int
@@ -106,7 +109,7 @@ def change(rgb: Image, draw: Draw) -> Image:
     """A draw's change of colour and sharpness, on (H, W, 3) uint8; the input itself where there is none."""
     rgb = augment.recolour(rgb, draw.colour)
     if draw.factor > 1:
-        rgb = augment.downscale(rgb, draw.factor)
+        rgb = augment.downscale(rgb, draw.factor, draw.shrink)
     return augment.sharpen(rgb, draw.sharpness) if draw.sharpness else rgb
 
 
@@ -132,10 +135,15 @@ class Blended(NamedTuple):
     face: NDArray[np.float32]  # (N, 2) pixels, the hull of the whole face
 
 
-def blend_within(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Blended:
-    """As `blend`; only the window's pixels are computed (all where the target changes), so a part hull costs little."""
+def blend_within(
+    rgb: Image, landmarks: NDArray[np.floating], draw: Draw, crop: NDArray[np.floating] | None = None
+) -> Blended:
+    """As `blend`; only the window's pixels are computed (all where the target changes), so a part hull costs little.
+
+    crop: (2,), width and height of the enlarged crop, pixels, where `rgb` isn't the whole frame.
+    """
     rgb = np.ascontiguousarray(rgb)
-    work = _prepare(rgb, landmarks, draw)
+    work = _prepare(rgb, landmarks, draw, crop)
     x0, y0, x1, y1 = work.window
     if draw.changed == "target":
         target = change(rgb, draw)
@@ -206,7 +214,9 @@ class _Work(NamedTuple):
     mask: NDArray[np.float32]
 
 
-def _prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> _Work:
+def _prepare(
+    rgb: Image, landmarks: NDArray[np.floating], draw: Draw, crop: NDArray[np.floating] | None = None
+) -> _Work:
     """Which hull is blended, where the source goes, and the mask."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"an image must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
@@ -217,8 +227,10 @@ def _prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> _Work:
         raise UserError("a face's landmarks are not all finite numbers; prepare the face anew, or leave it out")
     face = faces.hull_with_forehead(landmarks)
     low, high = face.min(0), face.max(0)
-    a = 1.0 / draw.scale
-    b = (low + high) / 2.0 * (1.0 - a) - a * np.asarray(draw.shift) * (high - low)
+    crop = masks.enlarged(low, high, rgb.shape) if crop is None else crop
+    a = 1.0 / np.asarray(draw.scale)
+    across = crop if draw.deformation.grid else high - low
+    b = (low + high) / 2.0 * (1.0 - a).astype(np.float32) - a * np.asarray(draw.shift) * across
     drawn = (
         face if (draw.hull, draw.forehead) == ("whole", True) else masks.polygon(landmarks, draw.hull, draw.forehead)
     )
@@ -227,11 +239,13 @@ def _prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> _Work:
         if width < max(_THINNEST, _SLENDEREST * length):
             continue
         # put one corner on whole source pixels: it changes the shift by half a pixel at most
-        corner = np.floor((hull.min(0) - b) / a - masks.reach(hull, draw.deformation) / a).astype(int) - 1
+        grown = np.minimum(a, 1.0) if draw.deformation.grid else a  # blurs on a grid don't scale with the source
+        corner = np.floor((hull.min(0) - b) / a - masks.reach(hull, crop, draw.deformation) / grown).astype(int) - 1
         falls = a * (corner - 0.5) + b + 0.5
         b = b + np.rint(falls) - falls
         # the mask moves with the source: p = (source pixel - b) / a
-        soft = masks.soft_mask((hull - b) / a, rgb.shape, draw.deformation, np.random.default_rng(draw.noise))
+        rng = np.random.default_rng(draw.noise)
+        soft = masks.soft_mask((hull - b) / a, rgb.shape, draw.deformation, rng, crop)
         if soft is not None:
             window, mask = _trim(soft[1])
             return _Work(*_whole_pixels(a, b, corner, window), face, hull, soft[0], window, mask)
@@ -241,7 +255,7 @@ def _prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> _Work:
     )
 
 
-def _whole_pixels(a: float, b: NDArray[np.float64], corner: NDArray[np.int64], window: Window) -> tuple:
+def _whole_pixels(a: NDArray[np.float64], b: NDArray[np.float64], corner: NDArray[np.int64], window: Window) -> tuple:
     """The fields of `_Work` from `a` to `made`, with the far corner on whole pixels too.
 
     Of the next few sizes of the rectangle the one closest to whole source pixels is taken. That moves the source by

@@ -13,17 +13,14 @@ from dfnb.common.errors import UserError
 from dfnb.common.randomness import generator
 from dfnb.data import faces
 from dfnb.sbi import augment
-from dfnb.sbi.augment import Photometric
 from dfnb.sbi.blend import Blended, blend_within, canvas
-from dfnb.sbi.self_blender import SelfBlender
+from dfnb.sbi.masks import enlarged
+from dfnb.sbi.self_blender import STORED, SelfBlender
 
 if TYPE_CHECKING:
     import torch
 
     from dfnb.data.store import FaceStore
-
-
-_CLOSEST, _WIDEST, _TESTED = 0.05, 0.2, 0.125  # margins of a crop on each side, as shares of the box's width or height
 
 
 class Pair(NamedTuple):
@@ -46,13 +43,14 @@ class Images(NamedTuple):
 class PairDataset:
     """Faces of a store as (real, fake) pairs: `dataset[i]` or `dataset[(epoch, i)] -> Pair`.
 
-    In training a face is cropped at random (on each side 5-20 % beyond the face box), mirrored half the time and
-    self-blended, and both images then share one photometric augmentation. Otherwise the crop is that of the test
-    protocol (12.5 %), nothing is mirrored or augmented, and the epoch is ignored, so that index i always has the same
-    fake. Margins are those of SBI's protocol.
+    In training a face is cropped at random (on each side by the blender's `margin` beyond the face box), mirrored in a
+    share `mirror` and self-blended, and both images then share one photometric augmentation. Otherwise the crop is that
+    of the test protocol (`test_margin`), nothing is mirrored or augmented, and the epoch is ignored, so that index i
+    always has the same fake.
 
     store: a face store of real faces, or any sequence of faces (`.rgb`, `.landmarks`, `.box`) with a `.manifest`, a
         row per face.
+    blender: all settings, the preset "ours" by default.
     size: S, pixels, at least 16. mean, std: of the backbone's input, for images in 0..1, one each per channel.
     Every random choice comes from a generator of its own, keyed by purpose, seed, epoch and i. So a pair depends
     neither on the worker or process that makes it nor on the pairs made before. It gives 5 uniform numbers (margins
@@ -71,7 +69,6 @@ class PairDataset:
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
         blender: SelfBlender | None = None,
-        photometric: Photometric | None = None,
     ) -> None:
         labels = store.manifest["label"]
         if len(labels) == 0:
@@ -87,7 +84,6 @@ class PairDataset:
             raise UserError(f"size: a network's input of {size} px is too small; give at least 16")
         self.store, self.size, self.seed, self.train = store, size, seed, train
         self.blender = blender or SelfBlender()
-        self.photometric = photometric or Photometric()
         self._mean, self._std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
 
     def __len__(self) -> int:
@@ -119,17 +115,20 @@ class PairDataset:
             raise IndexError(f"index {i} of {len(self)} pairs")
         rng = generator("pair", self.seed, epoch, i) if self.train else generator("held-out pair", self.seed, i)
         u = rng.random(5)
-        colour, quality = self.photometric.draw(rng)
+        colour, quality = self.blender.photometric.draw(rng)
         draw = self.blender.draw(rng)
         face = self.store[i]
-        margin = tuple(_CLOSEST + (_WIDEST - _CLOSEST) * u[:4]) if self.train else _TESTED
+        low, high = self.blender.margin
+        margin = tuple(low + (high - low) * u[:4]) if self.train else self.blender.test_margin
         x0, y0, x1, y1 = faces.window(face.box, margin, face.rgb.shape)
         rgb = face.rgb[y0:y1, x0:x1]
         landmarks = np.asarray(face.landmarks, np.float32) - np.array([x0, y0], np.float32)
-        if self.train and u[4] < 0.5:
+        if self.train and u[4] < self.blender.mirror:
             rgb, landmarks = augment.mirror(rgb, landmarks)
+        box = np.asarray(face.box)
+        crop = enlarged(box[:2], box[2:], face.rgb.shape, STORED)
         try:
-            made = blend_within(rgb, landmarks, draw)
+            made = blend_within(rgb, landmarks, draw, crop)
         except UserError as error:
             row = self.store.manifest.iloc[i]
             raise UserError(f"{row['dataset']} {row['video']}, frame {row['frame']}: {error}") from error

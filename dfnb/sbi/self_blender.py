@@ -1,4 +1,4 @@
-"""The random choices of a self-blended image: settings and a generator -> a `Draw`, which `blend` carries out.
+"""All settings of self-blending, and its random choices: a generator -> a `Draw`, which `blend` carries out.
 
 Source: Shiohara and Yamasaki 2022, section 3; crop and augmentation of the pair as a whole are drawn in `pairs`.
 """
@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfnb.common.errors import UserError
-from dfnb.sbi import masks
-from dfnb.sbi.augment import ColourRange
+from dfnb.sbi import augment, masks
+from dfnb.sbi.augment import ColourRange, Photometric
 from dfnb.sbi.blend import Draw, Image, SelfBlend, Steps, blend, explain, fix
+
+STORED = 0.35  # margin of a stored face, a share of its box: a crop can't reach farther
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,25 @@ class SelfBlender:
     colour: range of the colour change.
     frequency: whether the changed one of the two is also made softer or sharper. `downscale_share` of the images (0..1)
         are shrunk by one of `factors` and enlarged again, the others are sharpened by an amount within `sharpen`.
-    resize: smallest and largest scale of the source.
-    shift: largest shift of the source either way, as shares of the face box's width and height.
-    amplitude, smoothness, erode, soften: lowest and highest of each field of `masks.Deformation`, pixels on a hull
-        256 px wide. (0, 0) leaves a blur out, for `erode` the threshold with it.
+        shrink: how they are shrunk, a key of `augment.SHRINK`; sharpening: what `sharpen` is the amount of, a key of
+        `augment.SHARPEN`.
+    resize: smallest and largest scale of the source, along x and y alike unless `resize_apart`.
+    shift: largest shift of the source either way, as shares of the face box's width and height, or with a `grid`, of
+        the enlarged crop's (`masks.enlarged`).
+    amplitude, smoothness, erode, soften, erode_kernel, soften_kernel: lowest and highest of each field of
+        `masks.Deformation`, which says what they are; kernels are odd. Both `erode` and its kernel (0, 0) leave out the
+        first blur and the threshold, both `soften` and its kernel the second blur.
+    kept, full: as in `masks.Deformation`.
+    grid: None, so that these lengths are pixels on a hull 256 px wide, or the least and the most pixels a side of the
+        grid of `masks.Deformation` on the enlarged crop; across and down are drawn separately.
     ratios: the blend ratios, 0..1, of which one is drawn.
+    photometric: the augmentation that both images of a pair share, in training.
+    margin: lowest and highest margin of a pair's crop in training, drawn for each side, and test_margin: that of
+        held-out pairs; as shares of the face box's width and height, up to 0.35, the margin of stored faces.
+    mirror: share of pairs that are mirrored in training, 0..1.
 
-    All draws are uniform. Raises UserError where a setting is out of range.
+    All draws are uniform. The defaults are the preset "ours" (`dfnb.sbi.PRESETS`).
+    Raises UserError where a setting is out of range.
     """
 
     hull_variation: bool = True
@@ -50,31 +64,53 @@ class SelfBlender:
     frequency: bool = True
     downscale_share: float = 0.5
     factors: tuple[int, ...] = (2, 4)
+    shrink: str = "mean"
     sharpen: tuple[float, float] = (0.5, 1.5)
+    sharpening: str = "unsharp"
     resize: tuple[float, float] = (0.95, 1.05)
+    resize_apart: bool = False
     shift: tuple[float, float] = (0.03, 0.015)
     amplitude: tuple[float, float] = (1.0, 6.0)
     smoothness: tuple[float, float] = (16.0, 32.0)
     erode: tuple[float, float] = (2.0, 12.0)
     soften: tuple[float, float] = (2.0, 16.0)
+    erode_kernel: tuple[int, int] = (0, 0)
+    soften_kernel: tuple[int, int] = (0, 0)
+    kept: float = 0.99
+    full: bool = False
+    grid: tuple[int, int] | None = None
     ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
+    photometric: Photometric = field(default_factory=Photometric)
+    margin: tuple[float, float] = (0.05, 0.2)
+    test_margin: float = 0.125
+    mirror: float = 0.5
 
     def __post_init__(self) -> None:
         limits = {"resize": (0.5, 2.0), "amplitude": (0.0, 64.0), "smoothness": (4.0, 256.0)}
-        limits |= {"erode": (0.0, 32.0), "soften": (0.0, 64.0), "sharpen": (0.0, 10.0)}
+        limits |= {"erode": (0.0, 32.0), "soften": (0.0, 64.0), "sharpen": (0.0, 10.0), "margin": (0.0, STORED)}
+        limits |= {"grid": (32, 512)} if self.grid else {}
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
                 raise UserError(
                     f"{name}: give a lowest and a highest value between {least:g} and {most:g}, not {low}, {high}"
                 )
-        for name in ("landmarks_only", "change_source", "downscale_share"):
+        for name in ("erode_kernel", "soften_kernel"):
+            low, high = getattr(self, name)
+            if (low, high) != (0, 0) and not (1 <= low <= high <= 127 and low % 2 == high % 2 == 1):
+                raise UserError(f"{name}: give two odd numbers, the lower first, up to 127, or 0, 0: not {low}, {high}")
+        for name in ("landmarks_only", "change_source", "downscale_share", "kept", "mirror"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name}: a share is between 0 and 1, not {getattr(self, name)}")
         if not self.ratios or not all(0 <= r <= 1 for r in self.ratios):
             raise UserError(f"ratios: give at least one blend ratio, each between 0 and 1, not {self.ratios}")
         if not self.factors or not all(isinstance(f, int) and 1 <= f <= 16 for f in self.factors):
             raise UserError(f"factors: give at least one whole number between 1 and 16, not {self.factors}")
+        if not 0 <= self.test_margin <= STORED:
+            raise UserError(f"test_margin: give a share between 0 and {STORED:g}, not {self.test_margin}")
+        for name, known in (("shrink", augment.SHRINK), ("sharpening", augment.SHARPEN)):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name}: {getattr(self, name)!r} is unknown; there are {', '.join(known)}")
         if not all(0 <= s <= 0.5 for s in self.shift):
             raise UserError(f"shift: give shares of the width and the height between 0 and 0.5, not {self.shift}")
         unknown = [kind for kind, _ in self.hull_shares if kind not in masks.KINDS]
@@ -84,32 +120,41 @@ class SelfBlender:
             raise UserError(f"hull_shares: shares must not be negative nor all zero: {self.hull_shares}")
 
     def draw(self, rng: np.random.Generator) -> Draw:
-        """Make the random choices: 14 uniform numbers, 11 for the colour and one whole number, always in this order.
+        """Make the random choices: 14 uniform numbers, 11 for the colour, a whole number and 5 uniform numbers.
+
+        Always in this order.
 
         So a change of one setting leaves the other choices of the same generator as they were.
         """
         u = [float(v) for v in rng.random(14)]
         colour = self.colour.draw(rng)
         noise = int(rng.integers(2**62))
+        v = [float(value) for value in rng.random(5)]
         factor, sharpness = 1, 0.0
         if self.frequency and u[3] < self.downscale_share:
             factor = self.factors[int(u[4] * len(self.factors))]
         elif self.frequency:
-            sharpness = _between(self.sharpen, u[5])
+            sharpness = augment.SHARPEN[self.sharpening] * _between(self.sharpen, u[5])
         return Draw(
             hull=self._kind(u[0]) if self.hull_variation else "whole",
             forehead=u[1] >= self.landmarks_only,
             changed="source" if u[2] < self.change_source else "target",
             colour=colour,
             factor=factor,
+            shrink=self.shrink,
             sharpness=sharpness,
-            scale=_between(self.resize, u[6]),
+            scale=(_between(self.resize, u[6]), _between(self.resize, v[0] if self.resize_apart else u[6])),
             shift=(self.shift[0] * (2.0 * u[7] - 1.0), self.shift[1] * (2.0 * u[8] - 1.0)),
             deformation=masks.Deformation(
                 amplitude=_between(self.amplitude, u[9]),
                 smoothness=_between(self.smoothness, u[10]),
                 erode=_between(self.erode, u[11]),
                 soften=_between(self.soften, u[12]),
+                erode_kernel=_odd(self.erode_kernel, v[1]),
+                soften_kernel=_odd(self.soften_kernel, v[2]),
+                kept=self.kept,
+                full=self.full,
+                grid=(_whole(self.grid, v[3]), _whole(self.grid, v[4])) if self.grid else None,
             ),
             noise=noise,
             ratio=self.ratios[int(u[13] * len(self.ratios))],
@@ -137,3 +182,12 @@ class SelfBlender:
 
 def _between(ends: tuple[float, float], u: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * u
+
+
+def _whole(ends: tuple[int, int], u: float) -> int:
+    return ends[0] + int(u * (ends[1] - ends[0] + 1))
+
+
+def _odd(ends: tuple[int, int], u: float) -> int:
+    """An odd number of a range between odd numbers; 0 of (0, 0)."""
+    return ends[0] + 2 * int(u * ((ends[1] - ends[0]) // 2 + 1))

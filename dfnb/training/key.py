@@ -3,10 +3,12 @@
 from typing import Any
 
 from dfnb.common import code, files
+from dfnb.common.errors import UserError
 from dfnb.data.store import FaceStore
 from dfnb.networks.heads import HEADS
 from dfnb.networks.variants import VARIANTS
-from dfnb.profile import Profile
+from dfnb.profile import Profile, Sbi
+from dfnb.sbi import presets
 
 SECTIONS = ("model", "train", "sbi", "arcface")  # of a profile, that decide weights
 
@@ -26,12 +28,15 @@ def code_digest() -> str:
 
 
 def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
-    """The settings that decide the weights, but for the data: model, recipe, self-blending, ArcFace, which network."""
+    """The settings that decide the weights, but for the data: model, recipe, self-blending, ArcFace, which network.
+
+    Of self-blending every setting as it is, whether a preset or the profile says so.
+    """
     settings = profile.model_dump(mode="json")
     settings["model"].pop("weights_sha256")  # it only guards what is read
     recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
     arcface = settings["arcface"] if HEADS[head].settings else None
-    return [settings["model"], recipe, settings["sbi"], arcface, variant, head, seed]
+    return [settings["model"], recipe, presets.settings_of(profile.sbi), arcface, variant, head, seed]
 
 
 def same_training(profile: Profile, variant: str, head: str, seed: int) -> str:
@@ -64,7 +69,12 @@ def changes(
 
     metadata: of the checkpoint. The rest: what decides its weights now, as in `training_key`.
     """
-    now, before = profile.model_dump(mode="json"), metadata.get("profile", {})
+    now, before = profile.model_dump(mode="json"), dict(metadata.get("profile", {}))
+    now["sbi"] = presets.settings_of(profile.sbi)
+    try:
+        before["sbi"] = presets.settings_of(Sbi.model_validate(before.get("sbi", {})))
+    except (ValueError, UserError):  # a preset or setting of another version
+        before["sbi"] = {}
     ignored = {("train", "networks"), ("train", "seeds"), ("train", "workers"), ("model", "weights_sha256")}
     changed = [
         f"{section}.{name} {before.get(section, {}).get(name)} -> {value}"

@@ -35,7 +35,7 @@ from dfnb.data.store import FaceStore
 from dfnb.networks import attention
 from dfnb.networks.checkpoint import metadata
 from dfnb.profile import Profile, Train, resolve
-from dfnb.sbi import Batches, PairDataset, SelfBlender, init_worker
+from dfnb.sbi import Batches, PairDataset, init_worker, presets
 from dfnb.training import resume
 from dfnb.training.key import code_digest, training_key
 from dfnb.training.recipe import learning_rate, make_optimizer, plan
@@ -205,7 +205,7 @@ def pairs_of(
     profile: Profile, faces: FaceStore, seed: int, train: bool, mean: Sequence[float], std: Sequence[float]
 ) -> PairDataset:
     """The pairs a training learns from, or (train False) is validated on; mean, std: of the network."""
-    blender = SelfBlender(**profile.sbi.model_dump())
+    blender = presets.resolve(profile.sbi)
     return PairDataset(faces, size=profile.model.size, seed=seed, train=train, mean=mean, std=std, blender=blender)
 
 

@@ -199,6 +199,7 @@ def test_settings_added_later_leave_the_hash_of_a_run_without_them():
         settings[section].pop(setting)
     for setting in ("detector", "pad"):
         settings["faces"].pop(setting)
+    settings["sbi"] = {}
     assert faces.hash() == files.digest(settings)
-    for key, value in (("data.video", "."), ("data.links_inside", ["/"]), ("faces.pad", False)):
+    for key, value in (("data.video", "."), ("data.links_inside", ["/"]), ("faces.pad", False), ("sbi.colour.hue", 4)):
         assert profile.load("faces", {key: value}).hash() != faces.hash()

@@ -3,7 +3,7 @@
 import itertools
 import pickle
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -22,8 +22,9 @@ from dfnb.sbi.augment import ColourRange, Photometric
 
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "real-faces"
 STILL = ColourRange(0, 0, 0, 0, 0, 0)
+PLAIN = Photometric(colour=STILL, jpeg_probability=0.0)  # no augmentation
 OFF = SelfBlender(colour=STILL, frequency=False, resize=(1, 1), shift=(0, 0))
-PLAIN = Photometric(colour=STILL, jpeg_probability=0.0)
+NOTHING = replace(OFF, photometric=PLAIN)
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,12 @@ def test_a_pair_shares_crop_mirroring_and_augmentation():
     for epoch, i in itertools.product(range(6), range(6)):
         pair = pairs[epoch, i]
         assert torch.equal(pair.real, pair.fake)
-    unlike = PairDataset(DrawnFaces(6), size=64, blender=OFF, photometric=PLAIN)
+    unlike = PairDataset(DrawnFaces(6), size=64, blender=NOTHING)
     assert not all(torch.equal(pairs[0, i].real, unlike[0, i].real) for i in range(6))
 
 
 def test_fakes_differ_inside_the_blending_mask():
-    pairs = PairDataset(DrawnFaces(6), size=230, photometric=PLAIN)
+    pairs = PairDataset(DrawnFaces(6), size=230, blender=SelfBlender(photometric=PLAIN))
     for epoch, i in itertools.product(range(4), range(6)):
         images = pairs.images((epoch, i))
         near = (
@@ -135,7 +136,7 @@ def test_half_the_faces_are_mirrored_with_their_mask_and_margins_vary():
     """Resized back, a plain crop is either the picture's or its mirror image, and the mask tells the margins."""
     store = DrawnFaces(1, width=110)
     face = store[0]
-    pairs = PairDataset(store, size=64, blender=OFF, photometric=PLAIN)
+    pairs = PairDataset(store, size=64, blender=NOTHING)
     mirrored, widths, heights = [], [], []
     for epoch in range(300):
         pair, images = pairs[epoch, 0], pairs.images((epoch, 0))
@@ -159,6 +160,18 @@ def test_half_the_faces_are_mirrored_with_their_mask_and_margins_vary():
         assert shares.max() < 1 / 1.1 + 0.04
         assert shares.mean() == pytest.approx(1 / 1.25, abs=0.02)
         assert shares.std() > 0.02
+
+
+def test_margins_and_the_share_of_mirrored_faces_are_settings():
+    store = DrawnFaces(3)
+    for share in (0.0, 1.0):
+        pairs = PairDataset(store, size=64, blender=replace(NOTHING, margin=(0.1, 0.1), mirror=share, test_margin=0.3))
+        for i in range(3):
+            face = faces.crop(store[i].rgb, store[i].box, 0.1, 64)
+            near = np.abs(pairs.images((1, i)).real.astype(int) - (face[:, ::-1] if share else face))
+            assert near.max() <= 1  # mirrored before or after it is resized
+    held_out = PairDataset(store, size=64, train=False, blender=replace(NOTHING, test_margin=0.3))
+    assert np.array_equal(held_out.images(2).real, faces.crop(store[2].rgb, store[2].box, 0.3, 64))
 
 
 def test_held_out_pairs_are_the_test_crop_and_stay_the_same():

@@ -155,7 +155,7 @@ def test_choices_come_as_often_as_they_should():
     agrees([d.factor if d.factor > 1 else "sharpened" for d in draws], {2: 1, 4: 1, "sharpened": 2})
     assert all((d.factor > 1) != (d.sharpness > 0) for d in draws)
     for values, low, high in (
-        ([d.scale for d in draws], 0.95, 1.05),
+        ([d.scale[0] for d in draws], 0.95, 1.05),
         ([d.shift[0] for d in draws], -0.03, 0.03),
         ([d.shift[1] for d in draws], -0.015, 0.015),
         ([d.sharpness for d in draws if d.sharpness], 0.5, 1.5),
@@ -293,9 +293,9 @@ def test_source_and_mask_move_together():
     def centroid(weights):
         return np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
 
-    rest = blender.explain(rgb, points, rng(1), scale=1.0, shift=(0.0, 0.0))
+    rest = blender.explain(rgb, points, rng(1), scale=(1.0, 1.0), shift=(0.0, 0.0))
     for scale, shift in ((1.05, (0.03, -0.015)), (0.95, (-0.02, 0.01)), (1.0, (0.03, 0.015))):
-        moved = blender.explain(rgb, points, rng(1), scale=scale, shift=shift)
+        moved = blender.explain(rgb, points, rng(1), scale=(scale, scale), shift=shift)
 
         def to(p, scale=scale, shift=shift):
             return centre + scale * (p - centre) + np.array(shift) * span
