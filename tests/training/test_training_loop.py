@@ -196,7 +196,7 @@ def test_a_training_with_drop_out_and_an_average_ends_in_the_very_same_weights_a
 
 
 @pytest.mark.parametrize("optimizer", ["sam", "adamw"])
-def test_the_average_is_that_of_the_weights_after_every_step(optimizer, tiny, tmp_path, monkeypatch):
+def test_the_average_is_that_of_the_weights_after_every_step(optimizer, tiny, tmp_path, monkeypatch, accelerator):
     """Against a sum over all steps, each weighted by the product of the decays that follow; a SAM step is one."""
     decay, after = 0.5, []
     settings = profile.changed(tiny, {"train.ema_decay": decay, "train.optimizer": optimizer} | SMALL)
@@ -229,6 +229,11 @@ def test_the_average_is_that_of_the_weights_after_every_step(optimizer, tiny, tm
     assert len(validated) == 3
     assert torch.equal(validated[-1], networks.load(path).head.weight)
     assert not torch.equal(validated[-1].double(), after[-1]["head.weight"])
+    net = networks.load(path)
+    pairs = loop.pairs_of(settings, DrawnFaces(4, 1), 0, False, net.mean, net.std)
+    measured = original(net, pairs, settings.train, accelerator)
+    history = pd.read_csv(path.parent / "history.csv").iloc[-1]
+    assert measured == pytest.approx((history["validation_loss"], history["validation_auc"]), rel=1e-6)
 
 
 def test_both_passes_of_sam_drop_the_same(accelerator):
