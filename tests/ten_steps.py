@@ -20,7 +20,7 @@ from dfnb.training import loop
 
 SETTINGS = {
     "model.size": 64, "train.batch": 4, "train.optimizer": "sam", "train.schedule": "constant_then_linear",
-    "train.lr": 0.01, "train.steps": 10, "train.workers": 0,
+    "train.lr": 0.01, "train.steps": 10, "train.workers": 0, "train.ema_decay": 0.5,
 }  # fmt: skip
 
 
@@ -33,10 +33,11 @@ class Noted(PairDataset):
 
 
 def ten_steps() -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Returns the loss of every step (mean over all processes) and the pairs seen, and the weights at the end."""
+    """Returns the loss of every step (mean over all processes) and the pairs seen; the weights and their average."""
     settings = profile.load("smoke", SETTINGS)
     recipe, accelerator = settings.train, processes.accelerator()
     net = training.initial_network(settings, "proposed", "arcface", seed=0).double()
+    average = loop.average_of(net, recipe)
     model = accelerator.prepare(net)
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -48,8 +49,10 @@ def ten_steps() -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         batch = loop.as_batch(*pair, like=next(net.parameters()))
         rate = training.learning_rate(step, recipe.steps, recipe)
         value = loop.optimise(model, optimizer, accelerator, batch, rate, recipe).total.detach()
+        average.update(net, step=step + 1)
         losses.append(accelerator.reduce(value, reduction="mean").item())
-    return {"loss": losses, "seen": pairs.seen, "processes": accelerator.num_processes}, net.state_dict()
+    weights = net.state_dict() | {f"average.{name}": value for name, value in average.module.state_dict().items()}
+    return {"loss": losses, "seen": pairs.seen, "processes": accelerator.num_processes}, weights
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ class Run(Artefacts):
         """
         from dfnb import networks, training
 
-        mean, std = networks.normalisation(self.profile.model.backbone)
+        mean, std = networks.normalisation(self.profile.model.backbone, self.profile.model.normalise)
         store = self.store(self.scored_store(part))
         if part in PAIRS:
             store, seed = store.subset((store.manifest["label"] == "real").to_numpy()), 0

@@ -23,8 +23,12 @@ WORDS = {
     "train.lr": "learning rate",
     "train.optimizer": "optimizer",
     "train.weight_decay": "weight decay",
+    "train.ema_decay": "decay of the averaged weights",
     "model.attention": "attention",
     "model.tap_reading": "taps by",
+    "model.normalise": "normalisation",
+    "model.drop_rate": "drop-out",
+    "model.drop_path_rate": "drop path",
     "sbi.hull_variation": "hull variation",
     "sbi.preset": "self-blending",
     "arcface.margin": "margin (rad)",
@@ -143,6 +147,8 @@ def at(profile: Profile, key: str) -> Any:
 def _in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if value is None:
+        return "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(_in_words, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -3,10 +3,11 @@
     images -> stem -> Block 1 ... Block 7 -> attention branch -> attention map
     Block 7 x map                                -> 1x1 convolution, batch norm, activation -> global average
     each earlier tap x map, resized to the tap's                                            -> global average
-    the averages, joined -> batch norm -> embedding -> head -> logits
+    the averages, joined -> batch norm -> embedding -> drop-out (in training) -> head -> logits
 
 network1, network2 and proposed differ in their taps alone. "plain" is SBI's baseline: the backbone as timm publishes
 it, its pooled features, and the head; no taps but the last, no attention map, no batch norm on the embedding.
+"plain-norm" has that batch norm besides, which makes it network1 without its attention.
 """
 
 import os
@@ -26,8 +27,10 @@ from dfnb.networks.heads import HEADS
 from dfnb.networks.variants import VARIANTS, check
 
 TapReading = Literal["resolution", "block"]
+Normalise = Literal["timm", "none"]
 
 CLASSES = ("real", "fake")  # class 1 is fake
+LATER = {"drop_rate": 0.0, "drop_path_rate": 0.0, "normalise": "timm"}  # settings that older checkpoints lack
 
 
 class Output(NamedTuple):
@@ -35,7 +38,7 @@ class Output(NamedTuple):
 
     logits: Tensor  # (B, 2); softmax(logits)[:, 1] is the score; with a target they hold ArcFace's margin
     attention: Tensor | None  # (B, 1, h, w) in 0..1, the size of Block 7; None where there is no branch
-    embedding: Tensor  # (B, D), the head's input
+    embedding: Tensor  # (B, D), the head's input, before drop-out
     attention_logits: Tensor | None  # the map before its sigmoid, for `dfnb.networks.attention.attention_loss`
 
 
@@ -51,16 +54,15 @@ class Network(nn.Module):
         super().__init__()
         self.settings = settings
         self.origin = "random"
-        self.mean: tuple[float, ...] = tuple(backbone.pretrained_cfg["mean"])
-        self.std: tuple[float, ...] = tuple(backbone.pretrained_cfg["std"])
-        plain = VARIANTS[settings["variant"]].plain
+        self.mean, self.std = _normalisation(backbone, settings["normalise"])
         self.taps = taps_of(backbone, settings["variant"], settings["tap_reading"])
         channels = [channels_of(backbone, tap) for tap in self.taps]
         self.smallest = max(stage["reduction"] for stage in backbone.feature_info)  # one cell of the last Block
         self.backbone = backbone
         self.attention = AttentionBranch(channels[-1]) if settings["attention"] else None
         width = backbone.num_features + sum(channels[:-1])
-        self.norm = nn.Identity() if plain else nn.BatchNorm1d(width)
+        self.norm = nn.BatchNorm1d(width) if VARIANTS[settings["variant"]].norm else nn.Identity()
+        self.drop_rate: float = settings["drop_rate"]
         head = HEADS[settings["head"]]
         self.head = head.make(width, len(CLASSES), **{name: settings[name] for name in head.settings})
         self.head_needs_target = head.needs_target
@@ -84,7 +86,8 @@ class Network(nn.Module):
         last = self.backbone.bn2(self.backbone.conv_head(last))  # timm's bn2 holds the activation
         with torch.autocast(images.device.type, enabled=False):
             embedding = self.norm(torch.cat([average(feature) for feature in (*earlier, last)], dim=1))  # (B, D)
-            logits = self.head(embedding, target) if self.head_needs_target else self.head(embedding)  # (B, 2)
+            kept = F.dropout(embedding, self.drop_rate, self.training)  # timm's own is in a part that isn't used here
+            logits = self.head(kept, target) if self.head_needs_target else self.head(kept)  # (B, 2)
         return Output(logits, attention, embedding, attention_logits)
 
     def _check(self, images: Tensor) -> None:
@@ -139,10 +142,18 @@ def channels_of(backbone: EfficientNet, block: int) -> int:
     return norms[-1].num_features
 
 
-def normalisation(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, by channel, that images in 0..1 are normalised by for a backbone of this name."""
-    config = timm.create_model(backbone, pretrained=False, num_classes=0).pretrained_cfg
-    return tuple(config["mean"]), tuple(config["std"])
+def normalisation(backbone: str, normalise: Normalise = "timm") -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, by channel, that images in 0..1 are normalised by for a backbone of this name.
+
+    normalise: as in `build`.
+    """
+    return _normalisation(timm.create_model(backbone, pretrained=False, num_classes=0), normalise)
+
+
+def _normalisation(backbone: EfficientNet, normalise: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if normalise == "none":
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return tuple(backbone.pretrained_cfg["mean"]), tuple(backbone.pretrained_cfg["std"])
 
 
 def describe(network: Network) -> str:
@@ -165,23 +176,32 @@ def build(
     weights: str | os.PathLike[str] | None = None,
     weights_sha256: str | None = None,
     seed: int | None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    normalise: Normalise = "timm",
 ) -> Network:
     """Build a network.
 
-    variant: of `VARIANTS`: "network1", "network2", "proposed", or "plain" (which leaves attention out whatever
-        `attention` says).
+    variant: of `VARIANTS`: "network1", "network2", "proposed", or "plain" and "plain-norm" (which leave attention out
+        whatever `attention` says).
     head: of `HEADS`: "arcface" (scale, margin in radians, monotone: see `dfnb.networks.ArcFace`) or "linear".
     backbone: any of timm's EfficientNets by its name.
     pretrained: start from ImageNet weights: the file `weights`, or what `pretrained.find` finds. weights_sha256: what
         that file must be. `.origin` then says where the weights are from.
     seed: of the layers that start at random. With the same seed all variants start with the same backbone and attention
         branch. None draws from torch's global generator.
+    drop_rate: share of the embedding's numbers that are set to 0 before the head in training (the others grow by
+        1 / (1 - drop_rate)); in 0..1, below 1. timm's recipe for B4 has 0.4.
+    drop_path_rate: stochastic depth (Huang et al. 2016): in training an image skips the residual of MBConv k of n, k
+        from 0, with chance drop_path_rate * k / n; in 0..1, below 1. timm's recipe for B4 has 0.2.
+    normalise: "timm" (images in 0..1 minus the backbone's mean, over its standard deviation) or "none" (0..1 as it is).
     Raises UserError where a setting is unknown or the weights can't be had: random weights never stand in for them.
     """
     plain = variant in VARIANTS and VARIANTS[variant].plain
     settings = {
         "variant": variant, "head": head, "backbone": backbone, "tap_reading": tap_reading,
         "attention": bool(attention) and not plain, "scale": scale, "margin": margin, "monotone": monotone,
+        "drop_rate": drop_rate, "drop_path_rate": drop_path_rate, "normalise": normalise,
     }  # fmt: skip
     if weights is not None and not pretrained:
         raise UserError(f"weights {os.fspath(weights)!r} are given but pretrained is off; set pretrained to true")
@@ -198,16 +218,25 @@ def build(
 
 
 def assemble(settings: dict[str, Any]) -> Network:
-    """The network of these settings, its weights random. Raises UserError where a setting is unknown."""
+    """The network of these settings (those of `LATER` may be missing), its weights random.
+
+    Raises UserError where a setting is unknown.
+    """
+    settings = LATER | settings
     check(settings["variant"], settings["head"])
     if settings["tap_reading"] not in get_args(TapReading):
         raise UserError(f"unknown tap_reading {settings['tap_reading']!r}; one of {', '.join(get_args(TapReading))}")
+    if settings["normalise"] not in get_args(Normalise):
+        raise UserError(f"unknown normalise {settings['normalise']!r}; one of {', '.join(get_args(Normalise))}")
+    for rate in ("drop_rate", "drop_path_rate"):
+        if not 0 <= settings[rate] < 1:
+            raise UserError(f"{rate} {settings[rate]!r} must lie in 0..1, below 1")
     name = settings["backbone"]
     # Only names timm itself knows: "hf-hub:" and "local-dir:" names would have it fetch things.
     if not isinstance(name, str) or ":" in name or "/" in name or not timm.is_model(name):
         raise UserError(f"unknown backbone {name!r}; an EfficientNet of timm's, such as tf_efficientnet_lite0")
     try:
-        backbone = timm.create_model(name, pretrained=False, num_classes=0)
+        backbone = timm.create_model(name, pretrained=False, num_classes=0, drop_path_rate=settings["drop_path_rate"])
     except RuntimeError as error:  # a tag the model doesn't have
         raise UserError(f"unknown backbone {name!r}: {error}") from error
     if not isinstance(backbone, EfficientNet) or len(backbone.feature_info) < 3:

@@ -12,15 +12,18 @@ class Variant:
 
     back: how many steps before the last Block each earlier tap is; () taps the last Block alone. A step is a resolution
         or a Block, as `model.tap_reading` says.
-    plain: the bare backbone, without attention branch and without batch norm on the embedding.
+    plain: the bare backbone, without attention branch.
+    norm: batch norm on the embedding.
     """
 
     back: tuple[int, ...] = ()
     plain: bool = False
+    norm: bool = True
 
 
 VARIANTS: dict[str, Variant] = {
-    "plain": Variant(plain=True),  # SBI's baseline
+    "plain": Variant(plain=True, norm=False),  # SBI's baseline
+    "plain-norm": Variant(plain=True),  # the same with batch norm on the embedding: network1 without attention
     "network1": Variant(),
     "network2": Variant(back=(2,)),
     "proposed": Variant(back=(1,)),

@@ -80,10 +80,9 @@ def network(net: "Network") -> Plot:
         y = 0.62
         for tap in taps:
             axes.plot([right[tap]] * 2, [weighing - 1.2, y], color=_TAP, lw=1.6)
-        plain = VARIANTS[net.settings["variant"]].plain
         start = right[taps[0]]
         _arrow(axes, (start, y), (joined, y), colour=_TAP)
-        vector = f"{width} numbers" + ("" if plain else "\nbatch norm")
+        vector = f"{width} numbers" + ("\nbatch norm" if VARIANTS[net.settings["variant"]].norm else "")
         _box(axes, joined, y - 0.4, 1.4, 0.8, vector, "white", size=8.5)
         _arrow(axes, (joined + 1.4, y), (joined + 1.65, y))
         _box(axes, joined + 1.65, y - 0.4, 1.1, 0.8, head, _HEAD, weight="bold", size=9.5)

@@ -83,6 +83,7 @@ class Look:
 
 LOOKS: dict[str, Look] = {  # by variant; Okabe and Ito's colours, safe for the colour-blind
     "plain": Look("plain backbone", "#444444", (0, (1, 1.3)), "X", note="SBI's baseline"),
+    "plain-norm": Look("plain backbone + batch norm", "#56B4E9", (0, (3, 1.2, 1, 1.2, 1, 1.2)), "P"),
     "network1": Look("network1", "#E69F00", (0, (5, 1.5)), "o"),
     "network2": Look("network2", "#009E73", (0, (6, 1.5, 1, 1.5)), "s"),
     "proposed": Look("proposed", "#0072B2", (0, (9, 1.5)), "^"),
@@ -94,7 +95,9 @@ def look(network: str) -> Look:
     """The look of a network by its name, such as "proposed-arcface"; also of names this report doesn't know."""
     if network == "proposed-arcface":
         return Look("proposed + ArcFace", "#C1440E", "-", "D", 2.6)
-    variant, _, head = network.partition("-")
+    variant, _, head = network.rpartition("-")  # a variant's name may have a hyphen
+    if head not in HEADS:
+        variant = network
     of = LOOKS.get(variant, Look(variant, INK, (0, (3, 3)), "v"))
     if head in HEADS and head != "linear":
         return Look(f"{of.label} + {HEAD_LABELS.get(head, head)}", of.colour, "-", of.marker)

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -180,6 +180,13 @@ class Model(Section):
     size: int = Field(380, ge=64, le=4096, description="side of the network's input, pixels")
     tap_reading: Literal["resolution", "block"] = "resolution"
     attention: bool = True
+    normalise: Literal["timm", "none"] = Field(
+        "timm", description="the input: timm's mean and standard deviation of the backbone, or 0..1 as it is"
+    )
+    drop_rate: float = Field(0.0, ge=0, lt=1, description="drop-out before the head in training; timm's for B4 is 0.4")
+    drop_path_rate: float = Field(
+        0.0, ge=0, lt=1, description="stochastic depth of the backbone in training; timm's for B4 is 0.2"
+    )
 
 
 class ArcFace(Section):
@@ -215,6 +222,13 @@ class Train(Section):
     weight_decay: float = Field(0.0, ge=0)
     decay_from: float = Field(0.75, ge=0, le=1, description="share of the training after which the rate falls")
     attention_weight: float = Field(1.0, ge=0, description="weight of the attention loss; 0: the map is not supervised")
+    ema_decay: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="the network kept is an exponential moving average of the weights with this decay, reached "
+        "from 0 as timm's warm-up does; none unless given",
+    )
     mixed_precision: Literal["no", "bf16", "auto"] = Field(
         "no", description="auto: bf16 where it is faster, by the rule of `dfnb.common.devices.precision`"
     )
@@ -278,6 +292,8 @@ _LATER = {  # settings of later versions
     "data": ("more", "links_inside", "video"),
     "faces": ("detector", "pad"),
     "sbi": tuple(Sbi.model_fields),
+    "model": ("normalise", "drop_rate", "drop_path_rate"),
+    "train": ("ema_decay",),
 }
 
 
@@ -304,12 +320,20 @@ class Profile(Section):
         """Everything the run makes lies here."""
         return resolve(self.runs) / self.name
 
-    def hash(self, *sections: str) -> str:
-        """A short hash of the named sections (all of them by default): equal settings, equal hash."""
+    def asked(self) -> dict[str, Any]:
+        """All settings as JSON writes them, without those of later versions that are at their default.
+
+        So what is hashed of a run without them is what was hashed before they could be set.
+        """
         everything = self.model_dump(mode="json")
-        for section, settings in _LATER.items():  # without them a run is the one it was before they could be set
+        for section, settings in _LATER.items():
             for setting in settings:
                 part = getattr(self, section)
                 if getattr(part, setting) == type(part).model_fields[setting].default:
                     everything[section].pop(setting)
+        return everything
+
+    def hash(self, *sections: str) -> str:
+        """A short hash of the named sections (all of them by default): equal settings, equal hash."""
+        everything = self.asked()
         return files.digest({key: everything[key] for key in sections} if sections else everything)

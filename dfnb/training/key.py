@@ -32,7 +32,7 @@ def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
 
     Of self-blending every setting as it is, whether a preset or the profile says so.
     """
-    settings = profile.model_dump(mode="json")
+    settings = profile.asked()
     settings["model"].pop("weights_sha256")  # it only guards what is read
     recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
     arcface = settings["arcface"] if HEADS[head].settings else None
@@ -47,13 +47,12 @@ def same_training(profile: Profile, variant: str, head: str, seed: int) -> str:
     from dfnb.networks.network import taps as taps_of
 
     model, recipe, sbi, arcface, *_ = deciding(profile, variant, head, seed)
-    plain = VARIANTS[variant].plain
-    attention = model["attention"] and not plain
-    taps = "plain" if plain else taps_of(model["backbone"], variant, model["tap_reading"])
+    attention = model["attention"] and not VARIANTS[variant].plain
+    taps = taps_of(model["backbone"], variant, model["tap_reading"])
     model = {key: value for key, value in model.items() if key not in {"tap_reading", "attention"}}
     if not attention:
         recipe.pop("attention_weight")
-    return files.digest([model, recipe, sbi, arcface, taps, attention, head, seed])
+    return files.digest([model, recipe, sbi, arcface, taps, attention, VARIANTS[variant].norm, head, seed])
 
 
 def changes(
@@ -76,12 +75,13 @@ def changes(
     except (ValueError, UserError):  # a preset or setting of another version
         before["sbi"] = {}
     ignored = {("train", "networks"), ("train", "seeds"), ("train", "workers"), ("model", "weights_sha256")}
-    changed = [
-        f"{section}.{name} {before.get(section, {}).get(name)} -> {value}"
-        for section in SECTIONS
-        for name, value in now[section].items()
-        if before.get(section, {}).get(name) != value and (section, name) not in ignored
-    ]
+    changed = []
+    for section in SECTIONS:
+        fields = type(getattr(profile, section)).model_fields
+        for name, value in now[section].items():
+            was = before.get(section, {}).get(name, fields[name].default)  # what couldn't be set was at its default
+            if was != value and (section, name) not in ignored:
+                changed.append(f"{section}.{name} {was} -> {value}")
     if [metadata.get("faces"), metadata.get("held_out")] != [faces.digest, held_out.digest]:
         changed.append("other faces")
     if metadata.get("code") != code_digest():

@@ -8,6 +8,9 @@ depend on how many processes there are. Batch-norm statistics are synchronised o
 there each process normalises by its own share and the main one's running statistics are kept. Both of SAM's gradients
 are averaged over the processes, so its step is that of one process with the whole batch. The stream of faces runs on
 from one epoch into the next, so no batch is uneven. Only the main process writes, and all must see what it wrote.
+
+Drop-out and drop path draw from (seed, step, process) alone, so that a resumed training is the uninterrupted one; they
+are the only draws that depend on how many processes there are.
 """
 
 import logging
@@ -25,12 +28,14 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 from sklearn.metrics import roc_auc_score
 from timm.layers import convert_sync_batchnorm
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dfnb import networks
 from dfnb.common import devices, environment, faults, files, loading, locks, processes, tuning
 from dfnb.common.errors import UserError
+from dfnb.common.randomness import generator
 from dfnb.data.store import FaceStore
 from dfnb.networks import attention
 from dfnb.networks.checkpoint import metadata
@@ -114,9 +119,12 @@ def _fit(
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         net = convert_sync_batchnorm(net)  # timm's: torch's own drops the activation inside timm's batch norms
     net = net.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
+    average = average_of(net, recipe)  # before accelerate changes its forward: a copy's would still call the original's
     model = accelerator.prepare(net)  # on its device, and wrapped where there are several processes
+    averaged = None if average is None else average.module.to(accelerator.device)
+    kept = net if averaged is None else averaged  # what is validated and saved
     optimizer = make_optimizer(net, recipe)
-    position = resume.restore(unfinished, key, net, optimizer)
+    position = resume.restore(unfinished, key, net, optimizer, averaged)
     _agree(accelerator, position.step, checkpoint.parent)
 
     pairs = pairs_of(profile, faces, seed, True, net.mean, net.std)
@@ -136,9 +144,12 @@ def _fit(
     for pair in loader:
         images, target, masks = as_batch(*pair, like=like)
         rate = learning_rate(position.step, schedule.steps, recipe)
-        values = optimise(model, optimizer, accelerator, (images, target, masks), rate, recipe)
+        draws = int(generator("drop-out", seed, position.step, accelerator.process_index).integers(2**63))
+        values = optimise(model, optimizer, accelerator, (images, target, masks), rate, recipe, draws)
         measured.add(values, target)
         position.step += 1
+        if average is not None:
+            average.update(net, step=position.step)
         bar.update()
         if position.step % schedule.per_epoch and position.step != schedule.steps:
             continue
@@ -146,13 +157,13 @@ def _fit(
         line |= measured.means(accelerator)
         if not math.isfinite(line["loss"]):
             raise UserError(f"{variant} {head}: the loss is {line['loss']} after step {position.step}; lower train.lr")
-        line["validation_loss"], line["validation_auc"] = validate(net, validation, recipe, accelerator)
+        line["validation_loss"], line["validation_auc"] = validate(kept, validation, recipe, accelerator)
         line["seconds"] = time.monotonic() - began
         position.history.append(line)
         bar.set_postfix(loss=f"{line['loss']:.3f}", validation_auc=f"{line['validation_auc']:.3f}")
         if accelerator.is_main_process and position.step < schedule.steps:
             with _writing(unfinished):
-                resume.keep(unfinished, key, net, optimizer, position)
+                resume.keep(unfinished, key, net, optimizer, position, averaged)
     bar.close()
     if accelerator.is_main_process:
         about = {"training": key, "seed": seed, "domain": domain(faces), "code": code_digest()}
@@ -162,7 +173,7 @@ def _fit(
         with _writing(checkpoint):
             with files.replacing(checkpoint.parent / "history.csv") as temporary:
                 pd.DataFrame(position.history).to_csv(temporary, index=False)
-            networks.save(net, checkpoint, about)
+            networks.save(kept, checkpoint, about)
         unfinished.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
 
@@ -260,9 +271,21 @@ def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.
         weights_sha256=model.weights_sha256,
         tap_reading=model.tap_reading,
         attention=model.attention,
+        drop_rate=model.drop_rate,
+        drop_path_rate=model.drop_path_rate,
+        normalise=model.normalise,
         seed=seed,
         **profile.arcface.model_dump(),
     )
+
+
+def average_of(net: nn.Module, recipe: Train) -> ModelEmaV3 | None:
+    """The moving average of a network's weights and running statistics, `ModelEmaV3.module`; None without.
+
+    Its decay after step t (1 is the first) is min(ema_decay, 1 - t^(-2/3)), timm's warm-up: with `ema_decay` from the
+    start a short training would end mostly in the weights it began with. Step 1 gives the weights themselves.
+    """
+    return None if recipe.ema_decay is None else ModelEmaV3(net, decay=recipe.ema_decay, use_warmup=True)
 
 
 def as_batch(real: Tensor, fake: Tensor, mask: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -284,14 +307,19 @@ def optimise(
     batch: tuple[Tensor, Tensor, Tensor],
     rate: float,
     recipe: Train,
+    draws: int | None = None,
 ) -> Losses:
-    """One optimisation step at learning rate `rate`; with SAM two passes, the second without batch-norm statistics."""
+    """One optimisation step at learning rate `rate`; with SAM two passes, the second without batch-norm statistics.
+
+    draws: seed of drop-out and drop path; torch's generators are left as they were. Both of SAM's passes draw the same,
+        as in its authors' implementation: they are gradients of one function. None draws from torch's generators.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate
 
     def backward() -> Losses:
         optimizer.zero_grad()
-        with accelerator.autocast():
+        with _drawing(draws, accelerator.device), accelerator.autocast():
             values = losses(model, *batch, attention_weight=recipe.attention_weight)
         accelerator.backward(values.total)
         return values
@@ -303,6 +331,15 @@ def optimise(
     else:
         optimizer.step()
     return values
+
+
+@contextmanager
+def _drawing(seed: int | None, device: torch.device) -> Iterator[None]:
+    """torch draws from `seed` inside, on the CPU and on `device`, and goes on as before afterwards; None: no change."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else [], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
 
 
 @contextmanager
@@ -326,8 +363,9 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 def validate(net: nn.Module, pairs: PairDataset, recipe: Train, accelerator: Accelerator) -> tuple[float, float]:
     """Loss and ROC AUC on the first `validation_pairs` held-out SBI pairs, spread evenly over the store.
 
-    Every process does this; the main one's numbers are kept. Training mode is restored.
+    Every process does this; the main one's numbers are kept. The network's mode is restored.
     """
+    mode = net.training
     count = min(recipe.validation_pairs, len(pairs))
     chosen = [(0, index * len(pairs) // count) for index in range(count)]
     size = 2 * recipe.batch
@@ -341,7 +379,7 @@ def validate(net: nn.Module, pairs: PairDataset, recipe: Train, accelerator: Acc
         total += F.cross_entropy(logits, target, reduction="sum").item()
         scores.append(logits.softmax(1)[:, 1].cpu())
         labels.append(target.cpu())
-    net.train()
+    net.train(mode)
     return total / (2 * count), float(roc_auc_score(torch.cat(labels).numpy(), torch.cat(scores).numpy()))
 
 
@@ -349,6 +387,12 @@ def describe(profile: Profile) -> dict[str, Any]:
     """What a reader wants to know of the recipe, in a few words."""
     recipe = profile.train
     length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
+    chosen = {
+        "input": "0 to 1, not normalised" if profile.model.normalise == "none" else None,
+        "drop-out": profile.model.drop_rate or None,
+        "drop path": profile.model.drop_path_rate or None,
+        "decay of the averaged weights": recipe.ema_decay,
+    }
     return {
         "backbone": profile.model.backbone,
         "input, px": profile.model.size,
@@ -360,4 +404,4 @@ def describe(profile: Profile) -> dict[str, Any]:
         "attention weight": recipe.attention_weight,
         "precision": devices.precision(recipe.mixed_precision, profile.model.size),
         "seeds": ", ".join(map(str, recipe.seeds)),
-    }
+    } | {name: value for name, value in chosen.items() if value is not None}

@@ -25,12 +25,23 @@ class Position:
     history: list[dict[str, float]]
 
 
-def keep(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+def keep(
+    path: Path,
+    key: str,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    average: nn.Module | None = None,
+) -> None:
     """Write everything the training needs to go on, whole or not at all.
 
-    key: tells this training from others (`train.training_key`).
+    key: tells this training from others (`train.training_key`). average: the network of averaged weights, if there is.
     """
-    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    tensors = {
+        f"{part}.{name}": value.detach().cpu().contiguous()
+        for part, module in _parts(net, average).items()
+        for name, value in module.state_dict().items()
+    }
     for index, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
             if value is not None:  # SGD's momentum buffer before the first step
@@ -40,7 +51,13 @@ def keep(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimizer,
         save_file(tensors, temporary, about)
 
 
-def restore(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+def _parts(net: nn.Module, average: nn.Module | None) -> dict[str, nn.Module]:
+    return {"net": net} if average is None else {"net": net, "average": average}
+
+
+def restore(
+    path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> Position:
     """Take up what `keep` wrote where it is of the same training; otherwise start at step 0.
 
     Raises UserError naming a damaged file.
@@ -63,7 +80,9 @@ def restore(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimiz
         position = Position(int(about["step"]), json.loads(about["history"]))
         if position.step < 0 or not all(isinstance(line, dict) for line in position.history):
             raise ValueError("its place in the training")
-        net.load_state_dict({n.removeprefix("net."): value for n, value in tensors.items() if n.startswith("net.")})
+        for part, module in _parts(net, average).items():
+            prefix = f"{part}."
+            module.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):

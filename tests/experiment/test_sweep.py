@@ -97,6 +97,12 @@ def test_trainings_that_differ_in_name_only_are_one():
     assert not same(proposed, ("proposed", "linear", 1))
     assert not same(proposed, ("proposed", "arcface", 0))
     assert not same(one, ("plain", "linear", 0))
+    without, norm = {"model.attention": False}, ("plain-norm", "linear", 0)
+    assert same(one, norm, (without, {}))
+    assert not same(one, norm)
+    assert not same(one, ("plain", "linear", 0), (without, {}))
+    assert not same(norm, norm, ({"model.drop_rate": 0.4}, {}))
+    assert not same(norm, norm, ({"train.ema_decay": 0.99}, {}))
     margin, weight = {"arcface.margin": 0.0}, {"train.attention_weight": 0.0}
     assert same(proposed, proposed, (margin, {}))
     assert not same(("proposed", "arcface", 0), ("proposed", "arcface", 0), (margin, {}))

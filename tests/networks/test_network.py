@@ -138,8 +138,110 @@ def test_plain_is_timms_network_and_a_head(attention: bool) -> None:
     assert part_sizes(net)["norm"] == 0
 
 
+def test_plain_norm_is_plain_with_batch_norm_and_network1_without_attention() -> None:
+    plain, norm, first = tiny("plain"), tiny("plain-norm"), tiny("network1", attention=False)
+    width = plain.head.weight.shape[1]
+    added = {name: tuple(p.shape) for name, p in norm.named_parameters() if name not in dict(plain.named_parameters())}
+    assert added == {"norm.weight": (width,), "norm.bias": (width,)}
+    ours = norm.state_dict()
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in plain.state_dict().items())
+    assert list(first.state_dict()) == list(ours)
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in first.state_dict().items())
+    target = torch.tensor([0, 1, 0, 1])
+    for mode in (True, False):
+        out, other = (net.train(mode)(images(), target) for net in (norm, first))
+        assert out.attention is other.attention is None
+        assert torch.equal(out.logits, other.logits)
+    bare = plain.eval()(images()).embedding
+    scaled = (bare - norm.norm.running_mean) / (norm.norm.running_var + norm.norm.eps).sqrt()
+    norm.backbone.load_state_dict(plain.backbone.state_dict())  # whose statistics the training pass has moved
+    torch.testing.assert_close(norm(images()).embedding, scaled)
+    with pytest.raises(ValueError, match="at least 2 images"):
+        norm.train()(images(1))
+
+
+# drop-out, drop path, the input's range
+
+
+def seen_by_head(net: networks.Network) -> list[torch.Tensor]:
+    """What the head is given from now on, one entry a call."""
+    found: list[torch.Tensor] = []
+    net.head.register_forward_pre_hook(lambda _, given: found.append(given[0].detach()))
+    return found
+
+
 @pytest.mark.parametrize("head", ["arcface", "linear"])
-@pytest.mark.parametrize("variant", ["plain", *VARIANTS])
+@pytest.mark.parametrize("rate", [0.2, 0.4])
+def test_drop_out_is_on_the_vector_before_the_head_and_in_training_alone(head: str, rate: float) -> None:
+    net = tiny(head=head, drop_rate=rate)
+    found, zeros, values = seen_by_head(net), 0, 0
+    for _ in range(5):
+        embedding = net(images(16), torch.arange(16) % 2).embedding
+        given = found.pop()
+        dropped = given == 0
+        torch.testing.assert_close(given[~dropped], embedding[~dropped] / (1 - rate))
+        zeros, values = zeros + int(dropped.sum()), values + dropped.numel()
+    assert abs(zeros / values - rate) < 5 * (rate * (1 - rate) / values) ** 0.5  # five standard deviations
+    embedding = net.eval()(images()).embedding
+    assert torch.equal(found.pop(), embedding)
+
+
+def test_drop_path_follows_the_linear_rule_and_leaves_residuals_out_by_image() -> None:
+    rate = 0.6
+    net = networks.build("plain", "linear", LITE0, pretrained=False, seed=0, drop_path_rate=rate)
+    places = [block for stage in net.backbone.blocks for block in stage]
+    shares: dict[int, list[torch.Tensor]] = {}
+    hooks = []
+    for place, block in enumerate(places):
+        if isinstance(block.drop_path, nn.Identity) or not block.has_skip:
+            continue
+
+        def note(module: nn.Module, given: tuple[torch.Tensor], out: torch.Tensor, place: int = place) -> None:
+            gone = out.flatten(1).abs().sum(1) == 0
+            kept = given[0][~gone] / (1 - rate * place / len(places))
+            torch.testing.assert_close(out[~gone], kept, rtol=1e-4, atol=1e-5)
+            shares.setdefault(place, []).append(gone)
+
+        hooks.append(block.drop_path.register_forward_hook(note))
+    assert len(hooks) == 9  # of Lite0's 16 MBConvs have a residual
+    with torch.no_grad():
+        for _ in range(10):
+            net(images(32, 32))
+        for place, gone in shares.items():
+            expected, count = rate * place / len(places), 320
+            deviation = (expected * (1 - expected) / count) ** 0.5
+            assert abs(torch.cat(gone).float().mean().item() - expected) < 5 * deviation
+        for hook in hooks:
+            hook.remove()
+        net.eval()
+        assert torch.equal(net(images()).logits, net(images()).logits)
+
+
+@pytest.mark.parametrize("setting", ["drop_rate", "drop_path_rate"])
+def test_drop_rates_change_training_and_neither_weights_nor_evaluation(setting: str) -> None:
+    without, net = tiny(backbone=LITE0), tiny(backbone=LITE0, **{setting: 0.5})  # TINY has no residual to leave out
+    assert list(net.state_dict()) == list(without.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), without.parameters(), strict=True))
+    assert torch.equal(net.eval()(images()).logits, without.eval()(images()).logits)
+    target, gradients = torch.tensor([0, 1, 0, 1]), []
+    for trained in (net.train(), without.train()):
+        state = torch.get_rng_state()
+        F.cross_entropy(trained(images(), target).logits, target).backward()
+        gradients.append(trained.backbone.conv_stem.weight.grad)
+        assert torch.equal(torch.get_rng_state(), state) is (trained is without)  # without rates nothing is drawn
+    assert not torch.equal(*gradients)
+
+
+def test_images_may_go_in_unnormalised() -> None:
+    net, usual = tiny(normalise="none"), tiny()
+    assert (net.mean, net.std) == ((0, 0, 0), (1, 1, 1))
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), usual.parameters(), strict=True))
+    assert networks.network.normalisation(TINY, "none") == (net.mean, net.std)
+    assert networks.network.normalisation(TINY) == (usual.mean, usual.std)
+
+
+@pytest.mark.parametrize("head", ["arcface", "linear"])
+@pytest.mark.parametrize("variant", ["plain", "plain-norm", *VARIANTS])
 def test_gradient_reaches_every_part(variant: str, head: str) -> None:
     net = tiny(variant, head=head)
     out = net(images(), torch.tensor([0, 1, 0, 1]))
@@ -224,7 +326,9 @@ def test_one_image_is_refused_in_training_and_fine_in_eval() -> None:
      ({"tap_reading": "stage"}, "tap_reading"), ({"backbone": "efficientnet_b99"}, "efficientnet_b99"),
      ({"backbone": "tf_efficientnet_b4.none"}, "none"), ({"backbone": "resnet18"}, "ResNet"),
      ({"backbone": "hf-hub:timm/tf_efficientnet_b4.ap_in1k"}, "hf-hub"), ({"backbone": "local-dir:/tmp"}, "local-dir"),
-     ({"margin": -1.0}, "margin"), ({"weights": "x.safetensors"}, "pretrained is off")],
+     ({"margin": -1.0}, "margin"), ({"normalise": "imagenet"}, "normalise 'imagenet'"),
+     ({"drop_rate": 1.0}, "drop_rate"), ({"drop_path_rate": -0.1}, "drop_path_rate"),
+     ({"weights": "x.safetensors"}, "pretrained is off")],
 )  # fmt: skip
 def test_unknown_settings_are_named(settings: dict[str, object], word: str) -> None:
     with pytest.raises(UserError, match=word):
@@ -234,7 +338,12 @@ def test_unknown_settings_are_named(settings: dict[str, object], word: str) -> N
 # checkpoints
 
 
-@pytest.mark.parametrize("settings", [{}, {"variant": "plain", "head": "linear"}, {"attention": False, "margin": 0.5}])
+REGULARISED = {"variant": "plain-norm", "drop_rate": 0.4, "drop_path_rate": 0.2, "normalise": "none"}
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"variant": "plain", "head": "linear"}, {"attention": False, "margin": 0.5}, REGULARISED]
+)
 def test_checkpoint_gives_the_same_network_back(tmp_path: Path, settings: dict[str, object]) -> None:
     net = tiny(**settings).to(memory_format=torch.channels_last)
     net(images())  # moves the running statistics
@@ -250,6 +359,24 @@ def test_checkpoint_gives_the_same_network_back(tmp_path: Path, settings: dict[s
     (tmp_path / "a" / "x.safetensors").write_bytes(b"")  # overwritten in place: the loaded network lives on
     back.train()(images()).logits.sum().backward()  # can be trained on
     assert back.backbone.conv_stem.weight.grad is not None
+
+
+def test_weights_trained_with_drop_out_load_without() -> None:
+    net, without = tiny(drop_rate=0.4, drop_path_rate=0.2), tiny(seed=1)
+    without.load_state_dict(net.state_dict())
+    assert torch.equal(without.eval()(images()).logits, net.eval()(images()).logits)
+
+
+def test_a_checkpoint_of_before_these_settings_is_a_network_without_them(tmp_path: Path) -> None:
+    net = tiny()
+    older = {name: value for name, value in net.settings.items() if name not in REGULARISED or name == "variant"}
+    assert len(older) == len(net.settings) - 3
+    save_file(net.state_dict(), tmp_path / "x.safetensors", _header(settings=older))
+    back = networks.load(tmp_path / "x.safetensors")
+    assert (back.settings, back.mean, back.std) == (net.settings, net.mean, net.std)
+    assert torch.equal(back(images()).logits, net.eval()(images()).logits)
+    back.train()
+    assert torch.equal(back(images()).logits, tiny()(images()).logits)
 
 
 def test_same_network_same_bytes(tmp_path: Path) -> None:
@@ -309,6 +436,8 @@ def _break(fault: str, path: Path) -> None:
             save_file(tensors, path, _header(settings=tiny().settings | {"backbone": "hf-hub:a/b"}))
         case "a scale that is text":
             save_file(tensors, path, _header(settings=tiny().settings | {"scale": "16"}))
+        case "a drop rate of text":
+            save_file(tensors, path, _header(settings=tiny().settings | {"drop_rate": "0.4"}))
         case "settings missing":
             save_file(tensors, path, _header(settings={"variant": "proposed"}))
         case "settings a list":
@@ -330,6 +459,7 @@ FAULTS = {
     "type": "head.weight is torch.float16", "nan": "head.weight is not finite",
     "other variant": r"norm.weight is \(304,\), not \(256,\)",
     "unknown variant": "network9", "a backbone from the hub": "unknown backbone", "a scale that is text": "settings",
+    "a drop rate of text": "settings",
     "settings missing": "settings", "settings a list": "damaged", "version": "format 2",
     "someone else's": "no checkpoint of dfnb", "no header": "no checkpoint of dfnb", "header not json": "no checkpoint",
 }  # fmt: skip

@@ -73,11 +73,14 @@ def test_roc_band_covers_the_curve_and_narrows_with_more_groups():
 
 
 def test_every_network_has_a_look_of_its_own_in_colour_and_without():
-    looks = [style.look(name) for name in NETWORKS]
+    looks = [style.look(name) for name in [*NETWORKS, "plain-norm-linear"]]
     assert len({look.colour for look in looks}) == len({str(look.dashes) for look in looks}) == len(looks)
     assert len({look.marker for look in looks}) == len(looks)
     assert style.look("network1-arcface") != style.look("network1-linear")
     assert style.look("something-linear").label == "something"
+    assert style.look("plain-norm") == style.look("plain-norm-linear")  # a hyphen in a variant's name
+    assert style.look("plain-norm-arcface").label == "plain backbone + batch norm + ArcFace"
+    assert style.look("plain").note == style.look("plain-linear").note != style.look("plain-norm").note
     grey = [float(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722))) for colour in (style.REAL, style.FAKE)]
     assert abs(grey[0] - grey[1]) > 0.1  # the two classes differ in a grey print as well
 
@@ -229,7 +232,7 @@ def test_pictures_of_masks_are_what_they_say():
     assert dark < bright  # the scale is fixed: an even map isn't stretched
 
 
-@pytest.mark.parametrize("variant", ["plain", "network1", "network2", "proposed"])
+@pytest.mark.parametrize("variant", ["plain", "plain-norm", "network1", "network2", "proposed"])
 def test_the_diagram_reads_its_numbers_from_the_model(variant):
     net = networks.build(variant, "linear", "tf_efficientnet_lite0", pretrained=False)
     plot = diagrams.network(net)
@@ -237,6 +240,7 @@ def test_the_diagram_reads_its_numbers_from_the_model(variant):
     assert plot.numbers["vector"] == net.head.in_features
     assert [plot.numbers["reduction"][k] for k in range(1, 8)] == [2, 4, 8, 16, 16, 32, 32]
     texts = {text.get_text() for axes in plot.figure.axes for text in axes.texts}
+    assert (f"{net.head.in_features} numbers" in texts) is (variant == "plain")  # the others' with batch norm
     assert {str(plot.numbers["channels"][k]) for k in range(1, 8)} <= texts
 
 

@@ -200,6 +200,20 @@ def test_settings_added_later_leave_the_hash_of_a_run_without_them():
     for setting in ("detector", "pad"):
         settings["faces"].pop(setting)
     settings["sbi"] = {}
+    for setting in ("normalise", "drop_rate", "drop_path_rate"):
+        settings["model"].pop(setting)
+    settings["train"].pop("ema_decay")
     assert faces.hash() == files.digest(settings)
-    for key, value in (("data.video", "."), ("data.links_inside", ["/"]), ("faces.pad", False), ("sbi.colour.hue", 4)):
-        assert profile.load("faces", {key: value}).hash() != faces.hash()
+    changes = {"data.video": ".", "data.links_inside": ["/"], "faces.pad": False, "model.normalise": "none"}
+    changes |= {"sbi.colour.hue": 4, "model.drop_rate": 0.4, "model.drop_path_rate": 0.2, "train.ema_decay": 0.999}
+    hashes = [profile.load("faces", {key: value}).hash() for key, value in changes.items()]
+    assert len({faces.hash(), *hashes}) == len(changes) + 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("model.drop_rate", 1), ("model.drop_path_rate", -0.1), ("model.normalise", "imagenet"), ("train.ema_decay", 1)],
+)
+def test_rates_out_of_range_are_named(setting, value):
+    with pytest.raises(UserError, match=setting.replace(".", r"\.")):
+        profile.load("smoke", {setting: value})

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from faces_in_memory import DrawnFaces
 from torch import nn
@@ -15,6 +16,7 @@ from dfnb.common.errors import UserError
 from dfnb.profile import Train
 from dfnb.training import key, loop, resume
 
+SMALL = {"model.backbone": "test_efficientnet"}
 SGD = {"optimizer": "sgd", "schedule": "constant_then_linear", "epochs": 100}
 
 
@@ -172,6 +174,115 @@ def test_an_interrupted_training_ends_in_the_very_same_weights(tiny, tmp_path):
     columns = ["step", "lr", "loss", "validation_loss", "validation_auc"]
     pd.testing.assert_frame_equal(*(pd.read_csv(path.parent / "history.csv")[columns] for path in (whole, cut)))
     assert not (tmp_path / "cut" / "state.safetensors").exists()
+
+
+def test_a_training_with_drop_out_and_an_average_ends_in_the_very_same_weights_after_an_interruption(tiny, tmp_path):
+    regular = {"model.drop_rate": 0.4, "model.drop_path_rate": 0.2, "model.normalise": "none", "train.ema_decay": 0.9}
+    settings = profile.changed(tiny, regular)
+    held_out = DrawnFaces(4, 1)
+
+    def fit(folder, interrupt_at=None):
+        return training.fit(settings, "proposed", "arcface", 0, DrawnFaces(8, 0, interrupt_at), held_out, folder)
+
+    whole = []
+    for noise in (1, 2):  # what torch drew before doesn't matter
+        torch.manual_seed(noise)
+        whole.append(fit(tmp_path / str(noise)))
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "cut", 15)
+    kept = safetensors.torch.load_file(tmp_path / "cut" / "state.safetensors")
+    assert {name.split(".")[0] for name in kept} == {"net", "average", "optimizer"}
+    assert not torch.equal(kept["net.head.weight"], kept["average.head.weight"])
+    first, second, resumed = (networks.load(path).state_dict() for path in (*whole, fit(tmp_path / "cut")))
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name])
+        assert torch.equal(tensor, resumed[name])
+    assert networks.load(whole[0]).settings["drop_rate"] == 0.4
+
+
+@pytest.mark.parametrize("optimizer", ["sam", "adamw"])
+def test_the_average_is_that_of_the_weights_after_every_step(optimizer, tiny, tmp_path, monkeypatch, accelerator):
+    """Against a sum over all steps, each weighted by the product of the decays that follow; a SAM step is one."""
+    decay, after = 0.5, []
+    settings = profile.changed(tiny, {"train.ema_decay": decay, "train.optimizer": optimizer} | SMALL)
+    optimise, validated = loop.optimise, []
+
+    def noted(model, *others):
+        values = optimise(model, *others)
+        after.append({name: value.detach().double().clone() for name, value in model.state_dict().items()})
+        return values
+
+    def validate(net, *others):
+        validated.append(net.head.weight.detach().clone())
+        return original(net, *others)
+
+    original = loop.validate
+    monkeypatch.setattr(loop, "optimise", noted)
+    monkeypatch.setattr(loop, "validate", validate)
+    path = training.fit(settings, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), tmp_path)
+    assert len(after) == 6
+    decays = [min(decay, 1 - step ** (-2 / 3)) for step in range(1, 7)]
+    assert decays[:2] == [0, 1 - 2 ** (-2 / 3)]
+    assert decays[-1] == decay
+    shares = [(1 - decays[k]) * np.prod(decays[k + 1 :]) for k in range(6)]
+    assert sum(shares) == pytest.approx(1)
+    for name, tensor in networks.load(path).state_dict().items():
+        expected = sum(share * step[name] for share, step in zip(shares, after, strict=True))
+        if not tensor.is_floating_point():  # a count of batches
+            expected = after[-1][name]
+        torch.testing.assert_close(tensor.double(), expected, rtol=1e-4, atol=1e-6)
+    assert len(validated) == 3
+    assert torch.equal(validated[-1], networks.load(path).head.weight)
+    assert not torch.equal(validated[-1].double(), after[-1]["head.weight"])
+    net = networks.load(path)
+    pairs = loop.pairs_of(settings, DrawnFaces(4, 1), 0, False, net.mean, net.std)
+    measured = original(net, pairs, settings.train, accelerator)
+    history = pd.read_csv(path.parent / "history.csv").iloc[-1]
+    assert measured == pytest.approx((history["validation_loss"], history["validation_auc"]), rel=1e-6)
+
+
+def test_both_passes_of_sam_drop_the_same(accelerator):
+    """Against plain passes at w and w + rho g / |g| under one seed."""
+
+    class Dropped(Quadratic):
+        def forward(self, images, target=None):
+            return super().forward(nn.functional.dropout(images, 0.5), target)
+
+    torch.manual_seed(0)
+    net = Dropped().double()
+    batch = (torch.randn(6, 3, 1, 1).double(), torch.tensor([0, 0, 0, 1, 1, 1]), torch.zeros(6, 1, 1, 1).double())
+    recipe = Train(**{**SGD, "optimizer": "sam"}, momentum=0.0, rho=0.3)
+    start = net.weight.detach().clone()
+    torch.manual_seed(7)
+    seen = (nn.functional.dropout(batch[0], 0.5), *batch[1:])
+    gradient = gradient_at(start, seen)
+    expected = start - 0.1 * gradient_at(start + 0.3 * gradient / gradient.norm(), seen)
+    state = torch.get_rng_state()
+    loop.optimise(net, training.make_optimizer(net, recipe), accelerator, batch, 0.1, recipe, 7)
+    torch.testing.assert_close(net.weight.detach(), expected, rtol=1e-9, atol=1e-9)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_settings_at_their_default_leave_what_decides_the_weights_as_it_was(tiny):
+    model, recipe, *_ = key.deciding(tiny, "proposed", "arcface", 0)
+    assert not {"normalise", "drop_rate", "drop_path_rate", "ema_decay"} & {*model, *recipe}
+    changes = {"model.normalise": "none", "model.drop_rate": 0.4, "model.drop_path_rate": 0.2, "train.ema_decay": 0.9}
+    faces, held_out = DrawnFaces(8, 0), DrawnFaces(4, 1)
+    keys = [
+        training.training_key(profile.changed(tiny, {name: value}), "proposed", "arcface", 0, faces, held_out)
+        for name, value in ({"jobs": 1} | changes).items()
+    ]
+    assert len(set(keys)) == 5
+    before = tiny.model_dump(mode="json")
+    for name in changes:
+        section, setting = name.split(".")
+        before[section].pop(setting)  # as an older checkpoint has it
+    about = {"profile": before, "faces": faces.digest, "held_out": held_out.digest, "code": key.code_digest()}
+    assert key.changes(about, tiny, "proposed", "arcface", 0, faces, held_out) == "another format"
+    later = profile.changed(tiny, {"train.ema_decay": 0.9})
+    assert key.changes(about, later, "proposed", "arcface", 0, faces, held_out) == "train.ema_decay None -> 0.9"
+    assert "drop-out" not in training.describe(tiny)
+    assert training.describe(profile.changed(tiny, changes))["drop-out"] == 0.4
 
 
 def test_a_finished_training_is_reused_until_its_settings_or_data_change(tiny, tmp_path):
