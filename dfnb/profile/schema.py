@@ -216,7 +216,11 @@ class Robustness(Section):
         return self
 
 
-_LATER = {"data": ("more", "links_inside", "video"), "faces": ("detector", "pad")}  # settings of later versions
+_LATER = {  # settings of later versions
+    "data": ("more", "links_inside", "video"),
+    "faces": ("detector", "pad"),
+    "evaluate": ("workers",),
+}
 
 
 class Profile(Section):
