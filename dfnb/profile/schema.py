@@ -294,6 +294,7 @@ _LATER = {  # settings of later versions
     "sbi": tuple(Sbi.model_fields),
     "model": ("normalise", "drop_rate", "drop_path_rate"),
     "train": ("ema_decay",),
+    "evaluate": ("workers",),
 }
 
 
@@ -331,6 +332,8 @@ class Profile(Section):
                 part = getattr(self, section)
                 if getattr(part, setting) == type(part).model_fields[setting].default:
                     everything[section].pop(setting)
+        if not everything["sbi"]:  # then this was its one setting
+            everything["sbi"] = {"hull_variation": True}
         return everything
 
     def hash(self, *sections: str) -> str:

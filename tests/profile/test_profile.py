@@ -199,7 +199,8 @@ def test_settings_added_later_leave_the_hash_of_a_run_without_them():
         settings[section].pop(setting)
     for setting in ("detector", "pad"):
         settings["faces"].pop(setting)
-    settings["sbi"] = {}
+    settings["sbi"] = {"hull_variation": True}
+    settings["evaluate"].pop("workers")
     for setting in ("normalise", "drop_rate", "drop_path_rate"):
         settings["model"].pop(setting)
     settings["train"].pop("ema_decay")
