@@ -22,6 +22,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What SBI's authors' recipe does to pixels: the whole face always, at most without the forehead.
     "original": {
         "hull_variation": False,
+        # contrast about black: fitted to the same measurement, too
         "colour": ColourRange(hue=0.0, saturation=0.0, value=0.0, pivot=0.0),
         "shrink": "nearest",
         "sharpen": (0.2, 0.5),
@@ -35,8 +36,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "grid": (192, 256),
         "erode": (0.0, 0.0),
         "erode_kernel": (5, 25),
-        # Values at the maximum, of a mask of whole numbers 0 and 1, which a blur rounds. Of exact numbers they would be
-        # fewer: the mask would lose half a kernel on all sides, and fakes change less of the crop than the original's.
+        # The original keeps "values at the maximum". Of exact numbers these are so few that fakes change less of the crop
+        # than was measured of the original (tests/sbi/test_presets.py); half the maximum agrees with what was measured,
+        # as it would if the mask held whole numbers, 0 and 1, which a blur rounds.
         "kept": 0.5,
         "soften": (5.0, 45.0),
         "soften_kernel": (5, 25),
