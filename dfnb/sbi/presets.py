@@ -36,9 +36,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "grid": (192, 256),
         "erode": (0.0, 0.0),
         "erode_kernel": (5, 25),
-        # The original keeps "values at the maximum". Of exact numbers these are so few that fakes change less of the crop
-        # than was measured of the original (tests/sbi/test_presets.py); half the maximum agrees with what was measured,
-        # as it would if the mask held whole numbers, 0 and 1, which a blur rounds.
+        # The original keeps "values at the maximum". Of exact numbers these are so few that fakes change less of the
+        # crop than was measured of the original (tests/sbi/test_presets.py). Half the maximum agrees with what was
+        # measured, as it would if the mask held whole numbers, 0 and 1, which a blur rounds.
         "kept": 0.5,
         "soften": (5.0, 45.0),
         "soften_kernel": (5, 25),
