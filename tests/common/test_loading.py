@@ -112,6 +112,7 @@ def _may_mount():
         pytest.skip("needs the right to mount a file system")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_may_mount")
 def test_with_little_shared_memory_the_results_are_those_without_workers(tmp_path):
     alone, starved = run("everything", tmp_path / "alone", 0), run("everything", tmp_path / "starved", 2, "64m")
@@ -128,6 +129,7 @@ def test_with_little_shared_memory_the_results_are_those_without_workers(tmp_pat
         np.testing.assert_array_equal(values, same)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_may_mount")
 def test_torch_itself_fails_there_and_the_error_names_the_memory(tmp_path):
     died = run("without_checking", tmp_path, 2, "64m")
@@ -135,6 +137,7 @@ def test_torch_itself_fails_there_and_the_error_names_the_memory(tmp_path):
     assert "UserError: training: shared memory (/dev/shm) is full" in died.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow  # other commands on this machine use shared memory, too
 def test_what_a_loader_holds_at_most_is_what_is_asked_for(tmp_path, monkeypatch, caplog):
     """Against the memory itself: the most that a loader of two workers takes, its consumer being slow."""
     import time
@@ -157,6 +160,15 @@ def test_pipes_are_for_where_half_of_what_is_free_does_not_hold_them(monkeypatch
     made = loading.batches(Pictures(), 1000, 2, batch_size=None)
     assert isinstance(made, DataLoader) != pipes
     assert isinstance(loading.batches(Pictures(), 1000, 0, batch_size=None), DataLoader)
+
+
+def test_batches_through_pipes_are_the_same(monkeypatch):
+    data = PairDataset(Stored(12, 0), size=32)
+    monkeypatch.setattr(loading, "free_bytes", lambda: 0)
+    piped = list(loading.batches(data, 4 * data.nbytes, 1, batch_size=4))
+    plain = list(DataLoader(data, batch_size=4))
+    assert len(piped) == len(plain) == 3
+    assert all(torch.equal(a, b) for pair in zip(piped, plain, strict=True) for a, b in zip(*pair, strict=True))
 
 
 def test_processes_of_a_machine_share_its_memory(monkeypatch):
