@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import os
 import re
 import subprocess
@@ -168,3 +169,23 @@ def test_published_notebooks_have_outputs_and_neither_tracebacks_nor_paths_of_a_
 def test_the_published_table_is_that_of_the_published_results():
     readme = (ROOT / "README.md").read_text()
     assert publishing.with_results(readme, ROOT / "figures") == readme
+
+
+PUBLIC = {
+    "dfnb": ("open_run",),
+    "dfnb.profile": ("load", "Profile"),
+    "dfnb.data": (
+        "face_forensics", "celeb_df", "ffiw", "faces_folder", "sample_frames", "FaceFinder", "face_mask", "prepare",
+        "open_store",
+    ),
+    "dfnb.sbi": ("PRESETS", "SelfBlender", "PairDataset"),
+    "dfnb.networks": ("ArcFace", "AttentionBranch", "build", "load"),
+    "dfnb.scoring": ("auc", "compare"),
+    "dfnb.experiment": ("Run", "open_run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("room", "name"), [(room, name) for room, names in PUBLIC.items() for name in names])
+def test_a_public_name_is_handed_on_by_its_room_and_documented(room, name):
+    found = getattr(importlib.import_module(room), name)
+    assert name == "PRESETS" or len(found.__doc__ or "") > 30
