@@ -167,6 +167,8 @@ def prepare(
         for part, estimate in estimates.items():
             typer.echo(f"{part}: {estimate.words()}", err=True)
         store.require_room(estimates.values(), run.folder)
+        for part in run.parts:
+            run.prepare(part)  # also where all seems done: it mends what is damaged
         table, problems = run.coverage(), run.problems()
     typer.echo(table.to_string(index=False))
     for row in problems.head(20).itertuples():

@@ -79,7 +79,8 @@ def changes(
     for section in SECTIONS:
         fields = type(getattr(profile, section)).model_fields
         for name, value in now[section].items():
-            was = before.get(section, {}).get(name, fields[name].default)  # what couldn't be set was at its default
+            default = fields[name].default if name in fields else None
+            was = before.get(section, {}).get(name, default)  # what couldn't be set was at its default
             if was != value and (section, name) not in ignored:
                 changed.append(f"{section}.{name} {was} -> {value}")
     if [metadata.get("faces"), metadata.get("held_out")] != [faces.digest, held_out.digest]:
