@@ -2,8 +2,8 @@
 
 "float32" is the network as it was trained and validated, run by torch. "fast" is for processors: the same network in
 float32, run by ONNX Runtime, which folds batch norms into convolutions and activations into what comes before them.
-EfficientNet-B4 at 380 px then scores more than twice as many images a second (`figures/bench-*.csv`), and
-probabilities move by no more than rounding does (`tests/speed/test_agreement.py`). bfloat16 was no faster, and moved
+EfficientNet-B4 at 380 px then scores in two thirds of the time or less (`figures/bench-*.csv`), and probabilities move
+by no more than rounding does (`tests/speed/test_agreement.py`). bfloat16 was no faster, and moved
 the probabilities of networks that had learned something.
 """
 

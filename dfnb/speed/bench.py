@@ -185,6 +185,6 @@ def picture(table: pd.DataFrame, about: Mapping[str, Any]) -> style.Plot:
                 f"{_rate(row.per_second)} {row.unit} a second", (1.01, place), xycoords=("axes fraction", "data"),
                 va="center", fontsize=8, annotation_clip=False,
             )  # fmt: skip
-        axes.set_title(f"{about['hardware']}, {about['date']}")
+        figure.suptitle(f"{about['hardware']}, {about['date']}", fontsize=11, weight="bold")
     ratios = [f"{r.stage} ({r.what}): {r.ratio:.2g} times {r.yardstick}" for r in table.itertuples()]
     return style.Plot(figure, table, "Time of each stage in times of its yardstick. " + "; ".join(ratios) + ".")
