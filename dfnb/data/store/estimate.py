@@ -136,6 +136,6 @@ def _records(root: Path) -> set[str]:
 
 
 def _size(root: Path, outcome: dict[str, str]) -> int:
-    if "key" not in outcome:
+    if "problem" in outcome:
         return 0
     return record_of(root, outcome["key"])["shard_bytes"]

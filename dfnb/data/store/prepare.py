@@ -260,23 +260,25 @@ def _unread(error: OSError) -> str:
 
 
 def _one(path: str, file: Path, root: Path, settings: dict[str, Any], find: FaceFinder) -> tuple[str, dict[str, str]]:
-    """Process one video, or find it done. Returns `path` and its key, or the problem that stood in the way."""
-    if _ESCAPED.search(path) and not file.exists():
-        return path, {"problem": "its name, or a folder's, is not UTF-8, so no table can hold it; rename it"}
+    """Process one video, or find it done. Returns `path`, its key where it can be read, and any problem there was."""
     try:
         key = key_of(file, settings)
     except OSError as error:
         return path, {"problem": _unread(error)}
+    if _ESCAPED.search(path) and not file.exists():
+        problem = "its name, or a folder's, is not UTF-8, so no table can hold it; rename it"
+        return path, {"key": key, "problem": problem}
     try:
         if not _done(root, key):
             _extract(file, root, key, settings, find)
         return path, {"key": key}
     except UserError as error:
-        return path, {"problem": str(error).removeprefix(f"{file}: ")}
+        problem = str(error).removeprefix(f"{file}: ")
     except MemoryError:
-        return path, {"problem": "out of memory"}
+        problem = "out of memory"
     except (RuntimeError, cv2.error) as error:  # what dlib and OpenCV raise
-        return path, {"problem": f"the face finder failed ({str(error).strip().splitlines()[0]})"}
+        problem = f"the face finder failed ({str(error).strip().splitlines()[0]})"
+    return path, {"key": key, "problem": problem}
 
 
 def key_of(file: Path, settings: dict[str, Any]) -> str:
@@ -384,7 +386,7 @@ def _assemble(
                 faces_out.write_table(part)
                 frames_out.write_table(seen)
             versions = environment.versions("av", "dlib", "numpy", "opencv")
-            keys = _keys(list(dict.fromkeys(clips["path"])), settings)
+            keys = {path: outcome.get("key") for path, outcome in zip(clips["path"], outcomes, strict=True)}
             meta = {"format": FORMAT, "settings": settings, "digest": whole.hexdigest(), "versions": versions}
             meta["made_of"] = made_of(clips, settings, keys)
             faces_out.add_key_value_metadata({META: json.dumps(meta, sort_keys=True)})
