@@ -20,7 +20,8 @@ from dfnb.plots.style import INK, WIDTH, Plot, evenly, new_figure, styled
 if TYPE_CHECKING:
     from dfnb.data.store import FaceStore, StoredFace
     from dfnb.experiment.run import Run
-    from dfnb.sbi import Images, SelfBlender
+    from dfnb.sbi import Images, PairDataset, SelfBlender
+    from dfnb.sbi.degrade import Degradation
     from dfnb.sbi.blend import Steps
 
 Image = NDArray[np.uint8]
@@ -194,6 +195,42 @@ def pairs(made: Sequence["Images"], gain: float = 6) -> Plot:
     )
     alt = f"{len(made)} self-blended pairs: the face, its fake, the mask, and the difference times {gain:g}."
     return grid(rows, rows=["real", "fake", "mask", f"difference\n× {gain:g}"], numbers=numbers, alt=alt)
+
+
+def fakes(pairs: "PairDataset", chosen: Sequence[int], gain: float = 4) -> Plot:
+    """Every way of `dfnb.sbi.FAKES` to make a fake of the same faces, by their places in `pairs`, and what it changed."""
+    from dfnb.sbi import FAKES
+
+    rows, labels, numbers = [], [], []
+    for place in chosen:
+        made = [pairs.images((0, place), kind) for kind in FAKES]
+        rows += [[made[0].real, *(p.fake for p in made)], [None, *(difference(p.real, p.fake, gain) for p in made)]]
+        labels += [f"face {len(rows) // 2}", f"difference\n× {gain:g}"]
+        for kind, p in zip(FAKES, made, strict=True):
+            levels = float(np.abs(p.real.astype(float) - p.fake).mean())
+            numbers.append({"face": len(rows) // 2, "kind": kind, "mean_difference_levels": levels})
+    alt = f"{len(chosen)} real faces, each with fakes made in {len(FAKES)} ways: {', '.join(FAKES)}."
+    return grid(rows, columns=["real", *FAKES], rows=labels, numbers=pd.DataFrame(numbers), alt=alt)
+
+
+def degradations(pair: "Images", how: "Degradation") -> Plot:
+    """A pair after each step that training pairs may go through, at the middle of its range in `how`."""
+    from dfnb.sbi import degrade
+
+    nothing = degrade.Steps(*[None] * 5, seed=0, swapped=False)
+    middle = {name: sum(getattr(how, name)) / 2 for name in nothing._fields[:5]}
+    middle["h264"] = round(middle["h264"])
+    alone = [nothing, *(nothing._replace(**{name: value}) for name, value in middle.items())]
+    made = [degrade.degrade_pair(pair.real, pair.fake, steps) for steps in alone]
+    columns = ["as it was", *(f"{DEGRADATIONS[name]}\n{value:.3g}" for name, value in middle.items())]
+    lost = [float(np.abs(pair.real.astype(float) - real).mean()) for real, _ in made]
+    numbers = pd.DataFrame({"step": ["none", *middle], "strength": [0, *middle.values()], "mean_change_levels": lost})
+    alt = f"A real face and its fake after each of {', '.join(DEGRADATIONS[name] for name in middle)}."
+    rows = [[real for real, _ in made], [fake for _, fake in made]]
+    return grid(rows, columns=columns, rows=["real", "fake"], numbers=numbers, alt=alt)
+
+
+DEGRADATIONS = {"gamma": "gamma", "shrink": "shrunk to", "blur": "blur, px", "noise": "noise, levels", "h264": "H.264, CRF"}
 
 
 def hull_kinds(face: "StoredFace", size: int = 200) -> Plot:

@@ -131,6 +131,32 @@ class Augmentation(Section):
     quality: Steps = None
 
 
+class EdgelessChange(Section):
+    """Fields of `dfnb.sbi.fakes.Edgeless` that differ from the preset's."""
+
+    resample: Range = None
+    warp: Range = None
+    smoothness: Range = None
+    smooth: Range = None
+    sharpen: Range = None
+    fade: Range = None
+
+
+class Degrading(Section):
+    """Fields of `dfnb.sbi.degrade.Degradation` that differ from the preset's."""
+
+    gamma_probability: float | None = None
+    gamma: Range = None
+    shrink_probability: float | None = None
+    shrink: Range = None
+    blur_probability: float | None = None
+    blur: Range = None
+    noise_probability: float | None = None
+    noise: Range = None
+    h264_probability: float | None = None
+    h264: Steps = None
+
+
 class Sbi(Section):
     """Self-blending: a preset, and the fields of `dfnb.sbi.SelfBlender` that differ from it.
 
@@ -166,6 +192,10 @@ class Sbi(Section):
     margin: Range = None
     test_margin: float | None = None
     mirror: float | None = None
+    fakes: tuple[tuple[str, float], ...] | None = None
+    candidates: int | None = None
+    edgeless: EdgelessChange = EdgelessChange()
+    degradation: Degrading = Degrading()
 
 
 class Model(Section):

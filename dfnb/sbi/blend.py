@@ -143,19 +143,27 @@ def blend_within(
     crop: (2,), width and height of the enlarged crop, pixels, where `rgb` isn't the whole frame.
     """
     rgb = np.ascontiguousarray(rgb)
-    work = _prepare(rgb, landmarks, draw, crop)
-    x0, y0, x1, y1 = work.window
+    work = prepare(rgb, landmarks, draw, crop)
+    return paste(*source_and_target(rgb, work, draw), work, draw.ratio)
+
+
+def source_and_target(rgb: Image, work: Work, draw: Draw) -> tuple[Image, Image]:
+    """The source, resized and shifted, on the window's pixels (h, w, 3), and the target (H, W, 3); one is changed."""
     if draw.changed == "target":
-        target = change(rgb, draw)
-        source = _move(rgb, work)
-    else:
-        target = rgb
-        source = _changed_and_moved(rgb, work, draw)
-    shares = (work.mask * np.float32(256 * draw.ratio) + np.float32(0.5)).astype(np.uint16)
-    real = target.copy() if target is rgb else target
+        return _move(rgb, work), change(rgb, draw)
+    return _changed_and_moved(rgb, work, draw), rgb
+
+
+def paste(source: Image, target: Image, work: Work, ratio: float) -> Blended:
+    """Mix a source (h, w, 3), on the pixels of `work.window`, into a target (H, W, 3) by `work.mask` times the ratio.
+
+    Returns new arrays: real = target.
+    """
+    x0, y0, x1, y1 = work.window
+    shares = (work.mask * np.float32(256 * ratio) + np.float32(0.5)).astype(np.uint16)
     fake = target.copy()
     fake[y0:y1, x0:x1] = mix(source, target[y0:y1, x0:x1], shares)
-    return Blended(real, fake, shares * np.float32(1 / 256), work.window, work.face)
+    return Blended(target.copy(), fake, shares * np.float32(1 / 256), work.window, work.face)
 
 
 def mix(source: Image, target: Image, shares: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -175,7 +183,7 @@ def mix(source: Image, target: Image, shares: NDArray[np.uint16]) -> NDArray[np.
 def explain(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Steps:
     """Carry out a draw and keep every step; arguments, result and errors as for `blend`."""
     rgb = np.ascontiguousarray(rgb)
-    work = _prepare(rgb, landmarks, draw)
+    work = prepare(rgb, landmarks, draw)
     changed = change(rgb, draw)
     source, target = (changed, rgb) if draw.changed == "source" else (rgb, changed)
     result = blend(rgb, landmarks, draw)
@@ -193,7 +201,7 @@ def explain(rgb: Image, landmarks: NDArray[np.floating], draw: Draw) -> Steps:
     )
 
 
-class _Work(NamedTuple):
+class Work(NamedTuple):
     """A draw's geometry on one image, points as (x, y): target pixel p shows source pixel a * p + b.
 
     In whole pixels: the rectangle of size `taken` at `first` in the source becomes the one of size `made` at `corner`
@@ -214,10 +222,8 @@ class _Work(NamedTuple):
     mask: NDArray[np.float32]
 
 
-def _prepare(
-    rgb: Image, landmarks: NDArray[np.floating], draw: Draw, crop: NDArray[np.floating] | None = None
-) -> _Work:
-    """Which hull is blended, where the source goes, and the mask."""
+def prepare(rgb: Image, landmarks: NDArray[np.floating], draw: Draw, crop: NDArray[np.floating] | None = None) -> Work:
+    """Which hull is blended, where the source goes, and the mask; arguments and errors as for `blend_within`."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"an image must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
     landmarks = np.asarray(landmarks, np.float32)
@@ -248,7 +254,7 @@ def _prepare(
         soft = masks.soft_mask((hull - b) / a, rgb.shape, draw.deformation, rng, crop)
         if soft is not None:
             window, mask = _trim(soft[1])
-            return _Work(*_whole_pixels(a, b, corner, window), face, hull, soft[0], window, mask)
+            return Work(*_whole_pixels(a, b, corner, window), face, hull, soft[0], window, mask)
     raise UserError(
         f"a face has no usable hull in its picture of {rgb.shape[1]} x {rgb.shape[0]} px (box: {low[0]:.0f}, "
         f"{low[1]:.0f} to {high[0]:.0f}, {high[1]:.0f}); its landmarks are wrong: leave the face out"
@@ -256,7 +262,7 @@ def _prepare(
 
 
 def _whole_pixels(a: NDArray[np.float64], b: NDArray[np.float64], corner: NDArray[np.int64], window: Window) -> tuple:
-    """The fields of `_Work` from `a` to `made`, with the far corner on whole pixels too.
+    """The fields of `Work` from `a` to `made`, with the far corner on whole pixels too.
 
     Of the next few sizes of the rectangle the one closest to whole source pixels is taken. That moves the source by
     half a pixel at most, at the far corner, and by as much only where the scale is next to 1.
@@ -291,7 +297,7 @@ def canvas(part: NDArray[np.float32], window: Window, shape: tuple[int, ...]) ->
     return whole
 
 
-def _changed_and_moved(rgb: Image, work: _Work, draw: Draw) -> Image:
+def _changed_and_moved(rgb: Image, work: Work, draw: Draw) -> Image:
     """`_move(change(rgb))`, with `change` computed only on the pixels that the window needs."""
     need = []
     for low, span, size in zip(work.first, work.taken, rgb.shape[1::-1], strict=True):
@@ -304,7 +310,7 @@ def _changed_and_moved(rgb: Image, work: _Work, draw: Draw) -> Image:
     return _move(change(np.ascontiguousarray(rgb[y0:y1, x0:x1]), draw), work, (x0, y0))
 
 
-def _move(source: Image, work: _Work, origin: tuple[int, int] = (0, 0)) -> Image:
+def _move(source: Image, work: Work, origin: tuple[int, int] = (0, 0)) -> Image:
     """The source resized and shifted, on the pixels of the window. origin: (x, y) of its first pixel in the picture.
 
     Bilinear, by OpenCV's `resize`, which takes less than half the time of its `warpAffine` but needs whole pixels.
@@ -327,7 +333,7 @@ def _move(source: Image, work: _Work, origin: tuple[int, int] = (0, 0)) -> Image
     return moved[top : top + y1 - y0, left : left + x1 - x0]
 
 
-def _move_all(source: Image, work: _Work) -> Image:
+def _move_all(source: Image, work: Work) -> Image:
     """The same on the whole picture, by `warpAffine`."""
     matrix = np.array([[work.a[0], 0.0, work.b[0]], [0.0, work.a[1], work.b[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

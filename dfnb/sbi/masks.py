@@ -31,7 +31,7 @@ _GROWN = {"mouth": 1.3, "eyes": 1.1}  # manipulations' seams lie in the skin aro
 
 _WORK = 128  # pixels a side at most, where lengths scale with the hull
 _CROP = (2.0, 2.4)  # width and height of SBI's enlarged crop around a face, in face boxes
-_UNIT = 256.0  # pixels, the width of hull for which settings are given
+UNIT = 256.0  # pixels, the width of hull for which settings are given
 _NODES = 2.0  # nodes of the displacement lattice per standard deviation of its smoothing
 _WEAKEST = 0.2  # a mask that is weaker everywhere would leave the face as good as real
 _ROUNDING = 1e-5  # of float32 sums, where only a mask's maximum is kept
@@ -120,7 +120,7 @@ def units(
     crop: (2,), width and height of the enlarged crop, pixels.
     """
     if how.grid is None:
-        unit = width(hull) / _UNIT
+        unit = width(hull) / UNIT
         return unit, np.array([unit, unit])
     return 1.0, crop / np.asarray(how.grid)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -13,14 +14,16 @@ from dfnb.common.errors import UserError
 from dfnb.common.randomness import generator
 from dfnb.data import faces
 from dfnb.sbi import augment
-from dfnb.sbi.blend import Blended, blend_within, canvas
+from dfnb.sbi.blend import Blended, canvas
+from dfnb.sbi.degrade import degrade_pair
+from dfnb.sbi.fakes import FAKES, Target, shape_of
 from dfnb.sbi.masks import enlarged
 from dfnb.sbi.self_blender import STORED, SelfBlender
 
 if TYPE_CHECKING:
     import torch
 
-    from dfnb.data.store import FaceStore
+    from dfnb.data.store import FaceStore, StoredFace
 
 
 class Pair(NamedTuple):
@@ -44,9 +47,9 @@ class PairDataset:
     """Faces of a store as (real, fake) pairs: `dataset[i]` or `dataset[(epoch, i)] -> Pair`.
 
     In training a face is cropped at random (on each side by the blender's `margin` beyond the face box), mirrored in a
-    share `mirror` and self-blended, and both images then share one photometric augmentation. Otherwise the crop is that
-    of the test protocol (`test_margin`), nothing is mirrored or augmented, and the epoch is ignored, so that index i
-    always has the same fake.
+    share `mirror` and made a fake of (self-blended, or as the blender's `fakes` say), and both images then share one
+    photometric augmentation and one degradation. Otherwise the crop is that of the test protocol (`test_margin`),
+    nothing is mirrored, augmented or degraded, and the epoch is ignored, so that index i always has the same fake.
 
     store: a face store of real faces, or any sequence of faces (`.rgb`, `.landmarks`, `.box`) with a `.manifest`, a
         row per face.
@@ -54,10 +57,11 @@ class PairDataset:
     size: S, pixels, at least 16. mean, std: of the backbone's input, for images in 0..1, one each per channel.
     Every random choice comes from a generator of its own, keyed by purpose, seed, epoch and i. So a pair depends
     neither on the worker or process that makes it nor on the pairs made before. It gives 5 uniform numbers (margins
-    left, top, right, bottom, and mirroring), then those of `Photometric.draw` and `SelfBlender.draw`.
+    left, top, right, bottom, and mirroring), then those of `Photometric.draw` and `SelfBlender.draw`. The kind of fake
+    and what it draws besides, and the degradation, have generators of their own.
 
     Raises UserError where the store holds no face, or one labelled other than real; and, when a pair is made, naming a
-    face that can't be blended.
+    face that can't be blended, or for which there is no other person's.
     """
 
     def __init__(
@@ -101,19 +105,21 @@ class PairDataset:
         mask = self._face_mask(made)[None]
         return Pair(*(torch.from_numpy(a) for a in (self._input(made.real), self._input(made.fake), mask)))
 
-    def images(self, index: int | tuple[int, int]) -> Images:
-        """The same pair as pictures."""
-        made = self._make(index)
+    def images(self, index: int | tuple[int, int], kind: str | None = None) -> Images:
+        """The same pair as pictures. kind: how its fake is made instead of as drawn, a key of `dfnb.sbi.FAKES`."""
+        made = self._make(index, kind)
         blended = canvas(made.mask, made.window, made.real.shape)
         blended = cv2.resize(blended, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return Images(self._resize(made.real), self._resize(made.fake), self._face_mask(made), blended)
 
-    def _make(self, index: int | tuple[int, int]) -> Blended:
-        """Crop, mirror, blend, augment: all but the resizing to the network's input."""
+    def _make(self, index: int | tuple[int, int], kind: str | None = None) -> Blended:
+        """Crop, mirror, blend, augment, degrade: all but the resizing to the network's input."""
         epoch, i = index if isinstance(index, tuple) else (0, index)
         if not 0 <= i < len(self):
             raise IndexError(f"index {i} of {len(self)} pairs")
-        rng = generator("pair", self.seed, epoch, i) if self.train else generator("held-out pair", self.seed, i)
+        key = (self.seed, epoch, i) if self.train else (self.seed, i)
+        held_out = "" if self.train else "held-out "
+        rng = generator(f"{held_out}pair", *key)
         u = rng.random(5)
         colour, quality = self.blender.photometric.draw(rng)
         draw = self.blender.draw(rng)
@@ -127,15 +133,48 @@ class PairDataset:
             rgb, landmarks = augment.mirror(rgb, landmarks)
         box = np.asarray(face.box)
         crop = enlarged(box[:2], box[2:], face.rgb.shape, STORED)
+        target = Target(np.ascontiguousarray(rgb), landmarks, crop, partial(self._another, i, landmarks))
+        further = generator(f"{held_out}kind of fake", *key)
+        maker = FAKES[kind or self.blender.kind(further)]
         try:
-            made = blend_within(rgb, landmarks, draw, crop)
+            made = maker(target, draw, self.blender.edgeless, further)
         except UserError as error:
             row = self.store.manifest.iloc[i]
             raise UserError(f"{row['dataset']} {row['video']}, frame {row['frame']}: {error}") from error
-        if self.train:
+        if not self.train:
+            return made
+        if self.blender.degradation.does_nothing:
             real, fake = augment.augment_pair(made.real, made.fake, made.window, colour, quality)
-            made = made._replace(real=real, fake=fake)
-        return made
+        else:
+            steps = self.blender.degradation.draw(generator("degradation", *key))
+            pair = augment.augment_pair(made.real, made.fake, made.window, colour, None)
+            real, fake = degrade_pair(*pair, steps)
+            if quality is not None:  # a viewer's picture is saved last
+                real, fake = (augment.jpeg(image, quality) for image in (real, fake))
+        return made._replace(real=real, fake=fake)
+
+    def _another(self, i: int, landmarks: NDArray[np.float32], rng: np.random.Generator) -> StoredFace:
+        """Of some faces of other people, drawn at random, the one whose landmarks are most like these."""
+        count = len(self)
+        if count > self.blender.candidates:
+            drawn = rng.integers(count, size=self.blender.candidates)
+        else:
+            drawn = np.arange(count)
+        people = self._people
+        if not len(drawn := drawn[people[drawn] != people[i]]):
+            drawn = np.flatnonzero(people != people[i])  # of one person there may be more faces than candidates
+        if not len(drawn):
+            raise UserError("there is no face of another person to blend into it; add people, or change sbi.fakes")
+        distance = ((self._shapes[drawn] - shape_of(landmarks)) ** 2).sum(1)
+        return self.store[int(drawn[int(distance.argmin())])]
+
+    @cached_property
+    def _people(self) -> NDArray[np.str_]:
+        return self.store.manifest["group"].to_numpy(str)
+
+    @cached_property
+    def _shapes(self) -> NDArray[np.float32]:
+        return shape_of(self.store.landmarks)
 
     def _resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize as `faces.crop` does, so that networks are trained on what they are tested on."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dfnb.common.errors import UserError
 from dfnb.sbi.augment import ColourRange, Photometric
+from dfnb.sbi.degrade import Degradation
+from dfnb.sbi.fakes import Edgeless
 from dfnb.sbi.self_blender import SelfBlender
 
 if TYPE_CHECKING:
     from dfnb.profile import Sbi
 
-Settings = TypeVar("Settings", SelfBlender, ColourRange, Photometric)
+Settings = TypeVar("Settings", SelfBlender, ColourRange, Photometric, Edgeless, Degradation)
 
 # Each entry holds what differs from `SelfBlender`'s defaults: SelfBlender(**PRESETS[name]).
 PRESETS: dict[str, dict[str, Any]] = {

@@ -14,6 +14,8 @@ from dfnb.common.errors import UserError
 from dfnb.sbi import augment, masks
 from dfnb.sbi.augment import ColourRange, Photometric
 from dfnb.sbi.blend import Draw, Image, SelfBlend, Steps, blend, explain, fix
+from dfnb.sbi.degrade import Degradation
+from dfnb.sbi.fakes import FAKES, Edgeless
 
 STORED = 0.35  # margin of a stored face, a share of its box: a crop can't reach farther
 
@@ -45,6 +47,10 @@ class SelfBlender:
     margin: lowest and highest margin of a pair's crop in training, drawn for each side, and test_margin: that of
         held-out pairs; as shares of the face box's width and height, up to 0.35, the margin of stored faces.
     mirror: share of pairs that are mirrored in training, 0..1.
+    fakes: (kind, share) pairs, how the fakes of pairs are made: keys of `fakes.FAKES`, shares relative to their sum.
+    candidates: of how many other faces, drawn at random, the one with the most similar landmarks is taken for the kind
+        "other-face". edgeless: strengths of the kind "edgeless".
+    degradation: what then happens to both images of a pair, in training.
 
     All draws are uniform. The defaults are the preset "ours" (`dfnb.sbi.PRESETS`).
     Raises UserError where a setting is out of range.
@@ -84,6 +90,10 @@ class SelfBlender:
     margin: tuple[float, float] = (0.05, 0.2)
     test_margin: float = 0.125
     mirror: float = 0.5
+    fakes: tuple[tuple[str, float], ...] = (("self-blended", 1.0),)
+    candidates: int = 64
+    edgeless: Edgeless = field(default_factory=Edgeless)
+    degradation: Degradation = field(default_factory=Degradation)
 
     def __post_init__(self) -> None:
         limits = {"resize": (0.5, 2.0), "amplitude": (0.0, 64.0), "smoothness": (4.0, 256.0)}
@@ -113,11 +123,14 @@ class SelfBlender:
                 raise UserError(f"{name}: {getattr(self, name)!r} is unknown; there are {', '.join(known)}")
         if not all(0 <= s <= 0.5 for s in self.shift):
             raise UserError(f"shift: give shares of the width and the height between 0 and 0.5, not {self.shift}")
-        unknown = [kind for kind, _ in self.hull_shares if kind not in masks.KINDS]
-        if unknown:
-            raise UserError(f"hull_shares: {unknown[0]!r} is unknown; there are {', '.join(masks.KINDS)}")
-        if min((s for _, s in self.hull_shares), default=-1) < 0 or sum(s for _, s in self.hull_shares) <= 0:
-            raise UserError(f"hull_shares: shares must not be negative nor all zero: {self.hull_shares}")
+        if self.candidates < 1:
+            raise UserError(f"candidates: at least one other face is needed, not {self.candidates}")
+        for name, known in (("hull_shares", masks.KINDS), ("fakes", FAKES)):
+            shares = getattr(self, name)
+            if unknown := [kind for kind, _ in shares if kind not in known]:
+                raise UserError(f"{name}: {unknown[0]!r} is unknown; there are {', '.join(known)}")
+            if min((s for _, s in shares), default=-1) < 0 or sum(s for _, s in shares) <= 0:
+                raise UserError(f"{name}: shares must not be negative nor all zero: {shares}")
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Make the random choices: 14 uniform numbers, 11 for the colour, a whole number and 5 uniform numbers.
@@ -136,7 +149,7 @@ class SelfBlender:
         elif self.frequency:
             sharpness = augment.SHARPEN[self.sharpening] * _between(self.sharpen, u[5])
         return Draw(
-            hull=self._kind(u[0]) if self.hull_variation else "whole",
+            hull=_which(self.hull_shares, u[0]) if self.hull_variation else "whole",
             forehead=u[1] >= self.landmarks_only,
             changed="source" if u[2] < self.change_source else "target",
             colour=colour,
@@ -160,13 +173,9 @@ class SelfBlender:
             ratio=self.ratios[int(u[13] * len(self.ratios))],
         )
 
-    def _kind(self, u: float) -> str:
-        total = sum(share for _, share in self.hull_shares)
-        for kind, share in self.hull_shares:
-            u -= share / total
-            if u < 0:
-                return kind
-        return max(self.hull_shares, key=lambda pair: pair[1])[0]  # rounding left u above the sum of all shares
+    def kind(self, rng: np.random.Generator) -> str:
+        """How a pair's fake is made, a key of `fakes.FAKES`: a uniform number, or none where there is no choice."""
+        return self.fakes[0][0] if len(self.fakes) == 1 else _which(self.fakes, float(rng.random()))
 
     def __call__(self, rgb: Image, landmarks: NDArray[np.floating], rng: np.random.Generator) -> SelfBlend:
         """rgb: (H, W, 3) uint8; landmarks: (68, 2) pixels, some may lie outside. As `blend` of a `draw`."""
@@ -178,6 +187,15 @@ class SelfBlender:
         Such as `explain(..., ratio=0.5, soften=4.0)`. Raises UserError where there is no such choice.
         """
         return explain(rgb, landmarks, fix(self.draw(rng), **fixed))
+
+
+def _which(shares: tuple[tuple[str, float], ...], u: float) -> str:
+    total = sum(share for _, share in shares)
+    for kind, share in shares:
+        u -= share / total
+        if u < 0:
+            return kind
+    return max(shares, key=lambda pair: pair[1])[0]  # rounding left u above the sum of all shares
 
 
 def _between(ends: tuple[float, float], u: float) -> float:

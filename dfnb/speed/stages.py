@@ -24,7 +24,8 @@ from dfnb.benchmark import layout, studio, video
 from dfnb.common import processes, tuning
 from dfnb.data import FaceFinder, FaceStore, StoredFace, catalogues, frames, open_store, prepare
 from dfnb.profile import Demo, Train
-from dfnb.sbi import PairDataset
+from dfnb.sbi import PairDataset, SelfBlender
+from dfnb.sbi.degrade import Degradation
 from dfnb.scoring import Scorer
 from dfnb.training import loop
 
@@ -70,6 +71,8 @@ def stages(folder: Path, backbone: str = BACKBONE, size: int = SIZE) -> Iterator
     copied = read(in_memory(store))
     yield Stage("store reading", "faces of 720p footage", "faces", read(store), "copy in memory", copied)
     yield Stage("SBI pair", f"two inputs of {SIZE} px and their mask", "pairs", pairs, SHA, sha)
+    degraded = self_blended_pairs(store, SelfBlender(degradation=Degradation(h264_probability=0.5)))
+    yield Stage("SBI pair, degraded", "H.264 in half of the pairs", "pairs", degraded, "the same without", pairs)
     yield Stage("loading", "the same by one worker", "pairs", load(store), "pairs in this process", pairs)
 
     threads, name = torch.get_num_threads(), f"{backbone.split('.')[0].removeprefix('tf_')}, {size} px"
@@ -192,9 +195,9 @@ def read(faces: FaceStore | list[StoredFace]) -> Work:
     return work
 
 
-def self_blended_pairs(store: FaceStore) -> Work:
+def self_blended_pairs(store: FaceStore, blender: SelfBlender | None = None) -> Work:
     """Self-blended pairs, from the store to the network's input; the next epoch each time."""
-    pairs, epochs = PairDataset(store, SIZE), iter(range(1 << 62))
+    pairs, epochs = PairDataset(store, SIZE, blender=blender), iter(range(1 << 62))
 
     def work() -> int:
         epoch = next(epochs)

@@ -17,6 +17,8 @@ from dfnb.experiment.run import open_run
 from dfnb.profile import schema
 from dfnb.sbi import PRESETS, SelfBlender, augment, blend, masks, presets
 from dfnb.sbi.augment import ColourRange, Photometric
+from dfnb.sbi.degrade import Degradation
+from dfnb.sbi.fakes import Edgeless
 from dfnb.sbi.self_blender import STORED
 from dfnb.training import key
 
@@ -32,6 +34,8 @@ def test_a_profile_has_every_setting():
         (schema.Sbi, SelfBlender),
         (schema.Augmentation, Photometric),
         (schema.Colours, ColourRange),
+        (schema.EdgelessChange, Edgeless),
+        (schema.Degrading, Degradation),
     ):
         assert set(section.model_fields) - {"preset"} == {f.name for f in fields(settings)}
     assert import_module("dfnb.data.store.prepare").MARGIN == STORED
@@ -46,6 +50,9 @@ def test_profiles_that_ship_blend_by_name(name):
 def test_a_field_that_is_given_overrides_the_presets():
     given = {
         "preset": "original",
+        "degradation": {"blur_probability": 0.5},
+        "edgeless": {"warp": [2, 3]},
+        "fakes": [["poisson", 1]],
         "colour": {"hue": 3},
         "photometric": {"colour": {"contrast": 0.1}},
         "margin": [0, 0.3],
@@ -53,7 +60,15 @@ def test_a_field_that_is_given_overrides_the_presets():
     made = presets.resolve(schema.Sbi.model_validate(given))
     colour = replace(ORIGINAL.photometric.colour, contrast=0.1)
     photometric = replace(ORIGINAL.photometric, colour=colour)
-    assert made == replace(ORIGINAL, colour=replace(ORIGINAL.colour, hue=3), photometric=photometric, margin=(0, 0.3))
+    assert made == replace(
+        ORIGINAL,
+        colour=replace(ORIGINAL.colour, hue=3),
+        photometric=photometric,
+        margin=(0, 0.3),
+        degradation=Degradation(blur_probability=0.5),
+        edgeless=Edgeless(warp=(2, 3)),
+        fakes=(("poisson", 1),),
+    )
     loaded = profile.changed(profile.load("paper"), {"sbi.photometric.colour.hue": 2})
     assert presets.resolve(loaded.sbi).photometric.colour == replace(ORIGINAL.photometric.colour, hue=2)
 
