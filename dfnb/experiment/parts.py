@@ -39,7 +39,8 @@ PARTS = {
     **{name: f"the test set {name}" for name in catalogues.TEST_SETS},
     "blending": "rendered videos with a blending edge and without one, made by `composites`",
 }
-TESTS = ("ff", *catalogues.TEST_SETS)
+TESTS = ("ff", *catalogues.TEST_SETS)  # a profile's `data.sets` come after them
+TAKEN = ("faces", "sbi", "validation-pairs", *PARTS)  # names that none of `data.sets` may have
 DECIDE_FACES = ("demo", "data", "faces")  # sections of a profile
 
 
@@ -50,12 +51,14 @@ class Parts:
         settings of the two differ in what decides the faces.
     build: a key of `ALLOWED`: what is made when it is asked for. Asking for anything else that isn't there, or was
         made from other settings, data or code, raises UserError naming it and the command that makes it.
+    Raises UserError where a name or layout of `data.sets` can't be.
     """
 
     def __init__(self, profile: Profile, folder: Path, shared: "Parts | None" = None, build: str = "nothing") -> None:
         if build not in ALLOWED:
             raise UserError(f"build {build!r} is unknown; use one of {', '.join(ALLOWED)}")
         self.profile, self.build = profile, build
+        self._check_sets()
         self.jobs: int | None = profile.jobs  # None: where faces are found is up to joblib.parallel_config
         if shared is not None and shared.profile.hash(*DECIDE_FACES) != profile.hash(*DECIDE_FACES):
             raise ValueError(f"{folder}: of other videos or faces than {shared.data_folder}")
@@ -64,6 +67,17 @@ class Parts:
         self._stores: dict[str, FaceStore] = shared._stores if shared else {}
         self._catalogues: dict[str, pd.DataFrame] = shared._catalogues if shared else {}
         self._coverages: dict[str, stores.Coverage] = shared._coverages if shared else {}
+
+    def _check_sets(self) -> None:
+        taken = {name.lower() for name in TAKEN}  # they name folders, and some disks make no difference of case
+        for name, chosen in self.profile.data.sets.items():
+            where = f"profile {self.profile.name}: data.sets.{name}"
+            if name.lower() in taken:
+                raise UserError(f"{where}: the name {name} is taken; give the set another")
+            taken.add(name.lower())
+            if chosen.layout not in catalogues.TEST_SETS:
+                known = ", ".join(catalogues.TEST_SETS)
+                raise UserError(f"{where}.layout: no layout {chosen.layout!r}; use one of {known}")
 
     @property
     def embedded(self) -> bool:
@@ -81,7 +95,7 @@ class Parts:
             if unknown := set(data.more) - (set(TESTS) - set(named)):
                 known = ", ".join(name for name in TESTS if name not in named)
                 raise UserError(f"profile {self.profile.name}: data.more: no set {min(unknown)!r}; use one of {known}")
-            named |= data.more
+            named |= data.more | {name: chosen.root for name, chosen in data.sets.items()}
             return {name: profiles.resolve(root) for name, root in named.items() if root is not None}
         out = self.benchmark
         return {
@@ -136,7 +150,7 @@ class Parts:
     def tests(self) -> tuple[str, ...]:
         """The test parts there are data for, real videos and fakes both; a part with one of the two tests nothing."""
         parts = []
-        for part in (part for part in TESTS if part in self.roots):
+        for part in (part for part in self._possible_tests if part in self.roots):
             clips = self.clips(part)
             if clips["label"].nunique() == 2:
                 parts.append(part)
@@ -145,14 +159,21 @@ class Parts:
         return tuple(parts)
 
     @property
+    def _possible_tests(self) -> tuple[str, ...]:
+        return (*TESTS, *self.profile.data.sets)
+
+    @property
     def cross_tests(self) -> tuple[str, ...]:
         """The tests on other sets than the training's, which decide; FF++'s own where there is no other."""
         return tuple(part for part in self.tests if part != "ff") or self.tests
 
     def clips(self, part: str) -> pd.DataFrame:
-        """The catalogue of a part (see PARTS): one row a video, labels from paths and lists. Listed once and kept."""
-        if part not in PARTS:
-            raise UserError(f"no part {part!r} in a run: use one of {', '.join(PARTS)}")
+        """The catalogue of a part: one row a video, labels from paths and lists. Listed once and kept.
+
+        part: a key of PARTS or of the profile's `data.sets`.
+        """
+        if part not in (known := (*PARTS, *self.profile.data.sets)):
+            raise UserError(f"no part {part!r} in a run: use one of {', '.join(known)}")
         if part not in self._catalogues:
             with catalogues.links_inside(profiles.resolve(root) for root in self.profile.data.links_inside):
                 self._catalogues[part] = self._listing(part)
@@ -164,6 +185,10 @@ class Parts:
             return self._composites()
         if part == "folder":
             return catalogues.faces_folder(self._root(part), video=data.video)
+        if chosen := data.sets.get(part):
+            if chosen.layout == "folder":
+                return catalogues.faces_folder(self._root(part), group=chosen.group, video=chosen.video, name=part)
+            return catalogues.TEST_SETS[chosen.layout](self._root(part))
         if part in catalogues.TEST_SETS:
             return catalogues.TEST_SETS[part](self._root(part))
         if part in ("train", "validation") and data.faces is not None:
@@ -229,7 +254,10 @@ class Parts:
 
     def _is_folder(self, part: str) -> bool:
         """Whether a part is any folder of videos or images, which may be tight crops of faces, and no released set."""
-        return part == "folder" or (part in ("train", "validation") and self.profile.data.faces is not None)
+        data = self.profile.data
+        if chosen := data.sets.get(part):
+            return chosen.layout == "folder"
+        return part == "folder" or (part in ("train", "validation") and data.faces is not None)
 
     def store(self, part: str) -> FaceStore:
         """The face store of a part."""
@@ -244,7 +272,8 @@ class Parts:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts of the report: training, validation, the tests there are data for, and what gives SBI pairs."""
-        return ("train", "validation", *(part for part in TESTS if part in (*self.tests, self.pairs_from)))
+        tested = (part for part in self._possible_tests if part in (*self.tests, self.pairs_from))
+        return ("train", "validation", *tested)
 
     def coverage(self) -> pd.DataFrame:
         """What was listed, opened, decoded and found in every part, a row per part, dataset and method."""
@@ -258,8 +287,16 @@ class Parts:
         return pd.concat(tables, ignore_index=True)[["part", "dataset", "method", "video", "path", "lost", "reason"]]
 
     def title(self, part: str) -> str:
-        """The part's set as tables and figures name it; a copy that isn't whole says "subset"."""
-        return catalogues.title(self.clips(self.pairs_from if part == "sbi" else part))
+        """The part's set as tables and figures name it; a copy that isn't whole says "subset".
+
+        Of `data.sets`, one that would be called as another test set is (two copies of Celeb-DF) adds its name there.
+        """
+        title = catalogues.title(self.clips(self.pairs_from if part == "sbi" else part))
+        if part in self.profile.data.sets:
+            others = (other for other in self._possible_tests if other in self.roots and other != part)
+            if title in [catalogues.title(self.clips(other)) for other in others]:
+                title += f", {part}"
+        return title
 
     @property
     def pairs_from(self) -> str:

@@ -17,6 +17,7 @@ Variant = Annotated[
     str, Field(min_length=1, max_length=100)
 ]  # checked against `dfnb.networks.VARIANTS` when a run is opened
 Head = Annotated[str, Field(min_length=1, max_length=100)]  # likewise, `dfnb.networks.HEADS`
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]  # of a folder, too
 
 
 class Section(BaseModel):
@@ -41,6 +42,26 @@ class Demo(Section):
     wide: tuple[Side, Side] = Field((960, 540), description="width and height of a frame with several people, pixels")
 
 
+class NamedSet(Section):
+    """A test set with a name of its own: where it lies, and how it is laid out."""
+
+    layout: str = Field("folder", description="a name of dfnb.data.catalogues.TEST_SETS")
+    root: Location
+    group: str | None = Field(
+        None,
+        description="regular expression, for the layout folder: its group, in a file's name or else in its path below "
+        "`real` or `fake`, names what isn't independent; a fake and the original it was made from share it",
+    )
+    video: str | None = Field(None, description="as `data.video`, for the layout folder: which folders are one video")
+
+    @model_validator(mode="after")
+    def _patterns_fit_the_layout(self) -> "NamedSet":
+        for setting in ("group", "video"):
+            if getattr(self, setting) is not None and self.layout != "folder":
+                raise ValueError(f"{setting} goes with the layout folder only, not with {self.layout}; leave it out")
+        return self
+
+
 class Data(Section):
     """Where the videos are, and how many frames of each are looked at."""
 
@@ -51,6 +72,7 @@ class Data(Section):
     more: dict[str, Location] = Field(
         {}, description="further test sets: a name of dfnb.data.catalogues.TEST_SETS, and its root"
     )
+    sets: dict[Name, NamedSet] = Field({}, description="further test sets, any number of a layout, by names of yours")
     links_inside: tuple[Location, ...] = Field(
         (), description="folders that symbolic links in a set may lead to, such as DVC's cache"
     )
@@ -73,9 +95,10 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _folders_are_named(self) -> "Data":
-        if self.source == "embedded" and (self.face_forensics or self.celeb_df or self.ffiw or self.faces or self.more):
+        folders = (self.face_forensics, self.celeb_df, self.ffiw, self.faces, self.more, self.sets)
+        if self.source == "embedded" and any(folders):
             raise ValueError(
-                "data.source is 'embedded', so face_forensics, celeb_df, ffiw, more and faces must be left out"
+                "data.source is 'embedded', so face_forensics, celeb_df, ffiw, more, sets and faces must be left out"
             )
         if self.source == "folders" and self.face_forensics is None and self.faces is None:
             raise ValueError(
@@ -92,7 +115,7 @@ class Faces(Section):
     pad: bool | None = Field(
         None,
         description="where no face is found, take the picture for a tight crop of one: add a border and look again; by "
-        "default in `data.faces` and the test set `folder`, and in no other set",
+        "default in `data.faces` and test sets of the layout `folder`, and in no other set",
     )
     landmarks: Location | None = Field(None, description="dlib's 68-point model; by default the installed package's")
     upsample: int = Field(0, ge=0, le=2, description="times the frame is doubled before dlib's HOG detector looks")
@@ -319,7 +342,7 @@ class Robustness(Section):
 
 
 _LATER = {  # settings of later versions
-    "data": ("more", "links_inside", "video"),
+    "data": ("more", "sets", "links_inside", "video"),
     "faces": ("detector", "pad"),
     "sbi": tuple(Sbi.model_fields),
     "model": ("normalise", "drop_rate", "drop_path_rate"),
@@ -331,7 +354,7 @@ _LATER = {  # settings of later versions
 class Profile(Section):
     """Everything that decides a run's numbers. `dfnb.profile.load` reads one from YAML."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    name: Name
     description: str = Field("", max_length=1000)
     seed: Seed = 0
     jobs: int = Field(2, ge=1, le=1024, description="processes for rendering and face detection")

@@ -10,7 +10,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "metrics": ["AUC", "Comparison", "auc", "auc_logit", "compare", "frame_scores", "video_scores"],
+        "metrics": [
+            *("AUC", "Comparison", "PairAccuracy", "auc", "auc_logit", "compare", "pair_accuracy"),
+            *("frame_scores", "video_scores"),
+        ],
         "comparisons": ["holm", "over_groups"],
         "inference": ["Scorer"],
         "score": ["FaceScores", "score_store", "score_pairs"],

@@ -30,6 +30,15 @@ class AUC(NamedTuple):
     high: float
 
 
+class PairAccuracy(NamedTuple):
+    """Share of pairs, a fake and its original, in which the fake scores higher, and its 95 % interval, all in 0..1."""
+
+    value: float  # NaN, as the interval, where there is no pair
+    low: float
+    high: float
+    pairs: int
+
+
 class Comparison(NamedTuple):
     """AUC of `a` minus AUC of `b` on the same samples, its 95 % interval (-1..1), and the two-sided p-value."""
 
@@ -137,13 +146,39 @@ def bootstrap_auc(
     value = _placements(labels, scores)[0]
     if drawn.fewest == 1:
         return AUC(value, 0.0, 1.0)
-    values = resampled_auc(labels, scores, drawn)
-    if np.ptp(values) == 0:
-        return AUC(value, *constant_interval(value, 0.0, 1.0, drawn.fewest))
-    inside = 0.5 / (labels.sum() * (len(labels) - labels.sum()))  # half a pair: keeps a perfect draw's logit finite
-    error = np.std(logit(np.clip(values, inside, 1 - inside)), ddof=1)
-    centre = logit(np.clip(value, inside, 1 - inside))
-    return AUC(value, float(expit(centre - Z95 * error)), float(expit(centre + Z95 * error)))
+    pairs = labels.sum() * (len(labels) - labels.sum())
+    return AUC(value, *_interval_of_draws(value, resampled_auc(labels, scores, drawn), drawn.fewest, pairs))
+
+
+def pair_accuracy(
+    labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, draws: int = 2000, seed: int | Sequence[int] = 0
+) -> PairAccuracy:
+    """How often a fake scores higher than the original it was made from; a tie counts half.
+
+    It asks about the manipulation alone: face, light and compression are those of the original. 0.5 is chance.
+    groups: (n,), as in `bootstrap_auc`. Counted are those with exactly one real sample, the original, and one fake or
+        more, each a pair with it.
+    The interval is that of `bootstrap_auc`, from resampling these groups. draws, seed: likewise.
+    Raises ValueError as `bootstrap_auc` does.
+    """
+    labels, scores = checked(labels, scores)
+    groups = np.asarray(groups).astype(str)
+    if groups.shape != labels.shape:
+        raise ValueError(f"{len(groups)} groups for {len(labels)} labels")
+    originals, counts = np.unique(groups[labels == 0], return_counts=True)
+    fakes = (labels == 1) & np.isin(groups, originals[counts == 1])
+    if not fakes.any():
+        return PairAccuracy(math.nan, math.nan, math.nan, 0)
+    score_of = dict(zip(groups[labels == 0], scores[labels == 0], strict=True))
+    original = np.array([score_of[name] for name in groups[fakes]])
+    right = np.where(scores[fakes] == original, 0.5, scores[fakes] > original)  # (pairs,)
+    value, pairs = float(right.mean()), len(right)
+    drawn = draw_groups(labels[fakes], groups[fakes], draws, seed)
+    number = drawn.times.shape[1]
+    if number == 1:
+        return PairAccuracy(value, 0.0, 1.0, pairs)
+    values = drawn.times @ np.bincount(drawn.member, right) / (drawn.times @ np.bincount(drawn.member))  # (draws,)
+    return PairAccuracy(value, *_interval_of_draws(value, values, number, pairs), pairs)
 
 
 def roc(labels: ArrayLike, scores: ArrayLike) -> ROC:
@@ -325,6 +360,19 @@ def constant_interval(value: float, lowest: float, highest: float, pairs: int) -
     """
     q = 0.05 ** (1 / pairs)
     return q * value + (1 - q) * lowest, q * value + (1 - q) * highest
+
+
+def _interval_of_draws(value: float, values: Floats, groups: int, pairs: int) -> tuple[float, float]:
+    """95 % interval of a share of pairs: the standard error over bootstrap draws, taken on the logit scale.
+
+    values: (draws,). Where they all agree it is `constant_interval`, of so many groups.
+    """
+    if np.ptp(values) == 0:
+        return constant_interval(value, 0.0, 1.0, groups)
+    inside = 0.5 / pairs  # half a pair: keeps a perfect draw's logit finite
+    error = np.std(logit(np.clip(values, inside, 1 - inside)), ddof=1)
+    centre = logit(np.clip(value, inside, 1 - inside))
+    return float(expit(centre - Z95 * error)), float(expit(centre + Z95 * error))
 
 
 class DrawnGroups(NamedTuple):

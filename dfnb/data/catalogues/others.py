@@ -162,6 +162,7 @@ def faces_folder(
     group: str | None = None,
     split: str = "all",
     video: str | None = None,
+    name: str | None = None,
 ) -> pd.DataFrame:
     """Any folder of videos or images, subfolders included.
 
@@ -171,8 +172,8 @@ def faces_folder(
         a_007_x.jpg or r"^([^/]+)/" for a folder a person. Without it each file is a person.
     video: a regular expression; a folder of images is one video, and they are its frames, where this is found in its
         path below `root`, such as "." for all of them or "^frames/". Images directly in `root` are never one.
-    split: what to call these files.
-    dataset: the folder's name; method: "original" (real) or "unknown" (fake); video: the path inside the folder.
+    split: what to call these files. name: of the set, as a profile's `data.sets` has it; else it is the folder's.
+    dataset: that name; method: "original" (real) or "unknown" (fake); video: the path inside the folder.
     Returns a catalogue (see `catalogues`). Raises UserError: no such folder, no label, both kinds of label, no file, a
     regular expression that is none, or that is found nowhere.
     """
@@ -186,36 +187,39 @@ def faces_folder(
         raise UserError(f"{root}: no folder real/ or fake/ in it, so say which label the files have")
     if label is not None and inner:
         raise UserError(f"{root}: has the folder {next(iter(inner))}/, so leave out the label {label!r}")
-    person_in, video_in = _pattern(group, "data.person"), _pattern(video, "data.video")
+    of_group, of_video, whose = "data.person", "data.video", "person"
+    if name is not None:
+        of_group, of_video, whose = f"data.sets.{name}.group", f"data.sets.{name}.video", "group"
+    person_in, video_in = _pattern(group, of_group), _pattern(video, of_video)
     if person_in is not None and not person_in.groups:
-        raise UserError(f"data.person {group!r}: needs a group in parentheses, which is the person's name")
+        raise UserError(f"{of_group} {group!r}: needs a group in parentheses, which is the {whose}'s name")
     # a part of the embedded benchmark stays marked as one, however deep it lies
     rendered = any((at / lists.MARKER).is_file() for at in (root.resolve(), *root.resolve().parents))
-    dataset = root.resolve().name + ("-like" if rendered else "")
+    dataset = (name or root.resolve().name) + ("-like" if rendered else "")
     rows, sets, without_person = [], [], []
     for kind, at in (inner or {label: root}).items():
         files = [lists.contained(f, at) for f in lists.videos_and_images(at)]
         clips = _frames_as_videos(files, root, video_in) if video_in else files
         method = "original" if kind == "real" else "unknown"
         for clip in clips:
-            name = clip.relative_to(root).as_posix()  # with its suffix: a.jpg and a.png may lie side by side
+            place = clip.relative_to(root).as_posix()  # with its suffix: a.jpg and a.png may lie side by side
             person = _person(clip, at, person_in)
             if person_in and person is None:
-                without_person.append(name)
-            rows.append(lists.row(clip, dataset, method, kind, person or name, split, name))
+                without_person.append(place)
+            rows.append(lists.row(clip, dataset, method, kind, person or place, split, place))
         sets.append(lists.part(dataset, split, kind, method, len(clips), [], None))
     if rows and len(without_person) == len(rows):
         raise UserError(
-            f"{root}: data.person {group!r} is found in no file's name or path (such as {without_person[0]}); "
+            f"{root}: {of_group} {group!r} is found in no file's name or path (such as {without_person[0]}); "
             "change it, or leave it out"
         )
     if without_person:
         log.warning(
-            "%s: data.person isn't found in %d of %d files (such as %s); each of them counts as a person",
-            *(root, len(without_person), len(rows), without_person[0]),
+            "%s: %s isn't found in %d of %d files (such as %s); each of them counts as a %s",
+            *(root, of_group, len(without_person), len(rows), without_person[0], whose),
         )
     if video_in and not any(Path(row["path"]).is_dir() for row in rows):
-        raise UserError(f"{root}: data.video {video!r} matches no folder of images in it; change it, or leave it out")
+        raise UserError(f"{root}: {of_video} {video!r} matches no folder of images in it; change it, or leave it out")
     return lists.catalogue(rows, sets, f"{root}: no video or image in it")
 
 

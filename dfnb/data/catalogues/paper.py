@@ -101,8 +101,8 @@ def _pairs(root: Path, split: str) -> list[tuple[str, str]]:
     if files[split] is None:
         if (root / "real").is_dir() and (root / "fake").is_dir():
             raise UserError(
-                f"{root}: has real/ and fake/, which is none of FaceForensics++'s layouts; give it as data.more, "
-                "{folder: ...}, to test on it, or its real/ as data.faces, to train on that"
+                f"{root}: has real/ and fake/, which is none of FaceForensics++'s layouts; give it in data.sets, "
+                "{NAME: {root: ...}}, to test on it, or its real/ as data.faces, to train on that"
             )
         raise UserError(
             f"{root}: no {split}.json here or in splits/; copy FaceForensics++'s official split lists there, from "
