@@ -219,17 +219,34 @@ def train(
 
 
 @app.command(rich_help_panel="Steps of the report")
-def evaluate(profile: ProfileOption = "demo", settings: SetOption = None) -> None:
+def evaluate(
+    profile: ProfileOption = "demo",
+    settings: SetOption = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="score this network alone, trained wherever: reads FILE and the profile's test sets, writes score "
+            "tables and results.csv into runs/PROFILE/checkpoints/ (a folder by the file's SHA-256)",
+        ),
+    ] = None,
+) -> None:
     """Score the test sets with every network and print the table of ROC AUC.
 
     Reads checkpoints and face stores (made if missing). Writes runs/PROFILE/scores/ and results.csv. Trains nothing:
-    where a network is missing or out of date, `dfnb train` makes it.
+    where a network is missing or out of date, `dfnb train` makes it. With --checkpoint, what the profile trains plays
+    no part, and the table also says how often a fake scores higher than the original it was made from.
     """
     from dfnb import report as reports
     from dfnb.common import processes
 
     processes.alone("evaluate")
     run = _open(profile, profiles.parse_overrides(settings or []), "scores")
+    if checkpoint is not None:
+        results = run.evaluate(checkpoint)
+        typer.echo(results.drop(columns="checkpoint").to_string(index=False, float_format="{:.3f}".format))
+        typer.echo(f"results: {run.checkpoint_folder(checkpoint) / 'results.csv'}")
+        return
     results = run.results()
     if run.tests:
         typer.echo(reports.result_table(results, run.profile.evaluate.size_rule))

@@ -13,7 +13,7 @@ import pandas as pd
 from dfnb.common import files
 from dfnb.common.errors import UserError
 from dfnb.experiment.parts import Parts
-from dfnb.networks.checkpoint import metadata
+from dfnb.networks.checkpoint import metadata, trained_for
 from dfnb.networks.variants import check
 from dfnb.profile import Profile
 from dfnb.sbi import presets
@@ -40,6 +40,24 @@ class Network:
     def folder(self) -> str:
         """Name of its folder in a run."""
         return f"{self.name}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A checkpoint of ours, trained wherever, that is scored on a profile's test sets whatever that profile trains.
+
+    Raises UserError where it is no checkpoint of ours, or doesn't say what it was trained on.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        trained_for(self.path)
+
+    @property
+    def name(self) -> str:
+        """The first 12 digits of its SHA-256: the same wherever it lies."""
+        return files.sha256_known(self.path)[:12]
 
 
 class Artefacts(Parts):
@@ -77,8 +95,10 @@ class Artefacts(Parts):
 
     # ---- trainings ----
 
-    def checkpoint(self, network: Network) -> Path:
+    def checkpoint(self, network: Network | Given) -> Path:
         """Where a network's weights lie once it is trained."""
+        if isinstance(network, Given):
+            return network.path
         return self.folder / "networks" / network.folder / "checkpoint.safetensors"
 
     def training_of(self, network: Network) -> tuple[Any, ...]:
@@ -109,19 +129,29 @@ class Artefacts(Parts):
         """The part whose faces are scored for `part`."""
         return {"sbi": self.pairs_from, "validation-pairs": "validation"}.get(part, part)
 
-    def score_path(self, part: str, network: Network) -> Path:
+    def score_path(self, part: str, network: Network | Given) -> Path:
         """Where a network's score table of a part lies."""
+        if isinstance(network, Given):
+            return self.checkpoint_folder(network.path) / f"{part}.parquet"
         return self.folder / "scores" / part / f"{network.folder}.parquet"
 
-    def stamps(self, part: str, network: Network, words: str = "") -> dict[str, str]:
+    def checkpoint_folder(self, checkpoint: Path) -> Path:
+        """Where the scores and results of a checkpoint from elsewhere lie."""
+        return self.folder / "checkpoints" / Given(checkpoint).name
+
+    def input_size(self, network: Network | Given) -> int:
+        """Side of the network's input, pixels."""
+        return trained_for(network.path)[0] if isinstance(network, Given) else self.profile.model.size
+
+    def stamps(self, part: str, network: Network | Given, words: str = "") -> dict[str, str]:
         """What every row of a score table says of it (`score_table.STAMPS`). words: added to the protocol's."""
-        store, size = self.store(self.scored_store(part)), self.profile.model.size
+        store, size = self.store(self.scored_store(part)), self.input_size(network)
         pairs = presets.words(self.profile.sbi) if part in PAIRS else None
         protocol = score_table.describe(store.settings, size, pairs, self.profile.evaluate.precision) + words
         checkpoint = files.sha256_known(self.checkpoint(network))
         return {"network": network.name, "checkpoint": checkpoint, "store": store.digest, "protocol": protocol}
 
-    def score_state(self, part: str, network: Network) -> str:
+    def score_state(self, part: str, network: Network | Given) -> str:
         """ "missing", "outdated" or "current". The network must be trained."""
         return score_table.state_of(self.score_path(part, network), self.stamps(part, network))
 

@@ -6,6 +6,7 @@ Everything lies in `runs/<profile>/`:
     faces/<part>/                  face stores
     networks/<network>-s<seed>/    checkpoint.safetensors, history.csv
     scores/<part>/                 per-face score tables (Parquet) and embeddings (npy)
+    checkpoints/<checkpoint>/      the same of a checkpoint from elsewhere, by its SHA-256, a table a part; results.csv
     report/                        executed notebooks, HTML, figures, results.json
 """
 
@@ -22,7 +23,7 @@ from dfnb.common import devices, files, locks, processes, tuning
 from dfnb.common.errors import UserError
 from dfnb.data import faces
 from dfnb.experiment import parameters
-from dfnb.experiment.artefacts import PAIRS, Artefacts, Network
+from dfnb.experiment.artefacts import PAIRS, Artefacts, Given, Network
 from dfnb.experiment.parts import Parts
 from dfnb.profile import Profile
 from dfnb.scoring import metrics, score_table
@@ -175,27 +176,33 @@ class Run(Artefacts):
         """
         return score_table.load(self._scored(part, self.find(name, seed)))
 
-    def _scored(self, part: str, network: Network) -> Path:
+    def _scored(self, part: str, network: Network | Given) -> Path:
         """A network's score table of a part on disk, scored now where that is allowed."""
-        self.trained(network)
+        command, lock = self.command("evaluate"), ".lock"
+        if isinstance(network, Given):
+            self.clips(part)  # names a part that can't be, held-out SBI pairs too
+            command += f" --checkpoint {network.path}"
+        else:
+            self.trained(network)
+            lock = f".{network.folder}.lock"  # others may be scored on this part meanwhile
         path, state = self.score_path(part, network), self.score_state(part, network)
-        if self.may_make(f"{path}: the score table", state, self.command("evaluate")):
-            with locks.exclusive(path.parent, "scoring", (network.folder,), f".{network.folder}.lock"):
+        if self.may_make(f"{path}: the score table", state, command):
+            with locks.exclusive(path.parent, "scoring", (path.stem,), lock):
                 self._score(part, network, path)
         return path
 
-    def _score(self, part: str, network: Network, path: Path) -> None:
+    def _score(self, part: str, network: Network | Given, path: Path) -> None:
         from dfnb import networks
         from dfnb.scoring import score
 
         evaluate = self.profile.evaluate
         how = {"precision": evaluate.precision, "workers": evaluate.workers}
         net = networks.load(self.checkpoint(network)).to(devices.scoring_device())
-        what = f"score {network.folder} on {part}"
+        what = f"score {network.folder if isinstance(network, Network) else network.name} on {part}"
         if part in PAIRS:
             scored = score.score_pairs(net, self.pairs(part), what=what, **how)
         else:
-            scored = score.score_store(net, self.store(part), self.profile.model.size, evaluate.batch, what, **how)
+            scored = score.score_store(net, self.store(part), self.input_size(network), evaluate.batch, what, **how)
         score.save(scored, path, self.stamps(part, network))
 
     def embeddings(self, part: str, name: str, seed: int | None = None) -> np.ndarray:
@@ -210,12 +217,54 @@ class Run(Artefacts):
 
         size_rule: drop faces under half the area of the frame's largest; by default as the profile says.
         """
+        return self._video_scores(part, self.find(name, seed), size_rule)
+
+    def _video_scores(self, part: str, network: Network | Given, size_rule: bool | None = None) -> pd.DataFrame:
         rule = self.profile.evaluate.size_rule if size_rule is None else size_rule
-        path = self._scored(part, self.find(name, seed))
+        path = self._scored(part, network)
         key = (rule, path, score_table.state(path))
         if key not in self._videos:
             self._videos[key] = metrics.video_scores(score_table.load(path), rule=rule, clips=self.listed(part))
         return self._videos[key].copy()
+
+    def pair_accuracy(self, part: str, name: str, seed: int | None = None) -> metrics.PairAccuracy:
+        """How often a fake video scores higher than its original, see `metrics.pair_accuracy`."""
+        return _pair_accuracy(self.video_scores(part, name, seed))
+
+    # ---- a checkpoint from elsewhere ----
+
+    def checkpoint_scores(self, part: str, checkpoint: str | Path) -> pd.DataFrame:
+        """As `scores`, of any checkpoint of ours on a test part; network: the first 12 digits of its SHA-256."""
+        return score_table.load(self._scored(part, Given(Path(checkpoint))))
+
+    def checkpoint_video_scores(self, part: str, checkpoint: str | Path, size_rule: bool | None = None) -> pd.DataFrame:
+        """As `video_scores`, of any checkpoint of ours on a test part."""
+        return self._video_scores(part, Given(Path(checkpoint)), size_rule)
+
+    def evaluate(self, checkpoint: str | Path) -> pd.DataFrame:
+        """One checkpoint of ours on every test set of the profile, whatever the profile trains: a row a part, by video.
+
+        Faces are cut out at the size the checkpoint was trained at. Kept in `checkpoints/`, with results.csv.
+        Columns: part, dataset; auc, low, high, group_low, group_high, real, fake as in `results`; pair_accuracy,
+        pair_low, pair_high, pairs (`metrics.pair_accuracy`; NaN where there are none); checkpoint, its SHA-256.
+        Raises UserError where it is no checkpoint of ours, or the profile has no test set.
+        """
+        given = Given(Path(checkpoint))
+        if not self.tests:
+            raise UserError(
+                f"profile {self.profile.name}: no set with real videos and fakes to test on; name some in data.sets"
+            )
+        rows, digest = [], files.sha256_known(given.path)
+        for part in self.tests:
+            videos, title = self._video_scores(part, given), self.title(part)
+            pairs = dict(zip(("pair_accuracy", "pair_low", "pair_high", "pairs"), _pair_accuracy(videos), strict=True))
+            about = {"part": part, "dataset": title}
+            rows.append(about | _auc_of(title, "video", videos) | pairs | {"checkpoint": digest})
+        results = pd.DataFrame(rows)
+        if self.build != "nothing":
+            self._write(results, self.checkpoint_folder(given.path) / "results.csv")
+        self._say_where_scored(self.input_size(given), [self.score_path(part, given) for part in self.tests])
+        return results
 
     # ---- results ----
 
@@ -234,17 +283,20 @@ class Run(Artefacts):
             score_table.together(tables, self.title(part))
         results = pd.DataFrame([row for network in self.networks for row in self.results_of(network)])
         if self.build != "nothing":
-            with files.replacing(self.folder / "results.csv") as temporary:
-                results.to_csv(temporary, index=False)
-        self._say_where_scored()
+            self._write(results, self.folder / "results.csv")
+        paths = [self.score_path(part, network) for part in self.scored_parts for network in self.networks]
+        self._say_where_scored(self.profile.model.size, paths)
         self._results = (made_of, results)
         return results.copy()
 
-    def _say_where_scored(self) -> None:
+    def _write(self, results: pd.DataFrame, path: Path) -> None:
+        with files.replacing(path) as temporary:
+            results.to_csv(temporary, index=False)
+
+    def _say_where_scored(self, size: int, paths: Sequence[Path]) -> None:
         """One line where scores were made on another device or in another precision than this machine would use."""
         kind = devices.kind_of_scoring()
-        here = score_table.how(devices.choose(self.profile.evaluate.precision, self.profile.model.size, kind), kind)
-        paths = [self.score_path(part, network) for part in self.scored_parts for network in self.networks]
+        here = score_table.how(devices.choose(self.profile.evaluate.precision, size, kind), kind)
         others = {score_table.made_with(path).get("how", "") for path in paths} - {here, ""}
         if others:
             log.info(
@@ -261,19 +313,9 @@ class Run(Artefacts):
             table = self.scores(part, network.name, network.seed)
             about = {"network": network.name, "seed": network.seed, "part": part, "dataset": self.title(part)}
             for level, size_rule, scored in self._levels(part, network, table):
-                fake = (scored["label"] == "fake").to_numpy()
-                if fake.all() or not fake.any():
-                    raise UserError(f"{about['dataset']}: {len(fake)} {level}s, all of one class: an AUC needs both")
-                value = metrics.auc_logit(fake, scored["score"].to_numpy())
-                over = (np.nan, np.nan)
-                if level != "frame":
-                    over = metrics.bootstrap_auc(fake, scored["score"].to_numpy(), scored["group"].to_numpy())[1:]
-                rows.append(
-                    about
-                    | {"level": level, "size_rule": size_rule, "auc": value.value, "low": value.low, "high": value.high}
-                    | dict(zip(("group_low", "group_high"), over, strict=True))
-                    | {"real": int((~fake).sum()), "fake": int(fake.sum()), "checkpoint": table["checkpoint"].iloc[0]}
-                )
+                how = {"level": level, "size_rule": size_rule}
+                checkpoint = {"checkpoint": table["checkpoint"].iloc[0]}
+                rows.append(about | how | _auc_of(about["dataset"], level, scored) | checkpoint)
         return rows
 
     def _levels(self, part: str, network: Network, table: pd.DataFrame) -> list[tuple[str, bool, pd.DataFrame]]:
@@ -294,3 +336,19 @@ class Run(Artefacts):
         for network in self.networks:
             self.trained(network)
         return self.results()
+
+
+def _auc_of(title: str, level: str, scored: pd.DataFrame) -> dict[str, Any]:
+    """AUC of videos, frames or faces with both intervals, and how many there are: auc, low, high, group_low, ..."""
+    fake, scores = (scored["label"] == "fake").to_numpy(), scored["score"].to_numpy()
+    if fake.all() or not fake.any():
+        raise UserError(f"{title}: {len(fake)} {level}s, all of one class: an AUC needs both")
+    value, over = metrics.auc_logit(fake, scores), (np.nan, np.nan)
+    if level != "frame":
+        over = metrics.bootstrap_auc(fake, scores, scored["group"].to_numpy())[1:]
+    counts = {"real": int((~fake).sum()), "fake": int(fake.sum())}
+    return dict(zip(("auc", "low", "high", "group_low", "group_high"), (*value, *over), strict=True)) | counts
+
+
+def _pair_accuracy(videos: pd.DataFrame) -> metrics.PairAccuracy:
+    return metrics.pair_accuracy(videos["label"] == "fake", videos["score"], videos["group"])

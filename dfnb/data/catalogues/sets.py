@@ -18,8 +18,8 @@ TEST_SETS: dict[str, Callable[[Path], pd.DataFrame]] = {
 """Name -> what reads the set: a function from its root folder to a catalogue (see `dfnb.data.catalogues`).
 
 The roots of Celeb-DF and FFIW are `data.celeb_df` and `data.ffiw` of a profile, those of the others stand in
-`data.more`, such as `more: {dfdc: /data/DFDC}`. In `data.sets` stand any number of further ones, by names of the user's,
-each with its layout: a name of these.
+`data.more`, such as `more: {dfdc: /data/DFDC}`. In `data.sets` stand any number of further ones by names of a user's
+choice, each with its layout: a name of these.
 """
 
 # Further sets go here, as CONTRIBUTING.md shows.
