@@ -73,7 +73,7 @@ class Parts:
         for name, chosen in self.profile.data.sets.items():
             where = f"profile {self.profile.name}: data.sets.{name}"
             if name.lower() in taken:
-                raise UserError(f"{where}: the name {name} is taken; give the set another")
+                raise UserError(f"{where}: the name {name} is taken, in whichever case; give the set another")
             taken.add(name.lower())
             if chosen.layout not in catalogues.TEST_SETS:
                 known = ", ".join(catalogues.TEST_SETS)

@@ -72,7 +72,7 @@ class Data(Section):
     more: dict[str, Location] = Field(
         {}, description="further test sets: a name of dfnb.data.catalogues.TEST_SETS, and its root"
     )
-    sets: dict[Name, NamedSet] = Field({}, description="further test sets, any number of a layout, by names of yours")
+    sets: dict[Name, NamedSet] = Field({}, description="further test sets, any number of each layout, by their names")
     links_inside: tuple[Location, ...] = Field(
         (), description="folders that symbolic links in a set may lead to, such as DVC's cache"
     )

@@ -433,6 +433,28 @@ def test_a_pattern_that_is_found_nowhere_is_named_and_one_found_in_part_is_repor
         catalogues.faces_folder(tmp_path, "real", video="(")
 
 
+def test_a_named_folder_is_called_so_and_its_errors_name_its_settings(tmp_path, caplog):
+    for name in ("real/abc.jpg", "fake/abc_xyz.jpg", "fake/abc_uvw.jpg", "real/7.jpg"):
+        touch(tmp_path / "dev" / name)
+    table = catalogues.faces_folder(tmp_path / "dev", group=r"([a-z]+)(?:_[a-z]+)?\.jpg$", name="crops")
+    assert set(table["dataset"]) == {"crops"}
+    assert catalogues.title(table) == "crops"
+    assert dict(zip(table["video"], table["group"], strict=True)) == {
+        "real/abc.jpg": "abc", "fake/abc_xyz.jpg": "abc", "fake/abc_uvw.jpg": "abc", "real/7.jpg": "real/7.jpg",
+    }  # fmt: skip
+    assert "data.sets.crops.group isn't found in 1 of 4 files (such as real/7.jpg); each of them" in caplog.text
+    for wrong, message in [
+        ({"group": "("}, r"data\.sets\.crops\.group '\(': not a regular expression"),
+        ({"group": "abc"}, r"data\.sets\.crops\.group 'abc': needs a group in parentheses"),
+        ({"group": "_(0)_"}, r"data\.sets\.crops\.group '_\(0\)_' is found in no file's name"),
+        ({"video": "clip"}, r"data\.sets\.crops\.video 'clip' matches no folder of images"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            catalogues.faces_folder(tmp_path / "dev", name="crops", **wrong)
+    embed(tmp_path)
+    assert set(catalogues.faces_folder(tmp_path / "dev", name="crops")["dataset"]) == {"crops-like"}
+
+
 def test_a_folder_of_extracted_frames_is_one_video_where_the_pattern_says_so(tmp_path):
     for name in ("ann/clip1/1.jpg", "ann/clip1/2.jpg", "ann/photos/3.jpg", "bob/clip2/1.png", "bob/clip3.mp4", "4.jpg"):
         touch(tmp_path / name)
@@ -530,5 +552,5 @@ def test_face_forensics_in_flat_folders_as_kaggle_has_them(tmp_path, nested):
 def test_face_forensics_parted_into_real_and_fake_is_named_with_what_to_do(tmp_path):
     for kind in ("real", "fake"):
         touch(tmp_path / kind / "a.mp4")
-    with pytest.raises(UserError, match=r"has real/ and fake/, .* data\.more.*data\.faces"):
+    with pytest.raises(UserError, match=r"has real/ and fake/, .* data\.sets.*data\.faces"):
         catalogues.face_forensics(tmp_path)

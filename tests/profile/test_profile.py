@@ -195,7 +195,7 @@ def test_settings_added_later_leave_the_hash_of_a_run_without_them():
     """Against the hash of all settings but those, taken here; and each of them changes it."""
     faces = profile.load("faces")
     settings = faces.model_dump(mode="json")
-    for section, setting in (("data", "more"), ("data", "video"), ("data", "links_inside")):
+    for section, setting in (("data", "more"), ("data", "sets"), ("data", "video"), ("data", "links_inside")):
         settings[section].pop(setting)
     for setting in ("detector", "pad"):
         settings["faces"].pop(setting)
@@ -206,9 +206,37 @@ def test_settings_added_later_leave_the_hash_of_a_run_without_them():
     settings["train"].pop("ema_decay")
     assert faces.hash() == files.digest(settings)
     changes = {"data.video": ".", "data.links_inside": ["/"], "faces.pad": False, "model.normalise": "none"}
-    changes |= {"sbi.colour.hue": 4, "model.drop_rate": 0.4, "model.drop_path_rate": 0.2, "train.ema_decay": 0.999}
+    changes |= {
+        "data.sets": {"mine": {"root": "/mine"}},
+        "sbi.colour.hue": 4,
+        "model.drop_rate": 0.4,
+        "model.drop_path_rate": 0.2,
+        "train.ema_decay": 0.999,
+    }
     hashes = [profile.load("faces", {key: value}).hash() for key, value in changes.items()]
     assert len({faces.hash(), *hashes}) == len(changes) + 1
+
+
+def test_test_sets_have_names_a_layout_and_patterns_that_fit_it(monkeypatch):
+    monkeypatch.setenv("DFNB_TEST_SETS", "/sets")
+    named = {"mine": {"root": "$DFNB_TEST_SETS/a"}, "celeb": {"layout": "celeb-df", "root": "/c"}}
+    sets = profile.load("faces", {"data.sets": named}).data.sets
+    assert list(sets) == ["mine", "celeb"]
+    assert (sets["mine"].layout, sets["mine"].root) == ("folder", Path("/sets/a"))
+    for wrong, message in [
+        ({"mine": {}}, r"data\.sets\.mine\.root: Field required"),
+        ({"mine": {"root": "/a", "labels": "b"}}, r"data\.sets\.mine\.labels: unknown setting"),
+        ({"a/b": {"root": "/a"}}, r"data\.sets\.a/b\.\[key\]: String should match pattern"),
+        (
+            {"c": {"layout": "celeb-df", "root": "/c", "group": "(.)"}},
+            r"data\.sets\.c: group goes with the layout folder",
+        ),
+        ({"c": {"layout": "ffiw", "root": "/c", "video": "."}}, r"data\.sets\.c: video goes with .* not with ffiw"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            profile.load("faces", {"data.sets": wrong})
+    with pytest.raises(UserError, match=r"'embedded', so .* sets and faces must be left out"):
+        profile.load("demo", {"data.sets": named})
 
 
 @pytest.mark.parametrize(

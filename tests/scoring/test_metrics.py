@@ -306,6 +306,69 @@ def test_bootstrap_is_decided_by_its_seed() -> None:
     assert first.low < first.value < first.high
 
 
+# a fake beside its original
+
+
+def pairs_by_loops(labels: np.ndarray, scores: np.ndarray, groups: list[str]) -> list[list[float]]:
+    """By group with one original: for each fake of it 1, 1/2 or 0."""
+    found = []
+    for name in sorted(set(groups)):
+        mine = [(label, score) for label, score, group in zip(labels, scores, groups, strict=True) if group == name]
+        real = [score for label, score in mine if label == 0]
+        fake = [score for label, score in mine if label == 1]
+        if len(real) == 1 and fake:
+            found.append([1.0 if score > real[0] else 0.5 if score == real[0] else 0.0 for score in fake])
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pair_accuracy_by_loops_over_all_pairs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = [f"id{k}" for k in rng.integers(0, 150, 400)]  # some without an original, some with several, some alone
+    labels, scores = rng.integers(0, 2, 400), rng.integers(0, 6, 400) / 5
+    counted = pairs_by_loops(labels, scores, groups)
+    result = metrics.pair_accuracy(labels, scores, groups)
+    each = [right for group in counted for right in group]
+    assert result.pairs == len(each) > 40
+    assert result.value == pytest.approx(np.mean(each))
+    # whole groups drawn anew, their pairs put side by side
+    drawn = [rng.integers(0, len(counted), len(counted)) for _ in range(4000)]
+    shares = [np.mean(np.concatenate([counted[k] for k in draw])) for draw in drawn]
+    error = np.std(np.log(np.array(shares) / (1 - np.array(shares))))
+    centre = math.log(result.value / (1 - result.value))
+    bounds = [1 / (1 + math.exp(-centre - z * error)) for z in (-1.96, 1.96)]
+    assert [result.low, result.high] == pytest.approx(bounds, abs=0.015)
+
+
+def test_pair_accuracy_of_single_pairs_has_the_interval_of_a_share() -> None:
+    """80 of 100 pairs: the delta method on the logit scale; and pairs of one group count as one."""
+    labels, groups = np.tile([0, 1], 100), np.repeat(np.arange(100), 2)
+    scores = np.where(labels == 1, np.repeat(np.arange(100) < 80, 2) * 1.0, 0.5)
+    result = metrics.pair_accuracy(labels, scores, groups)
+    error = 1.96 / math.sqrt(100 * 0.8 * 0.2)
+    bounds = [1 / (1 + math.exp(-math.log(4) - sign * error)) for sign in (-1, 1)]
+    assert (result.value, result.pairs) == (0.8, 100)
+    assert [result.low, result.high] == pytest.approx(bounds, abs=0.01)
+    assert result == metrics.pair_accuracy(labels, scores, groups)
+    again = np.flatnonzero(labels == 1).repeat(9)
+    more = [np.concatenate([values, values[again]]) for values in (labels, scores, groups)]
+    repeated = metrics.pair_accuracy(*more)
+    assert (repeated.value, repeated.pairs) == (0.8, 1000)
+    assert (repeated.low, repeated.high) == pytest.approx((result.low, result.high), abs=0.01)
+
+
+def test_pair_accuracy_where_there_is_little_to_count() -> None:
+    labels = np.tile([0, 1], 5)
+    assert metrics.pair_accuracy(labels, labels, np.arange(10) // 2) == pytest.approx((1, 0.05 ** (1 / 5), 1, 5))
+    assert metrics.pair_accuracy(labels[:2], labels[:2], ["a", "a"]) == (1, 0, 1, 1)
+    for groups in (np.arange(10), np.zeros(10)):  # no fake with an original, several originals
+        result = metrics.pair_accuracy(labels, labels, groups)
+        assert result.pairs == 0
+        assert np.isnan(result[:3]).all()
+    with pytest.raises(ValueError, match="3 groups for 10"):
+        metrics.pair_accuracy(labels, labels, [1, 2, 3])
+
+
 def test_bootstrap_of_perfect_and_of_lone_groups() -> None:
     labels = np.repeat([0, 1], 10)
     groups = np.arange(20) // 2
@@ -442,6 +505,8 @@ def test_bad_input_is_named(labels: list, scores: list, word: str) -> None:
         metrics.error_rates(labels, scores, 0.5)
     with pytest.raises(ValueError, match=word):
         metrics.bootstrap_auc(labels, scores, np.arange(len(labels)))
+    with pytest.raises(ValueError, match=word):
+        metrics.pair_accuracy(labels, scores, np.arange(len(labels)))
 
 
 # the video protocol
