@@ -178,6 +178,31 @@ def prepare(
     typer.echo(f"stores: {run.folder / 'faces'}")
 
 
+@app.command(rich_help_panel="Steps of the report")
+def forge(
+    faces: Annotated[Path, typer.Argument(help="folder of images or videos of real faces, a person a file")],
+    out: Annotated[Path, typer.Argument(help="folder to write into")],
+    count: Annotated[int, typer.Option(min=1, help="forgeries of each kind, each of another face")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="other numbers, other forgeries")] = 0,
+) -> None:
+    """Forge real faces (face swaps, re-rendered mouths), to choose settings on; never to train on.
+
+    Reads FACES. Writes OUT/METHOD/real/TARGET.jpg and OUT/METHOD/fake/TARGET_SOURCE.jpg, to be tested on as a folder
+    (data.more), and OUT/FORGERIES.json, which lists the files without a usable face. What is there already is kept.
+    """
+    from dfnb.benchmark import forgeries
+    from dfnb.common import processes
+
+    processes.alone("forge")
+    done = forgeries.build(faces, out, count, seed)
+    for path, reason in list(done["problems"].items())[:20]:
+        typer.echo(printable(f"{path}: {reason}"), err=True)
+    if done["problems"]:
+        typer.echo(f"{len(done['problems'])} files without a usable face, see {out / forgeries.MARKER}", err=True)
+    for method, pairs in done["made"].items():
+        typer.echo(f"{pairs} pairs in {out / method}")
+
+
 def _verify(folder: Path) -> None:
     """Raises UserError where a byte of the face stores in `folder` changed; each fault is a line on standard error."""
     from dfnb.data import store

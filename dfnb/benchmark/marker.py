@@ -20,8 +20,10 @@ BUILDING = ".building.json"  # the marker's place while the benchmark is unfinis
 SAME: dict[str, tuple[str, ...]] = {
     "4ad5032c637dbc39": ("147da2e9b1e7a09a", "4def960622bd9eba", "e9f6b00112aaf00a", "ec15d525ef942ed7"),
 }
-# What draws nothing: how it is kept on disk, what is blended from it, and where its masks are.
-NOT_DRAWING = tuple(f"benchmark.{name}" for name in ("__init__", "builder", "marker", "composites", "ground_truth"))
+# What draws nothing of it: how it is kept on disk, what is blended from it, where its masks are, other forgeries.
+NOT_DRAWING = tuple(
+    f"benchmark.{name}" for name in ("__init__", "builder", "marker", "composites", "ground_truth", "forgeries")
+)
 
 
 def stamp_of(settings: Demo, *modules: str) -> dict:
