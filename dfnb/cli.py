@@ -190,15 +190,15 @@ def forge(
     Reads FACES. Writes OUT/METHOD/real/TARGET.jpg and OUT/METHOD/fake/TARGET_SOURCE.jpg, to be tested on as a folder
     (data.more), and OUT/FORGERIES.json, which lists the files without a usable face. What is there already is kept.
     """
-    from dfnb.benchmark import forgeries
+    from dfnb.benchmark import forgery_folder
     from dfnb.common import processes
 
     processes.alone("forge")
-    done = forgeries.build(faces, out, count, seed)
+    done = forgery_folder.build(faces, out, count, seed)
     for path, reason in list(done["problems"].items())[:20]:
         typer.echo(printable(f"{path}: {reason}"), err=True)
     if done["problems"]:
-        typer.echo(f"{len(done['problems'])} files without a usable face, see {out / forgeries.MARKER}", err=True)
+        typer.echo(f"{len(done['problems'])} files without a usable face, see {out / forgery_folder.MARKER}", err=True)
     for method, pairs in done["made"].items():
         typer.echo(f"{pairs} pairs in {out / method}")
 

@@ -7,7 +7,9 @@ On disk: `builder` builds, `marker` says what was built, `layout` plans the vide
 write frames and masks. Forging: `studio` films and forges, `manipulations` is the registry, `pasting` its tools,
 `composites` takes forgery and seam apart. Drawing: `heads` renders; `anatomy` and `vertices` are the mesh, `person` and
 `scene` what is drawn, `textures`, `hair`, `facial_hair`, `strands` and `wig` skin and hair; `raster`, `materials`,
-`shading`, `film` and `background` make the picture. Apart from all this, `forgeries` forges a folder's real faces.
+`shading`, `film` and `background` make the picture.
+
+Apart from all this, `forgeries` forges real faces by other people's methods, `forgery_folder` those of a folder.
 """
 
 import lazy_loader

@@ -1,52 +1,31 @@
 """Forgeries of a folder's real faces, to choose the settings of self-blending on: they stand for other people's tools.
 
-Two kinds: the face of another person pulled over the target's landmarks, as the classical face swaps do (FaceSwap:
-Kowalski 2018; DFDC's MM/NN: Huang and De La Torre 2012), and the target's mouth rendered with another expression, as
-lip sync and NeuralTextures (Thies et al. 2019) do. Each picture is written beside its target, both by the same encoder.
+Two kinds: the face of another person pulled over the target's landmarks, as classical face swaps do (FaceSwap: Kowalski
+2018), and the target's mouth rendered with another expression, as lip sync and NeuralTextures (Thies et al. 2019) do.
 No line is shared with the self-blended images that networks are trained on; the tools are those of `pasting`.
+`forgery_folder` chooses the faces and writes the files.
 """
 
-import logging
-import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from tqdm.auto import tqdm
 
 from dfnb.benchmark import pasting
 from dfnb.benchmark.video import to_levels
-from dfnb.common import code, files, locks
-from dfnb.common.errors import UserError, printable
-from dfnb.common.randomness import generator
-from dfnb.data import faces, frames
-from dfnb.data.catalogues import lists
+from dfnb.data import faces
 
-log = logging.getLogger(__name__)
-MARKER = "FORGERIES.json"
-NOTICE = (
-    "Forgeries of real faces, made by `dfnb forge` for choosing settings. They show real people: they may not be "
-    "published where the faces they were made from may not."
-)
-CODE = ("benchmark.forgeries", "benchmark.pasting", "benchmark.video", "data.faces", "data.detectors")
-CANDIDATES, USES = 24, 3  # faces looked at for each target; how often one may be the source
-SMALLEST = 48.0  # pixels of a face's height
-TURNED = 2.5  # times the nose is nearer to one end of the jaw than to the other
 LIPS, JAW = slice(48, 68), np.arange(4, 13)
 STILL = np.r_[0:4, 13:17, 17:48]  # what speaking doesn't move
 
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """One face. name: of its file, safe in names of others. rgb: (H, W, 3) uint8. landmarks: (68, 2) pixels."""
+    """One face. rgb: (H, W, 3) uint8. landmarks: (68, 2) pixels."""
 
-    name: str
     rgb: NDArray[np.uint8]
     landmarks: NDArray[np.float32]
 
@@ -89,16 +68,16 @@ def swap(target: Portrait, source: Portrait, rng: np.random.Generator) -> NDArra
     theirs = source.landmarks
     if with_forehead:
         points, theirs = (np.concatenate([p, faces.forehead(p)]) for p in (points, theirs))
-    height = _height(target.landmarks)
+    height = face_height(target.landmarks)
     pasted, covered = _render(source.rgb, theirs, points, under.shape, detail, height)
     inside = faces.fill(cv2.convexHull(points.astype(np.float32))[:, 0], under.shape) * (covered > 0.99)
     where = inside > 0.5
+    where[[0, -1]] = where[:, [0, -1]] = False  # gradients need a pixel around
     pasted = pasting.match_colour(pasted, under.astype(np.float32), where, rng.uniform(0.8, 1.0), lab=True)
     if poisson:
-        out = _cloned(to_levels(pasted), under, where)
-    else:
-        distance = cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 5)
-        out = _mixed(under, pasted, _smooth(distance / (feather * height)))
+        pasted, feather = _cloned(to_levels(pasted), under, where), 2 / height  # OpenCV's clone strays over its edge
+    distance = cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 5)
+    out = _mixed(under, pasted, _smooth(distance / (feather * height)))
     return _cut(out, border)
 
 
@@ -112,14 +91,14 @@ def mouth(target: Portrait, source: Portrait, rng: np.random.Generator) -> NDArr
     detail, blur, soft = rng.uniform(64, 144), rng.uniform(0.3, 0.9), rng.uniform(0.04, 0.10)
     gain, offset = rng.uniform(0.97, 1.03, 3), rng.uniform(-3, 3, 3)
     under, points, border = _padded(target)
-    height = _height(target.landmarks)
+    height = face_height(target.landmarks)
     moved = _with_expression(points, source.landmarks, height)
     # a ring around the lower face stays, so that the warp ends within it
     centre = points[LIPS].mean(0)
     ring = centre + 1.35 * (np.concatenate([points[2:15], points[27:36]]) - centre)
     corners = np.concatenate([moved, ring])
     drawn, covered = _render(under, np.concatenate([points, ring]), corners, under.shape, detail, height, blur)
-    outline = np.concatenate([points[2:15], moved[JAW], points[[31, 33, 35]] + 0.02 * (points[8] - points[33])])
+    outline = np.concatenate([points[JAW], moved[JAW], points[[31, 33, 35]] + 0.02 * (points[8] - points[33])])
     inside = (faces.fill(cv2.convexHull(outline.astype(np.float32))[:, 0], under.shape) > 0.5) & (covered > 0.99)
     if _opening(moved) > max(0.03, 1.3 * _opening(points)):  # what the lips hid
         theirs, shown = _render(source.rgb, source.landmarks, moved, under.shape, detail, height, blur)
@@ -137,7 +116,7 @@ def _difference(target: Look, source: Look) -> float:
     Colours within 10 count as equal, or else the same person under the same light would be preferred.
     """
     points = target.landmarks
-    apart = float(np.hypot(*(_aligned(source.landmarks, points) - points).T).mean()) / _height(points)
+    apart = float(np.hypot(*(_aligned(source.landmarks, points) - points).T).mean()) / face_height(points)
     colour = float(np.linalg.norm(source.colour - target.colour))
     return apart + 0.002 * max(0.0, colour - 10) + 0.1 * max(0.0, float(np.log(target.detail / source.detail)))
 
@@ -154,84 +133,9 @@ METHODS: dict[str, Method] = {
 # Further methods go here, at the end: a method's place is part of its random numbers.
 
 
-def build(folder: Path, out: Path, count: int = 300, seed: int = 0) -> dict[str, Any]:
-    """Forge `count` faces of a folder by each method; what is in `out` already is kept.
-
-    folder: images or videos, a person a file; of a video one frame is taken, of a frame the largest face.
-    out: gets METHOD/real/TARGET.jpg and METHOD/fake/TARGET_SOURCE.jpg, which `dfnb.data.faces_folder` reads, and
-        FORGERIES.json. Each target is forged once a method, as far as the faces suffice.
-    Returns what FORGERIES.json holds: "made" (method -> pairs), "problems" (file -> why its face can't be used),
-    the settings. Raises UserError: no folder, fewer than two usable faces, names that collide, an `out` with other
-    contents, settings or code.
-    """
-    if out.resolve().is_relative_to(lists.folder(folder).resolve()):
-        raise UserError(f"{out}: lies in the folder of faces, and would be read as some; use another folder")
-    if (folder / "fake").is_dir():
-        raise UserError(f"{folder}: has a folder fake/, and only real faces are forged; name its folder of real ones")
-    found = _named(lists.videos_and_images(folder), folder)
-    listed = [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in found.values()]
-    settings = {"count": count, "seed": seed, "faces": files.digest(listed), "code": code.digest_of(*CODE)}
-    with locks.exclusive(out, "forging", ()):
-        if (state := _state(out, settings))["finished"]:
-            return state
-        files.write_json(out / MARKER, state)
-        usable, problems = _find(found)
-        if len(usable) < 2:
-            why = next(iter(problems.values()), "no video or image in it")
-            raise UserError(f"{folder}: {len(usable)} usable faces ({why}); a forgery needs two people's, so add some")
-        made = {name: _forge(name, found, usable, out / name, count, seed) for name in METHODS}
-        state |= {"made": made, "problems": problems, "finished": True}
-        files.write_json(out / MARKER, state)
-    return state
-
-
-def _state(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """What FORGERIES.json of these settings holds, or will; raises UserError where `out` has something else."""
-    if (out / MARKER).is_file():
-        state = files.read_json(out / MARKER)
-        changed = [key for key, value in settings.items() if state.get(key) != value]
-        if changed:
-            raise UserError(f"{out}: holds forgeries made with another {', '.join(changed)}; delete it, or use another")
-        return state
-    if any(not at.name.startswith(".") for at in out.iterdir()):
-        raise UserError(f"{out}: is not empty and holds no forgeries of this command; use another folder")
-    return {"notice": NOTICE, **settings, "made": {}, "problems": {}, "finished": False}
-
-
-def _named(paths: list[Path], folder: Path) -> dict[str, Path]:
-    """Files by a name without underscores, which part target and source. Raises UserError where two would collide."""
-    named: dict[str, Path] = {}
-    for path in paths:
-        name = re.sub(r"[\s_/\\]", "-", files.plain(path.relative_to(folder).with_suffix("").as_posix()))
-        if name in named:
-            raise UserError(f"{path}: would be named {name}, as {named[name]} is; rename one of the two")
-        named[name] = path
-    return named
-
-
-def _frame(path: Path) -> NDArray[np.uint8]:
-    return next(iter(frames.sample_frames(path, 1)))[1]
-
-
-def _find(found: dict[str, Path]) -> tuple[dict[str, Look], dict[str, str]]:
-    """The usable faces by name, and why the others aren't, by path."""
-    finder, usable, problems = faces.FaceFinder(pad=True), {}, {}
-    for name, path in tqdm(found.items(), desc="finding faces", unit="file", disable=None):
-        try:
-            rgb = _frame(path)
-        except (UserError, StopIteration) as error:
-            problems[printable(str(path))] = str(error) or "no frame can be read"
-            continue
-        seen = finder(rgb)
-        if reason := "no face found" if not seen else _unusable(seen[0].landmarks, rgb.shape):
-            problems[printable(str(path))] = reason
-        else:
-            usable[name] = _look(rgb, seen[0].landmarks)
-    return usable, problems
-
-
-def _look(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Look:
-    scale = 128 / _height(landmarks)
+def look(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Look:
+    """What a face looks like. rgb: (H, W, 3) uint8; landmarks: (68, 2) pixels."""
+    scale = 128 / face_height(landmarks)
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     where = faces.fill(cv2.convexHull(landmarks * np.float32(scale))[:, 0], small.shape) > 0.5
     lab, grey = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
@@ -239,41 +143,7 @@ def _look(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Look:
     return Look(landmarks, lab[where].mean(0), max(float(detail), 1e-3))
 
 
-def _unusable(points: NDArray[np.float32], shape: tuple[int, ...]) -> str:
-    """Why no tool would take this face, or an empty text."""
-    ends = np.hypot(*(points[[2, 14]] - points[30]).T)
-    if _height(points) < SMALLEST:
-        return f"a face of {_height(points):.0f} px is too small"
-    if ends.max() > TURNED * ends.min():
-        return "turned too far to the side"
-    inner = ((points >= 0) & (points < (shape[1], shape[0]))).all(1)
-    return "" if inner[17:].mean() >= 0.9 and inner[:17].mean() >= 0.5 else "cut off by the picture's edge"
-
-
-def _forge(method: str, found: dict[str, Path], usable: dict[str, Look], out: Path, count: int, seed: int) -> int:
-    """Write the pairs of one method that aren't there yet; returns how many there are."""
-    index, names, used = list(METHODS).index(method), list(usable), Counter()
-    order = generator("development forgery", seed, index).permutation(len(names))[:count]
-    if len(order) < count:
-        log.warning("%s: %d forgeries, not %d, since there are no more usable faces", method, len(order), count)
-    for i, at in enumerate(tqdm(order, desc=method, unit="face", disable=None)):
-        rng = generator("development forgery", seed, index, i)
-        target = names[at]
-        free = [name for name in names if name != target and used[name] < USES]
-        candidates = rng.choice(free, min(CANDIDATES, len(free)), replace=False)
-        source = min(candidates, key=lambda name: METHODS[method].unfit(usable[target], usable[name]))
-        used[source] += 1
-        real, fake = out / "real" / f"{target}.jpg", out / "fake" / f"{target}_{source}.jpg"
-        if real.is_file() and fake.is_file():
-            continue
-        a, b = (Portrait(str(name), _frame(found[name]), usable[name].landmarks) for name in (target, source))
-        for path, rgb in ((real, a.rgb), (fake, METHODS[method].forge(a, b, rng))):
-            with files.replacing(path) as temporary:
-                Image.fromarray(rgb).save(temporary, "JPEG", quality=95, subsampling="4:2:0")
-    return len(order)
-
-
-def _height(points: NDArray[np.floating]) -> float:
+def face_height(points: NDArray[np.floating]) -> float:
     """From the brows' middle to the chin, pixels."""
     return float(np.hypot(*(points[[21, 22]].mean(0) - points[8])))
 
@@ -285,7 +155,7 @@ def _aligned(points: NDArray[np.floating], to: NDArray[np.floating], by: Any = s
 
 def _opening(points: NDArray[np.floating]) -> float:
     """Of the mouth between the lips, as a share of the face's height."""
-    return float(np.hypot(*(points[[61, 62, 63]] - points[[67, 66, 65]]).T).mean()) / _height(points)
+    return float(np.hypot(*(points[[61, 62, 63]] - points[[67, 66, 65]]).T).mean()) / face_height(points)
 
 
 def _with_expression(points: NDArray[np.floating], source: NDArray[np.floating], height: float) -> NDArray[np.float64]:
@@ -304,7 +174,7 @@ def _with_expression(points: NDArray[np.floating], source: NDArray[np.floating],
 
 def _padded(target: Portrait) -> tuple[NDArray[np.uint8], NDArray[np.float64], int]:
     """The picture with a border, which a face may reach into, the landmarks there, and the border in pixels."""
-    border = round(0.6 * _height(target.landmarks))
+    border = round(0.6 * face_height(target.landmarks))
     padded = cv2.copyMakeBorder(target.rgb, border, border, border, border, cv2.BORDER_REFLECT_101)
     return padded, target.landmarks.astype(np.float64) + border, border
 
@@ -353,8 +223,8 @@ def _smooth(ramp: NDArray[np.floating]) -> NDArray[np.floating]:
     return ramp * ramp * (3 - 2 * ramp)
 
 
-def _mixed(under: NDArray[np.uint8], over: NDArray[np.floating], alpha: NDArray[np.floating]) -> NDArray[np.uint8]:
-    return to_levels(under + alpha[..., None] * (over - under))
+def _mixed(under: NDArray[np.uint8], over: NDArray[Any], alpha: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return to_levels(under + alpha[..., None] * (over.astype(np.float32) - under))
 
 
 def _cloned(over: NDArray[np.uint8], under: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -22,7 +22,8 @@ SAME: dict[str, tuple[str, ...]] = {
 }
 # What draws nothing of it: how it is kept on disk, what is blended from it, where its masks are, other forgeries.
 NOT_DRAWING = tuple(
-    f"benchmark.{name}" for name in ("__init__", "builder", "marker", "composites", "ground_truth", "forgeries")
+    f"benchmark.{name}"
+    for name in ("__init__", "builder", "marker", "composites", "ground_truth", "forgeries", "forgery_folder")
 )
 
 
