@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from dfnb.data.store import FaceStore, StoredFace
     from dfnb.experiment.run import Run
     from dfnb.sbi import Images, PairDataset, SelfBlender
-    from dfnb.sbi.degrade import Degradation
     from dfnb.sbi.blend import Steps
+    from dfnb.sbi.degrade import Degradation
 
 Image = NDArray[np.uint8]
 LANDMARK, MASK, BOX = (255, 214, 10), (0, 190, 255), (255, 120, 40)
@@ -198,7 +198,7 @@ def pairs(made: Sequence["Images"], gain: float = 6) -> Plot:
 
 
 def fakes(pairs: "PairDataset", chosen: Sequence[int], gain: float = 4) -> Plot:
-    """Every way of `dfnb.sbi.FAKES` to make a fake of the same faces, by their places in `pairs`, and what it changed."""
+    """The same faces, by their places in `pairs`, made fakes in every way of `dfnb.sbi.FAKES`, and what that changed."""
     from dfnb.sbi import FAKES
 
     rows, labels, numbers = [], [], []
@@ -230,7 +230,13 @@ def degradations(pair: "Images", how: "Degradation") -> Plot:
     return grid(rows, columns=columns, rows=["real", "fake"], numbers=numbers, alt=alt)
 
 
-DEGRADATIONS = {"gamma": "gamma", "shrink": "shrunk to", "blur": "blur, px", "noise": "noise, levels", "h264": "H.264, CRF"}
+DEGRADATIONS = {
+    "gamma": "gamma",
+    "shrink": "shrunk to",
+    "blur": "blur, px",
+    "noise": "noise, levels",
+    "h264": "H.264, CRF",
+}
 
 
 def hull_kinds(face: "StoredFace", size: int = 200) -> Plot:
