@@ -198,7 +198,7 @@ def pairs(made: Sequence["Images"], gain: float = 6) -> Plot:
 
 
 def fakes(pairs: "PairDataset", chosen: Sequence[int], gain: float = 4) -> Plot:
-    """The same faces, by their places in `pairs`, made fakes in every way of `dfnb.sbi.FAKES`, and what that changed."""
+    """Some faces of `pairs`, by their places, made fakes in every way of `dfnb.sbi.FAKES`, and what that changed."""
     from dfnb.sbi import FAKES
 
     rows, labels, numbers = [], [], []
