@@ -328,6 +328,41 @@ def sweep(
     raise typer.Exit(Exit.SOME if failed else Exit.ALL)
 
 
+@app.command(rich_help_panel="Report")
+def search(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="what is tried, and what judges it")],
+    trials: Annotated[int | None, typer.Option(min=1, help="at most, instead of the plan's number")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="trainings at the same time")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="threads of each; by default an equal share")] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="say which trials are finished, and stop")] = False,
+) -> None:
+    """Search for settings: short trainings, judged by their AUC on test parts; Optuna proposes what to try.
+
+    Reads the plan and the videos of its base profile. Writes runs/SEARCH/: network and scores of every trial,
+    search.csv, search-choices.csv (what each value gave) and search.json (the best). A finished trial isn't run again,
+    so an interrupted search goes on where it stopped. On the parts that judged, the AUC of what is chosen is no longer
+    a test. Exit status: 0 all trials have a result, 3 some failed.
+    """
+    from dfnb.common import processes
+    from dfnb.experiment import search as searches
+    from dfnb.experiment import search_plan
+
+    processes.alone("search")
+    loaded = search_plan.load(plan)
+    searched = searches.Search(loaded, _open(loaded.base, {}, "nothing" if only_list else "all"))
+    if only_list:
+        for line in searched.states(trials):
+            typer.echo(printable(line))
+        return
+    searched.work(trials, jobs, threads)
+    table = searched.table()
+    typer.echo(table[["trial", "name", *loaded.space, "changed", "mean", "worst"]].to_string(index=False))
+    for row in table[table["state"] == "failed"].itertuples():
+        typer.echo(printable(f"dfnb: trial {row.trial}: {row.reason}"), err=True)
+    typer.echo(f"search: {searched.folder / 'search.csv'}")
+    raise typer.Exit(Exit.SOME if (table["state"] == "failed").any() else Exit.ALL)
+
+
 @app.command(rich_help_panel="This machine")
 def bench(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write into")] = Path("figures"),

@@ -1,8 +1,9 @@
-"""One run's artefacts by name, made where that is allowed; sweeps: what the notebooks call.
+"""One run's artefacts by name, made where that is allowed; sweeps and searches: what the notebooks call.
 
 Comes in: a profile. Goes out: face stores, checkpoints, scores and results in `runs/<profile>/`.
 Where is what: videos and faces in `parts`, where networks and scores lie and in which state in `artefacts`, making
-them in `run`, seeds and ablations in `sweep`, what a sweep tries in `sweep_plan`.
+them in `run`, seeds and ablations in `sweep`, what a sweep tries in `sweep_plan`; a search for
+settings in `search` and `search_plan`.
 """
 
 import lazy_loader
@@ -12,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "artefacts": ["Network"],
         "run": ["Run", "open_run"],
+        "search": ["Search"],
         "sweep": ["Sweep"],
     },
 )

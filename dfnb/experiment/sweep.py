@@ -11,12 +11,8 @@ taps under two readings, say) are trained once.
 
 import logging
 import math
-import multiprocessing
-import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +25,7 @@ from dfnb.common import environment, files, locks
 from dfnb.common.errors import UserError
 from dfnb.experiment import sweep_plan
 from dfnb.experiment.artefacts import Network
+from dfnb.experiment.jobs import finished
 from dfnb.experiment.run import Run
 from dfnb.experiment.sweep_plan import Plan, Variation
 from dfnb.profile import resolve
@@ -125,7 +122,7 @@ class Sweep:
             spent, began = self._spent() if todo else None, time.monotonic()
             try:
                 with tqdm(total=len(todo), desc=self.plan.name, unit="cell", disable=None) as bar:
-                    for cell, reason in _finished(todo, jobs, threads, bar):
+                    for cell, reason in finished(todo, jobs, threads, bar):
                         if reason:
                             failed[cell.name] = reason
                             log.warning("%s failed: %s", cell.name, reason)
@@ -275,14 +272,14 @@ class Sweep:
         with files.replacing(self.folder / "sweep.csv") as temporary:
             table.to_csv(temporary, index=False)
         record = self.record()
-        finished = {f"{row.variation}/{row.network}-s{row.seed}" for row in table.itertuples()}
+        there = {f"{row.variation}/{row.network}-s{row.seed}" for row in table.itertuples()}
         record |= {"sweep": self.plan.name, "base": self.base.profile.name, "embedded_benchmark": self.base.embedded}
         record |= {
             "same_base": sweep_plan.same_base(self.base.profile),
             "plan": self.plan.model_dump(mode="json"),
             "failed": failed,
         }
-        record |= {"cells": len(self.cells), "missing": [c.name for c in self.cells if c.name not in finished]}
+        record |= {"cells": len(self.cells), "missing": [c.name for c in self.cells if c.name not in there]}
         trained = table[table["same_as"] == ""].drop_duplicates(["variation", "network", "seed"])
         record |= {"trainings": len(trained), "training_seconds": round(float(trained["seconds"].sum()), 1)}
         if seconds is not None or "seconds" not in record:
@@ -306,62 +303,3 @@ def _together(cells: list[Cell]) -> list[list[Cell]]:
     for cell in cells:
         groups.setdefault((cell.variation.name, cell.network.name), []).append(cell)
     return list(groups.values())
-
-
-def _finished(todo: list[Cell], jobs: int, threads: int | None, bar: tqdm) -> Iterator[tuple[Cell, str]]:
-    """Finish cells and yield each with the reason why it failed, or "", as they come."""
-    if jobs == 1:
-        if threads is not None:
-            _use(threads)
-        for cell in todo:
-            yield cell, _attempt(cell)
-        return
-    import joblib
-
-    share = threads or max(1, joblib.cpu_count() // jobs)
-    with (
-        _quiet_children(share),
-        ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _use, (share,)) as pool,
-    ):
-        waiting: dict[Future[str], Cell] = {pool.submit(_attempt, cell): cell for cell in todo}
-        try:
-            while waiting:
-                done, _ = wait(waiting, timeout=5, return_when=FIRST_COMPLETED)
-                bar.refresh()  # the time that has passed
-                for future in done:
-                    yield waiting.pop(future), future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _attempt(cell: Cell) -> str:
-    try:
-        cell.finish()
-    except UserError as error:
-        return str(error)
-    return ""
-
-
-def _use(threads: int, starting: str | None = None) -> None:
-    """starting: how this process starts others, such as those that make pairs; a spawned one would spawn, slowly."""
-    import torch
-
-    torch.set_num_threads(threads)
-    if starting is not None:
-        multiprocessing.set_start_method(starting, force=True)
-
-
-@contextmanager
-def _quiet_children(threads: int) -> Iterator[None]:
-    """Processes started in the block draw no progress bars and use as many threads, in every library."""
-    ours = {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(threads)}
-    before = {key: os.environ.get(key) for key in ours}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value

@@ -5,6 +5,7 @@ networks and seeds is a cell of the sweep.
 """
 
 import operator
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -117,13 +118,18 @@ def same_base(profile: Profile) -> str:
 def asked(variation: Variation, base: Profile) -> str:
     """What a variation changes, in words, with what the base has instead."""
     seeds = base.train.seeds[:1]
-    words = [
-        f"{WORDS.get(key, key)} {_in_words(value)} instead of {_in_words(at(base, key))}"
-        for key, value in variation.change.items()
-    ]
+    words = differences(variation.change, base)
     if variation.seeds not in (None, seeds):
         words.append(f"seed {_in_words(variation.seeds)} instead of {_in_words(seeds)}")
     return "; ".join(words) or "nothing"
+
+
+def differences(change: Mapping[str, Any], base: Profile) -> list[str]:
+    """Each changed setting in words, such as "margin (rad) 0 instead of 0.2"."""
+    return [
+        f"{WORDS.get(key, key)} {_in_words(value)} instead of {_in_words(at(base, key))}"
+        for key, value in change.items()
+    ]
 
 
 def held(variation: Variation, plan: Plan, base: Profile) -> str:
