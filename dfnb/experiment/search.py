@@ -77,8 +77,10 @@ class Trial:
             self.run.scores(part, self.network.name, self.network.seed)
 
     def result(self) -> dict[str, Any]:
-        """auc, low, high by part, by video under the profile's size rule, as `Run.results` has them; and the training's
-        seconds, threads and checkpoint (SHA-256)."""
+        """aucs (auc, low and high by part), and the training's seconds, threads and checkpoint (SHA-256).
+
+        By video under the profile's size rule, as `Run.results` has them.
+        """
         from dfnb import networks
 
         aucs = {}
@@ -172,12 +174,10 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             backend = JournalFileBackend(str(self._journal), JournalFileOpenLock(str(self._journal)))
-            return optuna.create_study(
-                storage=JournalStorage(backend),
-                study_name=self.plan.name,
-                directions=["maximize", "maximize"],
-                load_if_exists=True,
-            )
+            what = {"storage": JournalStorage(backend), "study_name": self.plan.name}
+            if self.plan.name in optuna.get_all_study_names(what["storage"]):
+                return optuna.load_study(**what)  # which writes nothing
+            return optuna.create_study(**what, directions=["maximize", "maximize"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self._journal}: damaged ({error}); delete it: the trials are gone through again, and what is "
@@ -191,11 +191,10 @@ class Search:
     def _tried(self) -> dict[str, "optuna.trial.FrozenTrial"]:
         """Optuna's trial of every choice so far by its key, in the order in which they were first tried."""
         tried: dict[str, Any] = {}
-        for trial in self.study.get_trials() if "study" in self.__dict__ or self._journal.exists() else ():
+        for trial in self.study.get_trials() if self._journal.exists() else ():
             key = trial.user_attrs.get("key")
-            if key and (
-                trial.state.name != "FAIL" or "reason" in trial.user_attrs
-            ):  # else interrupted, or a repetition
+            interrupted = trial.state.name == "FAIL" and "reason" not in trial.user_attrs  # or a repetition
+            if key and not interrupted:
                 tried[key] = trial
         return tried
 
@@ -332,13 +331,14 @@ class Search:
             "kinds of parts": {kind: list(parts) for kind, parts in self.kinds.items()},
             "settings of evaluate": [evaluate.size_rule, evaluate.precision],
         }
-        before = self.study.user_attrs.get("made of", made_of)
-        if other := [name for name, value in made_of.items() if before.get(name) != value]:
+        before = self.study.user_attrs.get("made of")
+        if before is None:
+            self.study.set_user_attr("made of", made_of)
+        elif other := [name for name, value in made_of.items() if before.get(name) != value]:
             raise UserError(
                 f"{self.folder}: this search was begun with another {', another '.join(other)}; give the plan another "
                 "name, or remove the folder"
             )
-        self.study.set_user_attr("made of", made_of)
 
     # ---- what came of it ----
 
@@ -385,7 +385,8 @@ class Search:
                 row |= {f"{name}_{part}": v for part, auc in result["aucs"].items() for name, v in auc.items()}
                 kinds, row["mean"], row["worst"] = judged(result["aucs"], self.kinds)
                 row |= {f"kind_{kind}": value for kind, value in kinds.items()}
-                row |= {name: result[name] for name in ("seconds", "threads", "checkpoint")}
+                row |= {name: result[name] for name in ("seconds", "threads")}
+            row["checkpoint"] = (result or {}).get("checkpoint", "")
             rows.append(row | {"reason": trial.user_attrs.get("reason", "")})
         columns = ["trial", "name", "state", *self.plan.space, "changed", "steps", "seed"]
         columns += [f"{name}_{part}" for part in self.parts for name in ("auc", "low", "high")]

@@ -17,7 +17,7 @@ FIXED = ("train.networks", "train.seeds", "train.steps", "train.epochs")  # the 
 
 def _plain(value: Any) -> Any:
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError, RecursionError):
         raise ValueError("must be made of numbers, words, true, false, null, lists and mappings") from None
     return value

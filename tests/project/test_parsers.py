@@ -30,7 +30,7 @@ from dfnb.common.errors import UserError
 from dfnb.data import catalogues, store
 from dfnb.data.catalogues import lists
 from dfnb.data.store.read import META, record_of
-from dfnb.experiment import sweep_plan
+from dfnb.experiment import search_plan, sweep_plan
 from dfnb.networks import pretrained
 from dfnb.networks.checkpoint import FORMAT
 from dfnb.report.notebooks import read_notebook
@@ -201,10 +201,11 @@ def test_a_sweep_with_one_thing_changed(at, key, value):
 @example(b"!!binary x: 1")
 @example(b"<<: [1]")
 @example(b"a: !!set {x, y}\nb: !!omap [1]\nc: !!pairs x")
-def test_any_bytes_for_a_profile_or_a_sweep(at, data):
+def test_any_bytes_for_a_profile_a_sweep_or_a_search(at, data):
     (at / "x.yaml").write_bytes(data)
     parsed(lambda: profile.load(at / "x.yaml"))
     parsed(lambda: sweep_plan.load(at / "x.yaml"))
+    parsed(lambda: search_plan.load(at / "x.yaml"))
     parsed(lambda: profile.parse_overrides([data.decode("utf-8", "replace")]))
 
 

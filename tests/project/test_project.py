@@ -56,13 +56,13 @@ def test_the_landmark_model_and_the_weights_are_pinned_exactly():
 
 @pytest.mark.parametrize("module", ["dfnb", "dfnb.cli", *(f"dfnb.{room}" for room in dfnb.ROOMS)])
 def test_importing_is_light_and_changes_nothing(module):
-    """No room loads torch or timm by itself: its names do, when they are asked for."""
+    """No room loads torch, timm or the like by itself: its names do, when they are asked for."""
     code = f"""
 import os, sys
 before = dict(os.environ)
 import {module}
 assert dict(os.environ) == before
-print(sorted({{"torch", "timm", "cv2", "pandas", "warp", "matplotlib"}} & set(sys.modules)))
+print(sorted({{"torch", "timm", "cv2", "pandas", "warp", "matplotlib", "optuna"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
