@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from coded_video import write_pictures
 from lab import SETTINGS, dfnb, faces, heads  # noqa: F401  (heads: a fixture)
@@ -32,6 +34,15 @@ PLAN = {
     "start": {"ours": {}, "original": {"sbi.preset": "original"}, "wrong": {"train.ema_decay": 1.5}},
     "space": {"sbi.hull_variation": [True, False], "train.ema_decay": [None, 0.9], "sbi.factors": [[2, 4], [2]]},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small a network is trained faster so, above all where other work goes on."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +222,7 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(searched, data, tmp_pa
 @pytest.mark.slow
 def test_a_killed_search_goes_on_to_the_same_trials(searched, data, tmp_path, capsys):
     plan = started(data, searched, tmp_path / "runs")
-    command = [sys.executable, "-m", "dfnb", "search", str(plan)]
+    command = [sys.executable, "-m", "dfnb", "search", str(plan), "--threads", "1"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         while process.poll() is None and len(list((tmp_path / "runs" / "tiny").glob("*/networks/*"))) < 2:
             time.sleep(0.005)
