@@ -1,6 +1,7 @@
 """A folder of real faces and forgeries of them: which faces are used, who is put onto whom, and the files.
 
-Real and fake are written by the same encoder at the size of the picture, so that compression can't tell them apart.
+Half of the pairs go through a video, shrunk and compressed as such are on the web. Real and fake go through the same
+one, and the same encoder of pictures, so that compression can't tell them apart.
 """
 
 import logging
@@ -9,12 +10,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from dfnb.benchmark import forgeries
+from dfnb.benchmark import forgeries, video
 from dfnb.common import code, files, locks
 from dfnb.common.errors import UserError, printable
 from dfnb.common.randomness import generator
@@ -28,6 +30,8 @@ NOTICE = (
     "published where the faces they were made from may not."
 )
 CODE = tuple(f"benchmark.{name}" for name in ("forgery_folder", "forgeries", "pasting", "video"))
+FILMED = 0.5  # share of the pairs that go through a video
+SHRUNK, FACTOR = (0.7, 1.0), (18, 30)  # a video's share of the picture's size; x264's constant rate factor
 CANDIDATES, USES = 24, 3  # faces looked at for each target; how often one may be the source
 SMALLEST = 48.0  # pixels of a face's height
 TURNED = 2.5  # times the nose is nearer to one end of the jaw than to the other
@@ -142,7 +146,19 @@ def _forge(
         if real.is_file() and fake.is_file():
             continue
         a, b = (forgeries.Portrait(_frame(found[name]), usable[name].landmarks) for name in (target, source))
-        for path, rgb in ((real, a.rgb), (fake, forgeries.METHODS[method].forge(a, b, rng))):
+        pair = [a.rgb, forgeries.METHODS[method].forge(a, b, rng)]
+        scale, codec = rng.uniform(*SHRUNK), video.Codec(crf=int(rng.integers(FACTOR[0], FACTOR[1] + 1)))
+        if rng.random() < FILMED:
+            pair = [_filmed(rgb, scale, codec) for rgb in pair]
+        for path, rgb in zip((real, fake), pair, strict=True):
             with files.replacing(path) as temporary:
                 Image.fromarray(rgb).save(temporary, "JPEG", quality=95, subsampling="4:2:0")
     return len(order)
+
+
+def _filmed(rgb: NDArray[np.uint8], scale: float, codec: video.Codec) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) as it comes out of a video that was shrunk to `scale` of its size and compressed."""
+    height, width = rgb.shape[:2]
+    small = tuple(2 * max(8, round(side * scale / 2)) for side in (width, height))  # yuv420p wants even sides
+    shrunk = cv2.resize(rgb, small, interpolation=cv2.INTER_AREA)
+    return cv2.resize(video.recompress(shrunk[None], codec)[0], (width, height), interpolation=cv2.INTER_CUBIC)
