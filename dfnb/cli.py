@@ -248,12 +248,24 @@ def evaluate(
     profile: ProfileOption = "demo",
     settings: SetOption = None,
     checkpoint: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="FILE",
             help="score this network alone, trained wherever: reads FILE and the profile's test sets, writes score "
-            "tables and results.csv into runs/PROFILE/checkpoints/ (a folder by the file's SHA-256)",
+            "tables and results.csv into runs/PROFILE/checkpoints/ (a folder by the file's SHA-256); may be repeated",
         ),
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="compare the checkpoints with this one, or with several (their seeds), on the same videos; writes "
+            "compared.csv into the same folder",
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SET,SET", help="with --against: sets that count as one, by the mean of their AUC"),
     ] = None,
 ) -> None:
     """Score the test sets with every network and print the table of ROC AUC.
@@ -267,10 +279,15 @@ def evaluate(
 
     processes.alone("evaluate")
     run = _open(profile, profiles.parse_overrides(settings or []), "scores")
-    if checkpoint is not None:
-        results = run.evaluate(checkpoint)
+    if against and not checkpoint:
+        raise UserError("--against compares with the checkpoints given by --checkpoint; name one")
+    for path in checkpoint or ():
+        results = run.evaluate(path)
         typer.echo(results.drop(columns="checkpoint").to_string(index=False, float_format="{:.3f}".format))
-        typer.echo(f"results: {run.checkpoint_folder(checkpoint) / 'results.csv'}")
+        typer.echo(f"results: {run.checkpoint_folder(path) / 'results.csv'}")
+    if checkpoint and against:
+        _compare(run, checkpoint, against, kind or [])
+    if checkpoint:
         return
     results = run.results()
     if run.tests:
@@ -278,6 +295,23 @@ def evaluate(
     else:
         typer.echo(results[["network", "seed", "part", "dataset", "auc", "low", "high"]].to_string(index=False))
     typer.echo(f"results: {run.folder / 'results.csv'}")
+
+
+def _compare(run: Any, checkpoints: list[Path], against: list[Path], kinds: list[str]) -> None:
+    from dfnb.experiment.checkpoints import compare
+
+    grouped = {}
+    for text in kinds:
+        name, equals, parts = text.partition("=")
+        if not (name and equals and parts):
+            raise UserError(f"--kind {text!r}: write it as NAME=SET,SET")
+        grouped[name] = parts.split(",")
+    table = compare(run, checkpoints, against, grouped)
+    typer.echo(table.to_string(index=False, float_format="{:.3f}".format))
+    path = run.checkpoint_folder(checkpoints[0]) / "compared.csv"
+    with files.replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+    typer.echo(f"compared: {path}")
 
 
 @app.command(rich_help_panel="Report")

@@ -185,6 +185,20 @@ def test_the_command_prints_the_table_and_says_where_it_is(tested, tmp_path, cap
     assert not (tmp_path / "runs/lab/networks").exists()
 
 
+def test_the_command_compares_checkpoints(tested, tmp_path, capsys):
+    path, checkpoint = profile(tmp_path, data=data(tested, "first", "second")), checkpoint_of(tested)
+    both = ("--checkpoint", checkpoint, "--against", checkpoint, "--kind", "crops=first,second")
+    ended = dfnb(capsys, "evaluate", "--profile", path, *both)
+    assert ended.status == 0
+    table = pd.read_csv(open_run(path).checkpoint_folder(checkpoint) / "compared.csv")
+    assert list(table["kind"]) == ["ff", "crops", "mean"]
+    assert (table["difference"] == 0).all()
+    for wrong, line in ((both[2:], "--against compares with"), ((*both[:4], "--kind", "crops"), "--kind 'crops'")):
+        ended = dfnb(capsys, "evaluate", "--profile", path, *wrong)
+        assert ended.status == 2
+        assert line in ended.err
+
+
 def test_what_cannot_be_evaluated_is_named(tested, tmp_path, capsys):
     path, checkpoint = profile(tmp_path, data=data(tested, "first")), checkpoint_of(tested)
     for file, message in ((tmp_path / "none", "can't be read"), (path, "not a safetensors file")):
