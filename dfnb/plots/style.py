@@ -173,17 +173,19 @@ def show(
     caption: str,
     alt: str | None = None,
     networks: Sequence[str] = (),
+    embedded: bool = True,
     private: bool = False,
 ) -> None:
     """Display a figure with its caption and alt text, and write it with its numbers (see the module).
 
     caption: what is drawn, as HTML-free text; on the embedded benchmark the notice is added.
     alt: for those who can't see it; the plot's own words unless given. networks: whose checkpoints it rests on.
+    embedded: False where the numbers aren't the embedded benchmark's, though the run is of it.
     private: of a reader's own video: only shown and not written, since the report's files may be published.
     Raises ValueError without words: a figure nobody can read out is not finished.
     """
     alt = " ".join((alt or plot.alt).split())
-    caption = _caption(caption, run, embedded=not private)
+    caption = _caption(caption, run, embedded and not private)
     if not alt:
         raise ValueError(f"figure {name} has no alt text")
     image = encode(plot.figure, "png")

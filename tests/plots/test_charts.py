@@ -9,13 +9,15 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from faces_in_memory import DrawnFaces
 from matplotlib.colors import to_rgb
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from dfnb import networks
 from dfnb.plots import charts, diagrams, pictures, style, tables
-from dfnb.sbi import SelfBlender
+from dfnb.sbi import FAKES, PairDataset, SelfBlender
+from dfnb.sbi.degrade import Degradation
 from dfnb.sbi.masks import KINDS
 
 NETWORKS = ["plain-linear", "network1-linear", "network2-linear", "proposed-linear", "proposed-arcface"]
@@ -210,6 +212,19 @@ def test_pictures_of_self_blending_show_one_draw():
     diagram = diagrams.sbi(steps)
     assert diagram.numbers["changed"] == steps.draw.changed
     assert pictures.hull_kinds(face).numbers.shape == (len(KINDS) + 1, 2)
+
+
+def test_pictures_of_fakes_and_degradations_show_every_kind():
+    pairs = PairDataset(DrawnFaces(3, seed=1), size=128)
+    pairs.store.manifest["group"] = ["a", "b", "c"]
+    pairs.store.landmarks = np.stack([face.landmarks for face in pairs.store.faces])
+    numbers = pictures.fakes(pairs, (0, 2)).numbers
+    assert list(numbers["kind"]) == [*FAKES, *FAKES]
+    assert (numbers["mean_difference_levels"] > 0.2).all()
+    lost = pictures.degradations(pairs.images(0), Degradation()).numbers.set_index("step")["mean_change_levels"]
+    assert list(lost.index) == ["none", "gamma", "shrink", "blur", "noise", "h264"]
+    assert lost["none"] == 0
+    assert (lost.drop("none") > 0.5).all()
 
 
 def test_higher_blend_ratios_differ_more():

@@ -56,6 +56,16 @@ assert profile.load("demo", {"train.networks": [["three", "linear"]]}).train.net
 assert plots.look("three-linear").label == "three"
 assert diagrams.network(net).numbers["taps"] == [3, 5, 7]
 """,
+    "dfnb/sbi/fakes.py": """
+import sys
+sys.path.insert(0, TESTS)
+import numpy as np
+from faces_in_memory import DrawnFaces
+from dfnb.sbi import PairDataset, SelfBlender
+pairs = PairDataset(DrawnFaces(2, 0), size=64, blender=SelfBlender(fakes=(("self-blended", 0.5), ("defocused", 0.5))))
+made = pairs.images((0, 0), "defocused")
+assert np.abs(made.real.astype(int) - made.fake).max() > 10
+""".replace("TESTS", repr(str(Path(__file__).parents[1]))),
     "dfnb/networks/heads.py": """
 import torch
 import torch.nn.functional as F
