@@ -52,8 +52,8 @@ def made(found: Published) -> str:
     plan, about = found.record["plan"], found.record["environment"]
     return (
         f"{len(found.trials)} trainings of {plan['steps']} steps, seed {plan['seed']}, on DFDC crops, 4,000 training "
-        f"faces, {about['hardware'].split(',')[0]}, torch {about['versions']['torch']}. Judged on 350 + 350 development "
-        "faces of DFDC crops, 50 FF++ c40 clips, and forgeries of the real development faces."
+        f"faces, {about['hardware'].split(',')[0]}, torch {about['versions']['torch']}. Judged on 350 + 350 "
+        "development faces of DFDC crops, 50 FF++ c40 clips, and forgeries of the real development faces."
     )
 
 
