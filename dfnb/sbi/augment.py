@@ -18,6 +18,18 @@ Image = NDArray[np.uint8]
 Window = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels, ends excluded
 
 
+def between(ends: tuple[float, float], u: float) -> float:
+    """From the lower end (u = 0) to the upper (u = 1)."""
+    return ends[0] + (ends[1] - ends[0]) * u
+
+
+def check_range(name: str, ends: tuple[float, float], least: float, most: float) -> None:
+    """Raises UserError, naming the setting, unless its ends ascend and lie within `least` to `most`."""
+    low, high = ends
+    if not least <= low <= high <= most:
+        raise UserError(f"{name}: give a lowest and a highest value between {least:g} and {most:g}, not {low}, {high}")
+
+
 @dataclass(frozen=True)
 class Colour:
     """One colour change, applied in the order of the fields; all zero changes nothing.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfnb.common.errors import UserError
-from dfnb.sbi.augment import Image
+from dfnb.sbi.augment import Image, between, check_range
 
 _WIDTH = 256.0  # pixels, the shorter side of a picture for which blurs are given
 _BLOCK = 16  # pixels, of H.264's macroblocks: none lies in both images
@@ -64,11 +64,7 @@ class Degradation:
     def __post_init__(self) -> None:
         limits = {"gamma": (0.1, 10.0), "shrink": (0.05, 1.0), "blur": (0.0, 32.0), "noise": (0.0, 255.0)}
         for name, (least, most) in (limits | {"h264": (0, 51)}).items():
-            low, high = getattr(self, name)
-            if not least <= low <= high <= most:
-                raise UserError(
-                    f"{name}: give a lowest and a highest value between {least:g} and {most:g}, not {low}, {high}"
-                )
+            check_range(name, getattr(self, name), least, most)
             if not 0 <= (share := getattr(self, f"{name}_probability")) <= 1:
                 raise UserError(f"{name}_probability: a probability is between 0 and 1, not {share}")
 
@@ -82,8 +78,7 @@ class Degradation:
         u = [float(v) for v in rng.random(11)]
         drawn: dict[str, float | None] = {}
         for k, name in enumerate(("gamma", "shrink", "blur", "noise", "h264")):
-            low, high = getattr(self, name)
-            value = low + (high - low) * u[2 * k + 1]
+            value = between(getattr(self, name), u[2 * k + 1])
             drawn[name] = value if u[2 * k] < getattr(self, f"{name}_probability") else None
         h264 = drawn.pop("h264")
         low, high = self.h264

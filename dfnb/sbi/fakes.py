@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dfnb.common.errors import UserError
 from dfnb.sbi import augment, masks
+from dfnb.sbi.augment import between
 from dfnb.sbi.blend import Blended, Draw, Image, Work, blend_within, change, paste, prepare, source_and_target
 
 if TYPE_CHECKING:
@@ -63,13 +63,8 @@ class Edgeless:
     def __post_init__(self) -> None:
         limits = {"resample": (0.05, 1.0), "warp": (0.0, 64.0), "smoothness": (4.0, 256.0), "smooth": (0.0, 255.0)}
         limits |= {"sharpen": (0.0, 10.0), "fade": (8.0, 64.0)}
-        for name in (f.name for f in fields(self)):
-            least, most = limits[name]
-            low, high = getattr(self, name)
-            if not least <= low <= high <= most:
-                raise UserError(
-                    f"{name}: give a lowest and a highest value between {least:g} and {most:g}, not {low}, {high}"
-                )
+        for name, (least, most) in limits.items():
+            augment.check_range(name, getattr(self, name), least, most)
 
 
 def self_blended(target: Target, draw: Draw, how: Edgeless, rng: np.random.Generator) -> Blended:
@@ -103,7 +98,7 @@ def edgeless(target: Target, draw: Draw, how: Edgeless, rng: np.random.Generator
     Such are the traces of generators that paste nothing; 8 uniform numbers and those of `masks.displacement`.
     """
     u = [float(v) for v in rng.random(8)]
-    soft = masks.Deformation(amplitude=0.0, smoothness=32.0, erode=0.0, soften=_between(how.fade, u[0]))
+    soft = masks.Deformation(amplitude=0.0, smoothness=32.0, erode=0.0, soften=between(how.fade, u[0]))
     whole = draw._replace(hull="whole", scale=(1.0, 1.0), shift=(0.0, 0.0), deformation=soft)
     work = prepare(target.rgb, target.landmarks, whole, target.crop)
     x0, y0, x1, y1 = work.window
@@ -111,14 +106,14 @@ def edgeless(target: Target, draw: Draw, how: Edgeless, rng: np.random.Generator
     unit = masks.width(work.hull) / masks.UNIT
     kind = int(u[1] * 4)
     if kind == 0:
-        source = _resampled(part, _between(how.resample, u[2]), _ENLARGE[int(u[3] * len(_ENLARGE))])
+        source = _resampled(part, between(how.resample, u[2]), _ENLARGE[int(u[3] * len(_ENLARGE))])
     elif kind == 1:
-        lengths = _between(how.warp, u[2]) * unit, _between(how.smoothness, u[3]) * unit
+        lengths = between(how.warp, u[2]) * unit, between(how.smoothness, u[3]) * unit
         source = _warped(part, *lengths, rng)
     elif kind == 2:
-        source = cv2.bilateralFilter(part, 7, _between(how.smooth, u[2]), max(2.0, 4.0 * unit))
+        source = cv2.bilateralFilter(part, 7, between(how.smooth, u[2]), max(2.0, 4.0 * unit))
     else:
-        source = augment.sharpen(part, _between(how.sharpen, u[2]))
+        source = augment.sharpen(part, between(how.sharpen, u[2]))
     return paste(source, target.rgb, work, 1.0)
 
 
@@ -210,7 +205,3 @@ def _warped(rgb: Image, amplitude: float, smoothness: float, rng: np.random.Gene
     x = np.arange(width, dtype=np.float32) + np.float32(amplitude) * field[..., 0]
     y = np.arange(height, dtype=np.float32)[:, None] + np.float32(amplitude) * field[..., 1]
     return cv2.remap(rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _between(ends: tuple[float, float], u: float) -> float:
-    return ends[0] + (ends[1] - ends[0]) * u

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dfnb.common.errors import UserError
 from dfnb.sbi import augment, masks
-from dfnb.sbi.augment import ColourRange, Photometric
+from dfnb.sbi.augment import ColourRange, Photometric, between
 from dfnb.sbi.blend import Draw, Image, SelfBlend, Steps, blend, explain, fix
 from dfnb.sbi.degrade import Degradation
 from dfnb.sbi.fakes import FAKES, Edgeless
@@ -100,11 +100,7 @@ class SelfBlender:
         limits |= {"erode": (0.0, 32.0), "soften": (0.0, 64.0), "sharpen": (0.0, 10.0), "margin": (0.0, STORED)}
         limits |= {"grid": (32, 512)} if self.grid else {}
         for name, (least, most) in limits.items():
-            low, high = getattr(self, name)
-            if not least <= low <= high <= most:
-                raise UserError(
-                    f"{name}: give a lowest and a highest value between {least:g} and {most:g}, not {low}, {high}"
-                )
+            augment.check_range(name, getattr(self, name), least, most)
         for name in ("erode_kernel", "soften_kernel"):
             low, high = getattr(self, name)
             if (low, high) != (0, 0) and not (1 <= low <= high <= 127 and low % 2 == high % 2 == 1):
@@ -147,7 +143,7 @@ class SelfBlender:
         if self.frequency and u[3] < self.downscale_share:
             factor = self.factors[int(u[4] * len(self.factors))]
         elif self.frequency:
-            sharpness = augment.SHARPEN[self.sharpening] * _between(self.sharpen, u[5])
+            sharpness = augment.SHARPEN[self.sharpening] * between(self.sharpen, u[5])
         return Draw(
             hull=_which(self.hull_shares, u[0]) if self.hull_variation else "whole",
             forehead=u[1] >= self.landmarks_only,
@@ -156,13 +152,13 @@ class SelfBlender:
             factor=factor,
             shrink=self.shrink,
             sharpness=sharpness,
-            scale=(_between(self.resize, u[6]), _between(self.resize, v[0] if self.resize_apart else u[6])),
+            scale=(between(self.resize, u[6]), between(self.resize, v[0] if self.resize_apart else u[6])),
             shift=(self.shift[0] * (2.0 * u[7] - 1.0), self.shift[1] * (2.0 * u[8] - 1.0)),
             deformation=masks.Deformation(
-                amplitude=_between(self.amplitude, u[9]),
-                smoothness=_between(self.smoothness, u[10]),
-                erode=_between(self.erode, u[11]),
-                soften=_between(self.soften, u[12]),
+                amplitude=between(self.amplitude, u[9]),
+                smoothness=between(self.smoothness, u[10]),
+                erode=between(self.erode, u[11]),
+                soften=between(self.soften, u[12]),
                 erode_kernel=_odd(self.erode_kernel, v[1]),
                 soften_kernel=_odd(self.soften_kernel, v[2]),
                 kept=self.kept,
@@ -196,10 +192,6 @@ def _which(shares: tuple[tuple[str, float], ...], u: float) -> str:
         if u < 0:
             return kind
     return max(shares, key=lambda pair: pair[1])[0]  # rounding left u above the sum of all shares
-
-
-def _between(ends: tuple[float, float], u: float) -> float:
-    return ends[0] + (ends[1] - ends[0]) * u
 
 
 def _whole(ends: tuple[int, int], u: float) -> int:

@@ -11,6 +11,8 @@ from dfnb.profile import Profile, Sbi
 from dfnb.sbi import presets
 
 SECTIONS = ("model", "train", "sbi", "arcface")  # of a profile, that decide weights
+# of these, what decides none: which trainings there are, how pairs are made, and what only guards what is read
+DECIDE_NOTHING = {"model": {"weights_sha256"}, "train": {"networks", "seeds", "workers"}}
 
 
 def training_key(profile: Profile, variant: str, head: str, seed: int, faces: FaceStore, held_out: FaceStore) -> str:
@@ -33,10 +35,10 @@ def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:
     Of self-blending every setting as it is, whether a preset or the profile says so.
     """
     settings = profile.asked()
-    settings["model"].pop("weights_sha256")  # it only guards what is read
-    recipe = {key: value for key, value in settings["train"].items() if key not in {"networks", "seeds", "workers"}}
+    for section, names in DECIDE_NOTHING.items():
+        settings[section] = {key: value for key, value in settings[section].items() if key not in names}
     arcface = settings["arcface"] if HEADS[head].settings else None
-    return [settings["model"], recipe, presets.settings_of(profile.sbi), arcface, variant, head, seed]
+    return [settings["model"], settings["train"], presets.settings_of(profile.sbi), arcface, variant, head, seed]
 
 
 def same_training(profile: Profile, variant: str, head: str, seed: int) -> str:
@@ -74,14 +76,13 @@ def changes(
         before["sbi"] = presets.settings_of(Sbi.model_validate(before.get("sbi", {})))
     except (ValueError, UserError):  # a preset or setting of another version
         before["sbi"] = {}
-    ignored = {("train", "networks"), ("train", "seeds"), ("train", "workers"), ("model", "weights_sha256")}
     changed = []
     for section in SECTIONS:
         fields = type(getattr(profile, section)).model_fields
         for name, value in now[section].items():
             default = fields[name].default if name in fields else None
             was = before.get(section, {}).get(name, default)  # what couldn't be set was at its default
-            if was != value and (section, name) not in ignored:
+            if was != value and name not in DECIDE_NOTHING.get(section, ()):
                 changed.append(f"{section}.{name} {was} -> {value}")
     if [metadata.get("faces"), metadata.get("held_out")] != [faces.digest, held_out.digest]:
         changed.append("other faces")
