@@ -4,6 +4,8 @@ The faces may not be handed out, so most readers see the published numbers: `fig
 genuine-search.json (plan, versions, hardware), and `figures/genuine-finals.csv`.
 """
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +78,31 @@ def chart(trials: pd.DataFrame) -> Plot:
     summary = "; ".join(f"{name}: {mean:.3f}" for name, mean in zip(names, ordered["mean"], strict=True))
     columns = ["trial", "name", "changed", *(f"kind_{kind}" for kind in KINDS), "mean", "worst"]
     return Plot(figure, ordered[columns], f"AUC of {len(names)} settings on three kinds of fakes; means: {summary}.")
+
+
+def settings(trials: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
+    """What each trial changed against the first, in words, with its AUC: a row a trial, the best first.
+
+    keys: of the settings that the search's space holds, which are columns of the table.
+    """
+    first, rows = trials.iloc[0], []
+    for _, row in trials.sort_values("mean", ascending=False).iterrows():
+        words = [_in_words(key, row[key]) for key in keys if str(row[key]) != str(first[key])]
+        words += [row["changed"]] if isinstance(row["changed"], str) else []
+        about = {"name": row["name"] if isinstance(row["name"], str) else f"proposed, {row['trial']}"}
+        about |= {"changed": "; ".join(words) or "nothing"}
+        rows.append(about | {KINDS[kind][0]: row[f"kind_{kind}"] for kind in KINDS} | {"mean": row["mean"]})
+    return pd.DataFrame(rows)
+
+
+def _in_words(key: str, value: Any) -> str:
+    """Such as "sbi.fakes: 0.5 self-blended, 0.5 edgeless"; value: as search.csv has it, lists and mappings as JSON."""
+    read = json.loads(value) if isinstance(value, str) and value[:1] in "[{" else value
+    if isinstance(read, dict):
+        read = ", ".join(f"{name.removesuffix('_probability')} {given:g}" for name, given in read.items()) or "none"
+    elif isinstance(read, list):
+        read = ", ".join(f"{share:g} {name}" for name, share in read)
+    return f"{key}: {read}"
 
 
 def readable(finals: pd.DataFrame) -> pd.DataFrame:

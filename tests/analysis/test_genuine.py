@@ -16,7 +16,9 @@ def folder(tmp_path):
             "trial": [0, 1, 2, 3],
             "name": ["ours", "degraded", np.nan, "wrong"],
             "state": ["finished"] * 3 + ["failed"],
-            "changed": ["nothing", "h264", "preset", "warp"],
+            "sbi.degradation": ["{}", '{"h264_probability": 0.5}', "{}", "{}"],
+            "sbi.fakes": ['[["self-blended", 1.0]]'] * 2 + ['[["edgeless", 0.5], ["poisson", 0.5]]'] * 2,
+            "changed": [np.nan, "learning rate 0.5", np.nan, np.nan],
             "kind_dfdc": [0.6, 0.7, 0.65, np.nan],
             "kind_ff-c40": [0.6, 0.65, 0.65, np.nan],
             "kind_forged": [0.6, 0.9, 0.65, np.nan],
@@ -46,6 +48,16 @@ def test_trials_are_drawn_best_first_and_failed_ones_left_out(folder):
     drawn = [line.get_xdata().tolist() for line in plot.figure.axes[0].lines[:4]]
     assert drawn == [plot.numbers[c].tolist() for c in ("kind_dfdc", "kind_ff-c40", "kind_forged", "mean")]
     assert genuine.made(found).startswith("3 trainings of 300 steps, seed 0,")
+
+
+def test_what_a_trial_changed_is_put_into_words(folder):
+    table = genuine.settings(genuine.published(folder).trials, ("sbi.degradation", "sbi.fakes"))
+    assert table["changed"].tolist() == [
+        "sbi.degradation: h264 0.5; learning rate 0.5",
+        "sbi.fakes: 0.5 edgeless, 0.5 poisson",
+        "nothing",
+    ]
+    assert table["mean"].tolist() == [0.75, 0.65, 0.6]
 
 
 def test_finals_are_put_into_words_by_their_intervals(folder):
