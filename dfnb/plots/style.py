@@ -190,7 +190,7 @@ def show(
         raise ValueError(f"figure {name} has no alt text")
     image = encode(plot.figure, "png")
     if not private:
-        _keep(plot, image, name, run, caption, alt, networks)
+        _keep(plot, image, name, run, caption, alt, networks, embedded)
     width = round(plot.figure.get_figwidth() * 110)
     source = base64.b64encode(image).decode()
     display(
@@ -202,7 +202,16 @@ def show(
     )
 
 
-def _keep(plot: Plot, image: bytes, name: str, run: "Run", caption: str, alt: str, networks: Sequence[str]) -> None:
+def _keep(
+    plot: Plot,
+    image: bytes,
+    name: str,
+    run: "Run",
+    caption: str,
+    alt: str,
+    networks: Sequence[str],
+    embedded: bool,
+) -> None:
     """Write a figure into the report with its numbers and what it is."""
     folder = run.folder / "report" / "figures"
     written = [f"{name}.png"]
@@ -216,7 +225,7 @@ def _keep(plot: Plot, image: bytes, name: str, run: "Run", caption: str, alt: st
         written.append(f"{name}.csv")
     else:
         about["numbers"] = dict(plot.numbers)
-    _describe(folder, name, about, written, run, networks)
+    _describe(folder, name, about, written, run, networks, embedded)
 
 
 def table(
@@ -239,7 +248,7 @@ def table(
     folder = run.folder / "report" / "figures"
     if not private:
         _write(folder / f"{name}.csv", frame.to_csv(index=False).encode())
-        _describe(folder, name, {"kind": "table", "caption": caption}, [f"{name}.csv"], run, networks)
+        _describe(folder, name, {"kind": "table", "caption": caption}, [f"{name}.csv"], run, networks, embedded)
     shown = frame.copy()
     for column in shown.columns:
         if pd.api.types.is_float_dtype(shown[column]):
@@ -295,8 +304,16 @@ def _figcaption(caption: str) -> str:
 
 
 def _describe(
-    folder: Path, name: str, about: dict[str, Any], written: list[str], run: "Run", networks: Sequence[str]
+    folder: Path,
+    name: str,
+    about: dict[str, Any],
+    written: list[str],
+    run: "Run",
+    networks: Sequence[str],
+    embedded: bool,
 ) -> None:
+    """embedded: False where the numbers are none of this run's."""
+    source = "embedded benchmark" if run.embedded else "folders"
     checkpoints = {
         network.folder: files.sha256_known(run.trained(network)) for network in run.networks if network.name in networks
     }
@@ -305,7 +322,7 @@ def _describe(
         "files": written,
         "run": run.profile.name,
         "profile": run.profile.hash(),
-        "data": "embedded benchmark" if run.embedded else "folders",
+        "data": source if embedded else "elsewhere",
         "checkpoints": checkpoints,
     }
     files.write_json(folder / f"{name}.json", about)

@@ -87,7 +87,7 @@ def test_every_figure_and_table_names_its_run_and_its_files():
     assert runs == {RECORD["profile"]["name"]}
     assert len({about["profile"] for about in ABOUT.values()}) == 1  # all of one state of its settings
     for name, about in ABOUT.items():
-        assert about["data"] in ("embedded benchmark", "folders")
+        assert about["data"] in ("embedded benchmark", "folders", "elsewhere")
         for file in about["files"]:
             assert (FIGURES / file).is_file(), f"{name}: {file}"
 
