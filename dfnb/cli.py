@@ -187,8 +187,8 @@ def forge(
 ) -> None:
     """Forge real faces (face swaps, re-rendered mouths), to choose settings on; never to train on.
 
-    Reads FACES. Writes OUT/METHOD/real/TARGET.jpg and OUT/METHOD/fake/TARGET_SOURCE.jpg, to be tested on as a folder
-    (data.more), and OUT/FORGERIES.json, which lists the files without a usable face. What is there already is kept.
+    Reads FACES. Writes OUT/METHOD/real/TARGET.jpg and OUT/METHOD/fake/TARGET_SOURCE.jpg, to be tested on as folders
+    (data.sets), and OUT/FORGERIES.json, which lists the files without a usable face. What is there already is kept.
     """
     from dfnb.benchmark import forgery_folder
     from dfnb.common import processes

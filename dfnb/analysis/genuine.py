@@ -62,7 +62,7 @@ def made(found: Published) -> str:
 def chart(trials: pd.DataFrame) -> Plot:
     """AUC of every trial by kind of fake, and the mean; the best on top."""
     ordered = trials.sort_values("mean", ascending=False).reset_index(drop=True)
-    names = [name if isinstance(name, str) else f"proposed, {k}" for name, k in ordered[["name", "trial"]].to_numpy()]
+    names = [_name(row) for _, row in ordered.iterrows()]
     with styled():
         figure = new_figure(1.4 + 0.36 * len(ordered))
         axes = figure.subplots()
@@ -89,10 +89,14 @@ def settings(trials: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
     for _, row in trials.sort_values("mean", ascending=False).iterrows():
         words = [_in_words(key, row[key]) for key in keys if str(row[key]) != str(first[key])]
         words += [row["changed"]] if isinstance(row["changed"], str) else []
-        about = {"name": row["name"] if isinstance(row["name"], str) else f"proposed, {row['trial']}"}
-        about |= {"changed": "; ".join(words) or "nothing"}
+        about = {"name": _name(row), "changed": "; ".join(words) or "nothing"}
         rows.append(about | {KINDS[kind][0]: row[f"kind_{kind}"] for kind in KINDS} | {"mean": row["mean"]})
     return pd.DataFrame(rows)
+
+
+def _name(trial: pd.Series) -> str:
+    """Of a start as the plan has it; what Optuna proposed has a number."""
+    return trial["name"] if isinstance(trial["name"], str) else f"proposed, {trial['trial']}"
 
 
 def _in_words(key: str, value: Any) -> str:

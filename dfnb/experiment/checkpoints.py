@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dfnb.common.errors import UserError
 from dfnb.experiment.run import Run
-from dfnb.scoring import comparisons
+from dfnb.scoring import comparisons, metrics
 from dfnb.scoring.comparisons import Sampling
 
 MEAN = "mean"  # the last row: over the kinds
@@ -63,8 +63,8 @@ def _part(run: Run, part: str, ours: Sequence[Path], theirs: Sequence[Path]) -> 
     labels, groups, scores = comparisons.align(tables)
     a, b = scores[: len(ours)], scores[len(ours) :]
     sampling = comparisons.over_groups(labels.to_numpy(), a, b, groups)
-    aucs = [np.array([comparisons.mean_auc(labels, row[None]) for row in rows]) for rows in (a, b)]
-    return _Sample(sampling, aucs, [comparisons.mean_auc(labels, rows.mean(0)[None]) for rows in (a, b)])
+    aucs = [np.array([metrics.auc(labels, row).value for row in rows]) for rows in (a, b)]
+    return _Sample(sampling, aucs, [metrics.auc(labels, rows.mean(0)).value for rows in (a, b)])
 
 
 def _averaged(samples: Sequence[_Sample]) -> _Sample:

@@ -6,6 +6,7 @@ Every function takes and returns images (H, W, 3) uint8 RGB and never writes to 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import cv2
@@ -23,11 +24,14 @@ def between(ends: tuple[float, float], u: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * u
 
 
-def check_range(name: str, ends: tuple[float, float], least: float, most: float) -> None:
-    """Raises UserError, naming the setting, unless its ends ascend and lie within `least` to `most`."""
-    low, high = ends
-    if not least <= low <= high <= most:
-        raise UserError(f"{name}: give a lowest and a highest value between {least:g} and {most:g}, not {low}, {high}")
+def check_ranges(settings: object, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Raises UserError, naming the setting, unless the ends of each ascend and lie within its limits."""
+    for name, (least, most) in limits.items():
+        low, high = getattr(settings, name)
+        if not least <= low <= high <= most:
+            raise UserError(
+                f"{name}: give a lowest and a highest value between {least:g} and {most:g}, not {low}, {high}"
+            )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfnb.common.errors import UserError
-from dfnb.sbi.augment import Image, between, check_range
+from dfnb.sbi.augment import Image, between, check_ranges
 
 _WIDTH = 256.0  # pixels, the shorter side of a picture for which blurs are given
 _BLOCK = 16  # pixels, of H.264's macroblocks: none lies in both images
@@ -63,8 +63,9 @@ class Degradation:
 
     def __post_init__(self) -> None:
         limits = {"gamma": (0.1, 10.0), "shrink": (0.05, 1.0), "blur": (0.0, 32.0), "noise": (0.0, 255.0)}
-        for name, (least, most) in (limits | {"h264": (0, 51)}).items():
-            check_range(name, getattr(self, name), least, most)
+        limits |= {"h264": (0, 51)}
+        check_ranges(self, limits)
+        for name in limits:
             if not 0 <= (share := getattr(self, f"{name}_probability")) <= 1:
                 raise UserError(f"{name}_probability: a probability is between 0 and 1, not {share}")
 

@@ -63,8 +63,7 @@ class Edgeless:
     def __post_init__(self) -> None:
         limits = {"resample": (0.05, 1.0), "warp": (0.0, 64.0), "smoothness": (4.0, 256.0), "smooth": (0.0, 255.0)}
         limits |= {"sharpen": (0.0, 10.0), "fade": (8.0, 64.0)}
-        for name, (least, most) in limits.items():
-            augment.check_range(name, getattr(self, name), least, most)
+        augment.check_ranges(self, limits)
 
 
 def self_blended(target: Target, draw: Draw, how: Edgeless, rng: np.random.Generator) -> Blended:

@@ -99,8 +99,7 @@ class SelfBlender:
         limits = {"resize": (0.5, 2.0), "amplitude": (0.0, 64.0), "smoothness": (4.0, 256.0)}
         limits |= {"erode": (0.0, 32.0), "soften": (0.0, 64.0), "sharpen": (0.0, 10.0), "margin": (0.0, STORED)}
         limits |= {"grid": (32, 512)} if self.grid else {}
-        for name, (least, most) in limits.items():
-            augment.check_range(name, getattr(self, name), least, most)
+        augment.check_ranges(self, limits)
         for name in ("erode_kernel", "soften_kernel"):
             low, high = getattr(self, name)
             if (low, high) != (0, 0) and not (1 <= low <= high <= 127 and low % 2 == high % 2 == 1):
