@@ -281,6 +281,8 @@ def evaluate(
     run = _open(profile, profiles.parse_overrides(settings or []), "scores")
     if against and not checkpoint:
         raise UserError("--against compares with the checkpoints given by --checkpoint; name one")
+    if kind and not against:
+        raise UserError("--kind goes with --against: it says which sets count as one in the comparison")
     for path in checkpoint or ():
         results = run.evaluate(path)
         typer.echo(results.drop(columns="checkpoint").to_string(index=False, float_format="{:.3f}".format))

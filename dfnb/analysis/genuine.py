@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from dfnb.analysis.findings import Difference
 from dfnb.common import files
 from dfnb.common.errors import UserError
 from dfnb.plots.style import INK, Plot, new_figure, styled
@@ -117,7 +118,7 @@ def readable(finals: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {"recipe": row.recipe, "against": row.reference, "kind": kind, "AUC": f"{row.auc:.3f}"}
             | {"AUC of the other": f"{row.reference_auc:.3f}"}
-            | {"difference (95 %)": f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"}
+            | {"difference (95 %)": str(Difference(row.difference, row.low, row.high))}
             | {"AUC of averaged scores": f"{row.averaged_auc:.3f}", "seeds": f"{row.seeds} and {row.reference_seeds}"}
         )
     return pd.DataFrame(rows)
@@ -129,7 +130,7 @@ def finding(finals: pd.DataFrame) -> str:
         return "No comparison is published."
     lines = []
     for row in finals[finals["kind"] == "mean"].itertuples():
-        clear = row.low > 0 or row.high < 0
-        what = f"{row.recipe} against {row.reference}: {row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
-        lines.append(f"{what}, {'**clear**' if clear else '**not decided**'}")
+        difference = Difference(row.difference, row.low, row.high)
+        better = difference.read(f"{row.recipe} is better", f"{row.reference} is better")
+        lines.append(f"{row.recipe} against {row.reference} {difference}: {better}")
     return "Mean over the three kinds, " + "; ".join(lines) + "."

@@ -63,8 +63,8 @@ def test_what_a_trial_changed_is_put_into_words(folder):
 def test_finals_are_put_into_words_by_their_intervals(folder):
     finals = genuine.published(folder).finals
     text = genuine.finding(finals)
-    assert "degraded against ours: +0.100 (+0.060 to +0.140), **clear**" in text
-    assert "degraded against original: +0.020 (-0.030 to +0.070), **not decided**" in text
+    assert "degraded against ours +0.100 (+0.060 to +0.140): **degraded is better**" in text
+    assert "degraded against original +0.020 (−0.030 to +0.070): **nothing here decides**" in text
     assert genuine.readable(finals)["kind"].tolist() == ["DFDC crops", "mean", "mean"]
 
 
