@@ -79,7 +79,29 @@ class Run(Artefacts):
 
             gpus = len(devices.hardware().gpus)
             processes.launch(training.fit, *what, checkpoint.parent, batch=self.profile.train.batch, gpus=gpus)
+        with processes.main_first():
+            if processes.is_main():
+                self._keep_real_people(network)
         return checkpoint
+
+    def _keep_real_people(self, network: Network) -> None:
+        """Score the held-out real faces once a network is trained, and keep that with its weights.
+
+        So `dfnb score` can say what a score means among real people, wherever the checkpoint goes.
+        """
+        from dfnb import networks
+        from dfnb.scoring import real_people, score
+
+        path, store = self.checkpoint(network), self.store("validation")
+        about = networks.metadata(path)
+        if "real_people" in about:
+            return
+        net, evaluate = networks.load(path).to(devices.scoring_device()), self.profile.evaluate
+        what = f"score real people with {network.folder}"
+        scored = score.score_store(
+            net, store, self.input_size(network), evaluate.batch, what, evaluate.precision, evaluate.workers
+        )
+        networks.save(net, path, about | {"real_people": real_people.record(scored, store)})
 
     def trained(self, network: Network) -> Path:
         """The checkpoint of a network, trained now where that is allowed (see `Parts`)."""
