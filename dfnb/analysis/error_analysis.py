@@ -45,7 +45,7 @@ def by_bins(table: pd.DataFrame, bins: int = 3) -> pd.DataFrame:
     """AUC in bins of equally many videos, by each of `BY`: what `videos` gives -> a row per attribute and bin.
 
     Columns: dataset, by, bin (1, 2, ...), start, end (of the values in it), real, fake, auc, low, high (95 %,
-    `metrics.auc_logit`; NaN where a bin lacks a class).
+    `metrics.auc_groups`; NaN where a bin lacks a class).
     """
     rows = []
     for by in BY:
@@ -54,7 +54,9 @@ def by_bins(table: pd.DataFrame, bins: int = 3) -> pd.DataFrame:
             members = known.iloc[places]
             fake = (members["label"] == "fake").to_numpy()
             both = fake.any() and not fake.all()
-            value = metrics.auc_logit(fake, members["score"]) if both else metrics.AUC(*(float("nan"),) * 3)
+            value = metrics.AUC(*(float("nan"),) * 3)
+            if both:
+                value = metrics.auc_groups(fake, members["score"], members["group"])
             rows.append(
                 {"dataset": table["dataset"].iloc[0], "by": by, "bin": k, "start": members[by].min()}
                 | {"end": members[by].max(), "real": int((~fake).sum()), "fake": int(fake.sum())}

@@ -200,9 +200,9 @@ def _score(
 def curves(run: "Run", kinds: Sequence[str] = tuple(CORRUPTIONS)) -> pd.DataFrame:
     """Video AUC against strength: a row per network, corruption and level; level 0 is the videos as they are.
 
-    Columns: network, corruption, level, strength (NaN at level 0), auc, low, high (95 %, `metrics.auc_logit`), drop
-    (AUC of the same videos as they are, minus this), drop_low, drop_high, p (paired DeLong test), p_holm (corrected for
-    all cells of a network, Holm 1979), real_score and fake_score (mean scores of the videos), real, fake (videos).
+    Columns: network, corruption, level, strength (NaN at level 0), auc, low, high (95 %, `metrics.auc_groups`), drop
+    (AUC of the same videos as they are, minus this), drop_low, drop_high, p (paired, over groups), p_holm (corrected
+    for all cells of a network, Holm 1979), real_score and fake_score (mean scores of the videos), real, fake (videos).
     """
     part_, settings = part(run), run.profile.robustness
     manifest = run.store(part_).manifest
@@ -219,8 +219,9 @@ def curves(run: "Run", kinds: Sequence[str] = tuple(CORRUPTIONS)) -> pd.DataFram
             for level, strength, videos in sorted(levels, key=lambda entry: entry[0]):
                 if not videos["video"].equals(clean["video"]):
                     raise ValueError(f"{kind} at level {level}: other videos than the clean ones")
-                value, values = metrics.auc_logit(labels, videos["score"]), videos["score"].to_numpy()
-                paired = metrics.compare(labels, clean["score"], values)
+                values, groups = videos["score"].to_numpy(), videos["group"].to_numpy()
+                value = metrics.auc_groups(labels, values, groups)
+                paired = comparisons.with_seeds(comparisons.over_groups(labels, clean["score"], values, groups), None)
                 rows.append(
                     {"network": name, "corruption": kind, "level": level, "strength": strength}
                     | {"auc": value.value, "low": value.low, "high": value.high, "drop": paired.difference}

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from dfnb.analysis.findings import NOTHING
 from dfnb.plots.style import look
@@ -24,7 +23,7 @@ def thresholds(run: "Run", fpr: float | None = None) -> pd.DataFrame:
     Validation is real videos and their self-blended counterparts: no manipulated video decides anything. fpr: see
     `metrics.threshold_at`; None puts the threshold where the two errors are closest to each other.
     Columns: set, network, threshold, false_alarms (share of the real called fake) and missed (share of the fakes called
-    real), each with _low and _high (95 %, Wilson's interval: each video by itself), real, fake (test videos),
+    real), each with _low and _high (95 %, over groups: `metrics.share_groups`), real, fake (test videos),
     validation (videos the threshold rests on).
     """
     rows = []
@@ -33,18 +32,17 @@ def thresholds(run: "Run", fpr: float | None = None) -> pd.DataFrame:
         threshold = metrics.threshold_at(known["label"] == "fake", known["score"], fpr)
         for part in run.tests:
             videos = run.video_scores(part, name)
-            errors = metrics.error_rates(videos["label"] == "fake", videos["score"], threshold)
+            fake, called = videos["label"] == "fake", videos["score"] >= threshold
             row = {"set": run.title(part), "network": name, "threshold": threshold}
-            row |= _share("false_alarms", errors.false_positive, errors.real)
-            row |= _share("missed", errors.false_negative, errors.fake)
-            rows.append(row | {"real": errors.real, "fake": errors.fake, "validation": len(known)})
+            row |= _share("false_alarms", called[~fake], videos.loc[~fake, "group"])
+            row |= _share("missed", ~called[fake], videos.loc[fake, "group"])
+            rows.append(row | {"real": int((~fake).sum()), "fake": int(fake.sum()), "validation": len(known)})
     return pd.DataFrame(rows)
 
 
-def _share(name: str, share: float, count: int) -> dict[str, float]:
-    """A share of `count` and its 95 % interval. Source: Wilson 1927."""
-    low, high = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
-    return {name: share, f"{name}_low": low, f"{name}_high": high}
+def _share(name: str, hits: pd.Series, groups: pd.Series) -> dict[str, float]:
+    """A share and its 95 % interval over groups."""
+    return dict(zip((name, f"{name}_low", f"{name}_high"), metrics.share_groups(hits, groups), strict=True))
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

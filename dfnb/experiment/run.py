@@ -267,7 +267,7 @@ class Run(Artefacts):
         """One checkpoint of ours on every test set of the profile, whatever the profile trains: a row a part, by video.
 
         Faces are cut out at the size the checkpoint was trained at. Kept in `checkpoints/`, with results.csv.
-        Columns: part, dataset; auc, low, high, group_low, group_high, real, fake as in `results`; pair_accuracy,
+        Columns: part, dataset; auc, low, high, sample_low, sample_high, real, fake as in `results`; pair_accuracy,
         pair_low, pair_high, pairs (`metrics.pair_accuracy`; NaN where there are none); checkpoint, its SHA-256.
         Raises UserError where it is no checkpoint of ours, or the profile has no test set.
         """
@@ -291,7 +291,7 @@ class Run(Artefacts):
     # ---- results ----
 
     def results(self) -> pd.DataFrame:
-        """ROC AUC of every network on every test part with 95 % intervals (`metrics.auc_logit`); also in results.csv.
+        """ROC AUC of every network on every test part with 95 % intervals over groups; also in results.csv.
 
         Raises UserError where a part has videos of one class only, or was scored in different ways.
         """
@@ -328,7 +328,7 @@ class Run(Artefacts):
     def results_of(self, network: Network) -> list[dict[str, Any]]:
         """The rows of `results` of one network: every part, by video, frame or face, with and without the size rule.
 
-        low, high: `metrics.auc_logit`, each sample by itself; group_low, group_high: `metrics.bootstrap_auc`.
+        low, high: over groups (`metrics.auc_groups`); sample_low, sample_high: each sample by itself (`auc_logit`).
         """
         rows = []
         for part in self.scored_parts:
@@ -361,15 +361,15 @@ class Run(Artefacts):
 
 
 def _auc_of(title: str, level: str, scored: pd.DataFrame) -> dict[str, Any]:
-    """AUC of videos, frames or faces with both intervals, and how many there are: auc, low, high, group_low, ..."""
+    """AUC of videos, frames or faces with both intervals, and how many there are: auc, low, high, sample_low, ..."""
     fake, scores = (scored["label"] == "fake").to_numpy(), scored["score"].to_numpy()
     if fake.all() or not fake.any():
         raise UserError(f"{title}: {len(fake)} {level}s, all of one class: an AUC needs both")
-    value, over = metrics.auc_logit(fake, scores), (np.nan, np.nan)
-    if level != "frame":
-        over = metrics.bootstrap_auc(fake, scores, scored["group"].to_numpy())[1:]
+    value = metrics.auc_groups(fake, scores, scored["group"].to_numpy())
+    alone = metrics.auc_logit(fake, scores)
     counts = {"real": int((~fake).sum()), "fake": int(fake.sum())}
-    return dict(zip(("auc", "low", "high", "group_low", "group_high"), (*value, *over), strict=True)) | counts
+    names = ("auc", "low", "high", "sample_low", "sample_high")
+    return dict(zip(names, (*value, alone.low, alone.high), strict=True)) | counts
 
 
 def _pair_accuracy(videos: pd.DataFrame) -> metrics.PairAccuracy:

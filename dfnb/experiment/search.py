@@ -86,7 +86,7 @@ class Trial:
         aucs = {}
         for part in self.parts:
             scored = self.run.video_scores(part, self.network.name, self.network.seed)
-            value = metrics.auc_logit((scored["label"] == "fake").to_numpy(), scored["score"].to_numpy())
+            value = metrics.auc_groups(scored["label"] == "fake", scored["score"], scored["group"])
             aucs[part] = {"auc": float(value.value), "low": float(value.low), "high": float(value.high)}
         checkpoint = self.run.checkpoint(self.network)
         seconds = float(self.run.history(self.network.name, self.network.seed)["seconds"].iloc[-1])

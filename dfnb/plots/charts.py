@@ -26,7 +26,7 @@ def roc(scored: Mapping[str, pd.DataFrame], title: str, band: str | None = None,
     """
     band = band or list(scored)[-1]
     rows = []
-    values = {name: metrics.auc_logit(*_labels_scores(frame)) for name, frame in scored.items()}
+    values = {name: metrics.auc_groups(*_labels_scores(frame), frame["group"]) for name, frame in scored.items()}
     with styled():
         figure = new_figure(4.9)
         whole, zoom = figure.subplots(1, 2, width_ratios=(1.25, 1))

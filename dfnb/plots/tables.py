@@ -142,7 +142,7 @@ def set_name(results: pd.DataFrame) -> pd.Series:
 
 
 def intervals(results: pd.DataFrame) -> pd.DataFrame:
-    """Both intervals of `Run.results`: each sample by itself, and over groups of samples that belong together."""
+    """Both intervals of `Run.results`: over groups of samples that belong together, and each sample by itself."""
 
     def interval(low: str, high: str) -> list[str]:
         return [f"{a:.3f} to {b:.3f}" for a, b in zip(results[low], results[high], strict=True)]
@@ -151,7 +151,7 @@ def intervals(results: pd.DataFrame) -> pd.DataFrame:
     about |= {"set": set_name(results), "AUC": results["auc"]}
     return pd.DataFrame(
         about
-        | {"95 %, each by itself": interval("low", "high"), "95 %, over groups": interval("group_low", "group_high")}
+        | {"95 %, over groups": interval("low", "high"), "95 %, each by itself": interval("sample_low", "sample_high")}
     )
 
 
@@ -251,7 +251,7 @@ def per_method(run: "Run", part: str = "ff") -> pd.DataFrame:
         videos = run.video_scores(part, name)
         for method in pd.unique(videos.loc[videos["label"] == "fake", "method"]):
             compared = videos[(videos["label"] == "real") | (videos["method"] == method)]
-            value = metrics.auc_logit((compared["label"] == "fake").to_numpy(), compared["score"].to_numpy())
+            value = metrics.auc_groups(compared["label"] == "fake", compared["score"], compared["group"])
             rows.append(
                 {"network": name, "seed": run.find(name).seed, "dataset": method, **value._asdict()}
                 | {"real": int((compared["label"] == "real").sum()), "fake": int((compared["method"] == method).sum())}
@@ -302,8 +302,9 @@ def against_published(results: pd.DataFrame, era: str = "CNN") -> pd.DataFrame:
 
     Columns: network, method, trained on, set, source, reported, reproduced, difference (reproduced - reported), low,
     high, seeds.
-    The interval is that of our number alone, as nothing is known of the other's: the test videos' share is DeLong's
-    half-width, averaged over seeds; several seeds add Student's half-width of their mean, the two as independent.
+    The interval is that of our number alone, as nothing is known of the other's: the test videos' share is the
+    half-width over groups, averaged over seeds; several seeds add Student's half-width of their mean, the two as
+    independent.
     Raises ValueError for results of the embedded benchmark, which must not stand beside published numbers.
     """
     if results["dataset"].str.contains("-like").any():

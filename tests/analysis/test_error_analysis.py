@@ -18,6 +18,7 @@ def made_up(n: int = 300) -> pd.DataFrame:
     size, fake = rng.uniform(80, 260, n), np.arange(n) % 2 == 1
     score = 0.3 + fake * (size - 80) / 200 + rng.normal(0, 0.2, n)
     table = pd.DataFrame({"dataset": "d", "video": [str(k) for k in range(n)], "score": score, "size": size})
+    table["group"] = table["video"]
     return table.assign(label=np.where(fake, "fake", "real"), yaw=rng.uniform(0, 25, n), pitch=rng.uniform(0, 9, n))
 
 

@@ -9,13 +9,14 @@ import pytest
 from drawn_faces import picture
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from sklearn.metrics import roc_auc_score
 
 from dfnb import profile
 from dfnb.analysis import corruptions, robustness
 from dfnb.benchmark import video
 from dfnb.common.errors import UserError
 from dfnb.data import faces, frames
-from dfnb.scoring import metrics, score_table
+from dfnb.scoring import comparisons, metrics, score_table
 
 RNG = np.random.default_rng
 
@@ -199,7 +200,9 @@ def test_curves_are_auc_and_paired_tests_of_the_same_videos(monkeypatch):
     assert tuple(cells.loc[0, ["auc", "low", "high"]]) == metrics.auc_logit(fake, clean)
     assert cells.loc[0, "drop"] == 0
     for k in (1, 2):
-        paired = metrics.compare(fake, clean, worse[k])
+        sampling = comparisons.over_groups(fake, clean, worse[k], whole["group"])
+        paired = comparisons.with_seeds(sampling, None)
+        assert paired.difference == pytest.approx(roc_auc_score(fake, clean) - roc_auc_score(fake, worse[k]))
         assert cells.loc[k, ["drop", "drop_low", "drop_high", "p"]].tolist() == list(paired)
         assert cells.loc[k, "real_score"] == pytest.approx(worse[k][~fake].mean())
     assert cells.loc[[1, 2], "p_holm"].max() >= cells.loc[[1, 2], "p"].max()

@@ -140,7 +140,7 @@ def test_a_checkpoint_is_evaluated_as_the_same_network_is_in_its_run(tested, tmp
     results = results[(results["network"] == "plain-linear") & (results["level"] == "video") & results["size_rule"]]
     expected = results.set_index("part")
     assert list(found.index) == ["ff", "first", "second"]
-    same = ["dataset", "auc", "low", "high", "group_low", "group_high", "real", "fake", "checkpoint"]
+    same = ["dataset", "auc", "low", "high", "sample_low", "sample_high", "real", "fake", "checkpoint"]
     pd.testing.assert_frame_equal(found[same], expected[same])
     for part in found.index:
         mine, theirs = run.checkpoint_scores(part, checkpoint), usual.scores(part, "plain-linear")

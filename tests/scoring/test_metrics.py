@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dfnb.scoring import metrics
@@ -258,6 +258,36 @@ def test_bootstrap_covers(target: float, pure: bool) -> None:
 def test_bootstrap_covers_in_full(target: float, pure: bool, groups: int) -> None:
     """2,000 data sets of 60 or 120 groups (of each class, or of both) at AUC 0.75, 0.94 and 0.985."""
     assert 0.93 <= coverage(groups, target, pure, repeats=2000, draws=400) <= 0.97
+
+
+def test_the_printed_interval_is_over_groups_where_samples_share_them() -> None:
+    labels, scores, member = grouped(np.random.default_rng(3), 30, 1.0, False)
+    assert metrics.auc_groups(labels, scores, member) == metrics.bootstrap_auc(labels, scores, member)
+    alone = [f"v{k}" for k in range(len(labels))]
+    assert metrics.auc_groups(labels, scores, alone) == metrics.auc_logit(labels, scores)
+
+
+def test_a_share_over_groups_covers_where_single_samples_do_not() -> None:
+    """Five videos each of 40 people, all or none of them hits as a rule; Wilson's interval of 200 videos is wrong."""
+    inside, naive, repeats, truth = 0, 0, 300, 0.3
+    for repeat in range(repeats):
+        rng = np.random.default_rng([5, repeat])
+        people = np.repeat(np.arange(40), 5)
+        hits = rng.random(200) < rng.beta(0.5 * truth, 0.5 * (1 - truth), 40)[people]
+        value, low, high = metrics.share_groups(hits, people, 200, seed=repeat)
+        assert value == hits.mean()
+        inside += low <= truth <= high
+        alone = metrics.share_groups(hits, np.arange(200), 200)
+        wilson = binomtest(int(hits.sum()), 200).proportion_ci(method="wilson")
+        assert alone == pytest.approx((hits.mean(), wilson.low, wilson.high))
+        naive += wilson.low <= truth <= wilson.high
+    assert 0.90 <= inside / repeats <= 0.985
+    assert naive / repeats < 0.8
+
+
+def test_a_share_on_which_all_groups_agree_counts_them() -> None:
+    wilson = binomtest(0, 4).proportion_ci(method="wilson")
+    assert metrics.share_groups([False] * 8, [1, 1, 2, 2, 3, 3, 4, 4]) == pytest.approx((0, wilson.low, wilson.high))
 
 
 def test_a_groups_samples_count_as_one() -> None:

@@ -1,0 +1,191 @@
+"""Whether a network's stated rate holds: how often real test videos stand as high among real people as p says.
+
+A network keeps its scores of held-out real people (`dfnb.scoring.real_people`). If real test videos are like theirs, a
+share p of them gets a p-value of at most p, but for chance: both kinds of people are a sample. How far chance alone
+moves the share is known exactly (`by_chance`). On another dataset, or after compression, it may lie farther off; that
+is what is measured here.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import betabinom, binomtest
+
+from dfnb.analysis import corruptions, robustness
+from dfnb.data.catalogues import IMAGE_SUFFIXES
+from dfnb.networks.checkpoint import metadata
+from dfnb.plots.style import FAINT, Plot, look, new_figure, styled
+from dfnb.scoring import metrics, real_people
+
+if TYPE_CHECKING:
+    from dfnb.experiment.run import Run
+
+RATES = (0.1, 0.05, 0.01)
+
+
+def kept(run: "Run", name: str) -> dict[str, Any]:
+    """What the network's checkpoint keeps of held-out real people (`real_people.record`); {} for an older one."""
+    return metadata(run.trained(run.find(name))).get("real_people", {})
+
+
+def p_values(videos: pd.DataFrame, about: dict[str, Any], unit: real_people.Unit = "video") -> np.ndarray:
+    """p of the real videos, one a person (the first of each group), ascending: (n,).
+
+    videos: `Run.video_scores`; those without a face have no p. Empty where too few people were held out.
+    """
+    real = videos[(videos["label"] == "real") & (videos["frames"] > 0)].drop_duplicates("group")
+    standings = (real_people.standing(score, about, unit) for score in real["score"])
+    return np.sort([standing.p for standing in standings if standing is not None])
+
+
+def by_chance(rate: float, held_out: int, tested: int) -> tuple[float, float]:
+    """Between which shares the realised rate lies in 95 % of cases if the tested people are like the held-out ones.
+
+    With k = rate * (held_out + 1), rounded down, the rate given the held-out people is Beta(k, held_out + 1 - k), so
+    the count is beta-binomial. Source: Vovk 2012, Conditional validity of inductive conformal predictors.
+    """
+    k = int(rate * (held_out + 1) + 1e-9)
+    if k == 0:
+        return 0.0, 0.0
+    low, high = betabinom.ppf((0.025, 0.975), tested, k, held_out + 1 - k) / tested
+    return float(low), float(high)
+
+
+def unit_of(run: "Run", part: str) -> real_people.Unit:
+    """What has a score in a test part: single images, or videos."""
+    is_image = [Path(path).suffix.lower() in IMAGE_SUFFIXES for path in run.clips(part)["path"]]
+    return "image" if all(is_image) else "video"
+
+
+def held_out(about: dict[str, Any], unit: real_people.Unit) -> int:
+    """How many real people a score of this unit is compared with; 0 where there are too few."""
+    standing = real_people.standing(0.5, about, unit)
+    return standing.people if standing else 0
+
+
+def realised(run: "Run", name: str) -> pd.DataFrame:
+    """Stated against realised rates on every test part; a row a part and rate that its people can tell.
+
+    Columns: part, dataset, people (held out), tested (real people of the part), stated, realised, low, high (95 %,
+    Clopper and Pearson 1934), chance_low, chance_high (`by_chance`). Empty where too few people were held out.
+    """
+    rows, about = [], kept(run, name)
+    for part in run.tests:
+        p = p_values(run.video_scores(part, name), about, unit_of(run, part))
+        people = held_out(about, unit_of(run, part))
+        for rate in (rate for rate in RATES if len(p) and rate >= 1 / (people + 1)):
+            hits = int((p <= rate).sum())
+            low, high = binomtest(hits, len(p)).proportion_ci(0.95)
+            row = {"part": part, "dataset": run.title(part), "people": people, "tested": len(p), "stated": rate}
+            row |= {"realised": hits / len(p), "low": float(low), "high": float(high)}
+            rows.append(row | dict(zip(("chance_low", "chance_high"), by_chance(rate, people, len(p)), strict=True)))
+    columns = ["part", "dataset", "people", "tested", "stated", "realised", "low", "high", "chance_low", "chance_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def curve(run: "Run", name: str) -> Plot:
+    """The share of real people with p of at most the stated rate, against that rate, with its pointwise 95 % interval.
+
+    A panel a test part. On the diagonal the rate holds; above it real people are accused more often than stated. Grey:
+    where chance alone would leave it (`by_chance`).
+    """
+    style, about, rows = look(name), kept(run, name), []
+    grid = np.linspace(0, 0.5, 101)
+    with styled():
+        figure = new_figure(3.3)
+        panels = figure.subplots(1, len(run.tests), sharey=True, squeeze=False)[0]
+        for axes, part in zip(panels, run.tests, strict=True):
+            p = p_values(run.video_scores(part, name), about, unit_of(run, part))
+            hits = np.searchsorted(p, grid, side="right")
+            bounds = [binomtest(int(k), len(p)).proportion_ci(0.95) for k in hits]
+            low, high = np.transpose([(bound.low, bound.high) for bound in bounds])
+            people = held_out(about, unit_of(run, part))
+            chance = np.transpose([by_chance(rate, people, len(p)) for rate in grid])
+            axes.fill_between(grid, *chance, color=FAINT, alpha=0.35, linewidth=0)
+            axes.fill_between(grid, low, high, color=style.colour, alpha=0.16, linewidth=0)
+            axes.plot(grid, hits / len(p), color=style.colour, lw=style.width, drawstyle="steps-post")
+            axes.plot([0, 0.5], [0, 0.5], color=FAINT, lw=1, ls=(0, (2, 3)))
+            axes.set_title(f"{run.title(part)} ({len(p)} people)", fontsize=11)
+            axes.set(xlim=(0, 0.5), ylim=(0, 1), xlabel="stated rate")
+            shares = {"stated": grid, "realised": hits / len(p), "low": low, "high": high}
+            shares |= {"chance_low": chance[0], "chance_high": chance[1]}
+            rows.append(pd.DataFrame({"part": part, **shares}))
+        panels[0].set_ylabel("real people at or below it")
+    table = pd.concat(rows, ignore_index=True)
+    told = "; ".join(
+        f"{run.title(part)}: {cells.loc[cells['stated'].sub(0.1).abs().idxmin(), 'realised']:.2f} at a stated 0.10"
+        for part, cells in table.groupby("part", sort=False)
+    )
+    return Plot(figure, table, f"Realised against stated rate of {style.label} on real test videos. {told}.")
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """`realised` as a table to read."""
+    shares = zip(table["realised"], table["low"], table["high"], strict=True)
+    return pd.DataFrame(
+        {
+            "set": table["dataset"],
+            "people held out": table["people"],
+            "real people tested": table["tested"],
+            "stated": [f"{100 * rate:g} %" for rate in table["stated"]],
+            "realised (95 %)": [f"{100 * a:.0f} % ({100 * b:.0f} to {100 * c:.0f})" for a, b, c in shares],
+            "by chance": [
+                f"{100 * a:.0f} to {100 * b:.0f} %"
+                for a, b in zip(table["chance_low"], table["chance_high"], strict=True)
+            ],
+        }
+    )
+
+
+def finding(table: pd.DataFrame) -> str:
+    """Where the realised rate lies farther off than chance would have it, in Markdown."""
+    if table.empty:
+        return f"Too few real people were held out ({real_people.FEWEST} are needed), so no rate can be stated."
+    off = table[(table["realised"] > table["chance_high"]) | (table["realised"] < table["chance_low"])]
+    cases = "; ".join(
+        f"{row.dataset}: {100 * row.realised:.0f} % instead of {100 * row.stated:g} %" for row in off.itertuples()
+    )
+    return f"Farther off than chance would have it in **{len(off)} of {len(table)} cases**" + (
+        f": {cases}." if cases else "."
+    )
+
+
+def under_corruption(run: "Run", name: str, rate: float = 0.05) -> pd.DataFrame:
+    """By how much a rate breaks under notebook 7's corruptions: the share of real people with p of at most `rate`.
+
+    A row a corruption and level; level 0 is the same videos as they are. Columns: corruption, level, strength (NaN at
+    level 0), tested, realised, low, high (95 %, Clopper and Pearson 1934). Empty where too few people were held out.
+    """
+    rows, about, part = [], kept(run, name), robustness.part(run)
+    settings, rule = run.profile.robustness, run.profile.evaluate.size_rule
+    which = robustness.chosen(run.store(part).manifest, settings.videos, settings.frames)
+    clean = metrics.video_scores(run.scores(part, name).iloc[which], rule)
+    for kind in corruptions.CORRUPTIONS:
+        levels = [(0, float("nan"), clean)]
+        for (level, strength), table in robustness.scores(run, kind)[name].groupby(["level", "strength"]):
+            levels.append((level, strength, metrics.video_scores(table, rule)))
+        for level, strength, videos in sorted(levels, key=lambda entry: entry[0]):
+            p = p_values(videos, about, unit_of(run, part))
+            if not len(p):
+                continue
+            hits = int((p <= rate).sum())
+            low, high = binomtest(hits, len(p)).proportion_ci(0.95)
+            row = {"corruption": kind, "level": level, "strength": strength, "tested": len(p)}
+            rows.append(row | {"realised": hits / len(p), "low": float(low), "high": float(high)})
+    columns = ["corruption", "level", "strength", "tested", "realised", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def by_level(table: pd.DataFrame) -> pd.DataFrame:
+    """`under_corruption` as a table to read: a row a corruption, a column a level."""
+    cells = [
+        {"corruption": corruptions.CORRUPTIONS[row.corruption].title}
+        | {"level": "as they are" if row.level == 0 else str(row.level)}
+        | {"share": f"{100 * row.realised:.0f} % ({100 * row.low:.0f} to {100 * row.high:.0f})"}
+        for row in table.itertuples()
+    ]
+    wide = pd.DataFrame(cells).pivot_table(index="corruption", columns="level", values="share", aggfunc="first")
+    order = ["as they are", *sorted(column for column in wide.columns if column != "as they are")]
+    return wide.reindex(pd.unique(pd.DataFrame(cells)["corruption"]))[order].reset_index()
