@@ -88,7 +88,7 @@ def realised(run: "Run", name: str) -> pd.DataFrame:
 def curve(run: "Run", name: str) -> Plot:
     """The share of real people with p of at most the stated rate, against that rate, with its pointwise 95 % interval.
 
-    A panel a test part. On the diagonal the rate holds; above it real people are accused more often than stated. Grey:
+    A panel a test part. On the diagonal the rate holds; above it real people are flagged more often than stated. Grey:
     where chance alone would leave it (`by_chance`).
     """
     style, about, rows = look(name), kept(run, name), []

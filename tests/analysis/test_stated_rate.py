@@ -57,7 +57,7 @@ def test_chance_moves_the_rate_as_a_simulation_says():
     assert stated_rate.by_chance(0.01, 30, 20) == (0, 0)
 
 
-def test_people_of_another_kind_are_accused_more_often_and_it_is_said(monkeypatch):
+def test_people_of_another_kind_are_flagged_more_often_and_it_is_said(monkeypatch):
     table = stated_rate.realised(a_run(monkeypatch, 1.5), "plain-linear")
     assert (table["low"] > table["chance_high"]).all()
     assert "**3 of 3 cases**: Wild:" in stated_rate.finding(table)
