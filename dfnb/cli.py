@@ -130,7 +130,7 @@ def demo(
     from dfnb.benchmark import builder
 
     loaded = profiles.load(profile, profiles.parse_overrides(settings or []))
-    table = builder.build(out, loaded.demo, jobs=loaded.jobs)
+    table = builder.build(out, loaded.demo, jobs=loaded.processes)
     typer.echo(f"{len(table)} videos in {out}")
 
 

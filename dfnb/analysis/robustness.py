@@ -171,7 +171,7 @@ def _score(
 
     batch = run.profile.evaluate.batch
     data = Corrupted(store, kind, strengths, run.profile.model.size, run.profile.seed, batch)
-    workers = max(1, run.profile.jobs // 2)
+    workers = max(1, run.profile.processes // 2)
     loader = loading.batches(data, data.nbytes, workers, batch_size=None, worker_init_fn=init_worker)
     size, precision = run.profile.model.size, run.profile.evaluate.precision
     nets = {name: Scorer(run.network(name), size, precision) for name in networks}

@@ -100,7 +100,7 @@ def build(profile: Profile, root: Path) -> None:
     _make_room(root, stamp_of(settings, "benchmark.composites"))
     missing = [job for job in jobs if not all(_path(root, kind, job).is_file() for kind in KINDS)]
     with tqdm(total=len(missing), desc="blending and redrawing", unit="scene", disable=not missing) as bar:
-        for _ in builder.in_processes(functools.partial(_make, root, settings), missing, profile.jobs):
+        for _ in builder.in_processes(functools.partial(_make, root, settings), missing, profile.processes):
             bar.update()
 
 

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import joblib
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,12 +27,14 @@ PREFETCH = 2  # batches a worker makes ahead, torch's default
 SPARE = 2  # times what is needed must be free: other commands use shared memory, too
 
 
-def batches(data: Dataset, size: int, workers: int, **how: Any) -> Iterable[Any]:
+def batches(data: Dataset, size: int, workers: int | None, **how: Any) -> Iterable[Any]:
     """A DataLoader of `data`: tensors, or tuples of them.
 
-    size: bytes of a batch. workers: processes; 0 makes batches in this one. how: further arguments of DataLoader.
+    size: bytes of a batch. workers: processes; 0 makes batches in this one; None: `default_workers`. how: further
+    arguments of DataLoader.
     Where shared memory can't hold what the workers make ahead, batches come through pipes: the same, somewhat later.
     """
+    workers = default_workers() if workers is None else workers
     how |= {"num_workers": workers, **({"prefetch_factor": PREFETCH} if workers else {})}
     needed, free = held(size, workers), free_bytes()
     if free is None or SPARE * needed <= free:
@@ -50,8 +53,17 @@ def held(size: int, workers: int) -> int:
 
     size: of a batch. A loader holds what its workers make ahead, the batch in use and the one taken after it.
     """
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes.count()))  # processes on this machine
-    return here * (workers * PREFETCH + 2) * size if workers else 0
+    return _here() * (workers * PREFETCH + 2) * size if workers else 0
+
+
+def default_workers() -> int:
+    """Half of the processors, shared by the processes that train side by side; at least 1."""
+    return max(1, joblib.cpu_count() // (2 * _here()))
+
+
+def _here() -> int:
+    """How many processes of this command there are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", processes.count()))
 
 
 def free_bytes() -> int | None:

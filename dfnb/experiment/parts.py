@@ -59,7 +59,7 @@ class Parts:
             raise UserError(f"build {build!r} is unknown; use one of {', '.join(ALLOWED)}")
         self.profile, self.build = profile, build
         self._check_sets()
-        self.jobs: int | None = profile.jobs  # None: where faces are found is up to joblib.parallel_config
+        self.jobs: int | None = profile.processes  # None: where faces are found is up to joblib.parallel_config
         if shared is not None and shared.profile.hash(*DECIDE_FACES) != profile.hash(*DECIDE_FACES):
             raise ValueError(f"{folder}: of other videos or faces than {shared.data_folder}")
         self._shared = shared
@@ -137,7 +137,7 @@ class Parts:
         out = self.data_folder / "benchmark"
         state = builder.state(out, self.profile.demo)
         if processes.is_main() and self.may_make(f"{out}: the embedded benchmark", state, self.command("prepare")):
-            builder.build(out, self.profile.demo, jobs=self.profile.jobs, renew=True)
+            builder.build(out, self.profile.demo, jobs=self.profile.processes, renew=True)
         return out
 
     @cached_property

@@ -285,7 +285,9 @@ class Train(Section):
     mixed_precision: Literal["no", "bf16", "auto"] = Field(
         "no", description="auto: bf16 where it is faster, by the rule of `dfnb.common.devices.precision`"
     )
-    workers: int = Field(1, ge=0, le=256, description="processes that make pairs")
+    workers: int | None = Field(
+        None, ge=0, le=256, description="processes that make pairs; half as many as processors unless given"
+    )
     validation_pairs: int = Field(200, ge=2, description="held-out SBI pairs at the end of each epoch")
     report_every: int = Field(50, ge=1, description="steps between validations where `steps` is set")
 
@@ -309,7 +311,9 @@ class Evaluate(Section):
         description="float32: by torch, as in training; fast: by ONNX Runtime (processors), the same up to rounding; "
         "auto: fast from 256 px on",
     )
-    workers: int = Field(1, ge=0, le=256, description="processes that read crops for scoring")
+    workers: int | None = Field(
+        None, ge=0, le=256, description="processes that read crops for scoring; half as many as processors unless given"
+    )
     size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")
 
 
@@ -357,7 +361,12 @@ class Profile(Section):
     name: Name
     description: str = Field("", max_length=1000)
     seed: Seed = 0
-    jobs: int = Field(2, ge=1, le=1024, description="processes for rendering and face detection")
+    jobs: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="processes for rendering and face detection; one a processor unless given",
+    )
     runs: Location = Field(Path("runs"), description="folder that holds one folder per profile")
     demo: Demo = Demo()
     data: Data
@@ -368,6 +377,13 @@ class Profile(Section):
     train: Train
     evaluate: Evaluate = Evaluate()
     robustness: Robustness = Robustness()
+
+    @property
+    def processes(self) -> int:
+        """`jobs`, or as many as there are processors for this process. Results don't depend on it."""
+        from joblib import cpu_count
+
+        return self.jobs or cpu_count()
 
     @property
     def folder(self) -> Path:

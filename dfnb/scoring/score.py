@@ -95,7 +95,7 @@ def score_store(
     batch: int = 32,
     what: str = "score",
     precision: Precision = "float32",
-    workers: int = 1,
+    workers: int | None = None,
 ) -> FaceScores:
     """Per-face scores of a store, in its order; batches run across frames and videos.
 
@@ -120,7 +120,7 @@ def score_pairs(
     batch: int = 16,
     what: str = "score",
     precision: Precision = "float32",
-    workers: int = 1,
+    workers: int | None = None,
 ) -> FaceScores:
     """Scores of held-out SBI pairs: two rows a face, the real one and its self-blended fake (method "SBI")."""
     loader = loading.batches(pairs, batch * pairs.nbytes, workers, batch_size=batch, worker_init_fn=init_worker)

@@ -183,3 +183,22 @@ def test_a_killed_worker_and_full_shared_memory_are_told_apart():
     for text, named in ((full, "shared memory"), ("DataLoader worker (pid 1) is killed by signal: Killed.", "died")):
         with pytest.raises(UserError, match=named), faults.named_faults("training"):
             raise RuntimeError(text)
+
+
+def test_workers_default_to_half_of_the_processors(monkeypatch):
+    data = torch.utils.data.TensorDataset(torch.arange(8.0))
+    for processors, trainings, expected in ((2, 1, 1), (1, 1, 1), (16, 1, 8), (16, 4, 2)):
+        monkeypatch.setattr(loading.joblib, "cpu_count", lambda count=processors: count)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(trainings))
+        assert loading.default_workers() == expected
+    monkeypatch.setattr(loading, "default_workers", lambda: 1)
+    assert loading.batches(data, 4, None, batch_size=2).num_workers == 1
+    assert loading.batches(data, 4, 0, batch_size=2).num_workers == 0
+
+
+def test_a_profile_uses_every_processor_unless_it_says_how_many(monkeypatch):
+    loaded = profile.load("demo")
+    monkeypatch.setattr("joblib.cpu_count", lambda: 7)
+    assert loaded.processes == 7
+    assert profile.load("demo", {"jobs": 3}).processes == 3
+    assert loaded.asked()["jobs"] is None  # what is asked for is the same on every machine
