@@ -12,13 +12,15 @@ from typing import Any
 from dfnb.common import files
 
 PACKAGE = Path(__file__).parents[1]
+_APART = "\nKEYED_APART = True"
 _IGNORED = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx", "simple"}
 
 
 def digest_of(*names: str, without: tuple[str, ...] = ()) -> str:
     """A hash of modules and rooms, such as "sbi" (all its files) or "data.faces". without: files left out, likewise.
 
-    Raises ValueError where a name is neither.
+    A module with the line `KEYED_APART = True` counts only where it is named itself: no other of its room uses it, so
+    it decides nothing but what has its hash in its key. Raises ValueError where a name is neither.
     """
     left_out = {path for name in without for path in _files(name)}
     paths = sorted({path for name in names for path in _files(name)} - left_out)
@@ -27,7 +29,9 @@ def digest_of(*names: str, without: tuple[str, ...] = ()) -> str:
 
 def _files(name: str) -> list[Path]:
     place = PACKAGE.joinpath(*name.split("."))
-    found = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    found = [place.with_suffix(".py")]
+    if place.is_dir():
+        found = sorted(file for file in place.rglob("*.py") if _APART not in file.read_text(encoding="utf-8"))
     if not found or not found[0].is_file():
         raise ValueError(f"dfnb.{name} is no module and no room")
     return found

@@ -175,7 +175,8 @@ class Parts:
         if part not in (known := (*PARTS, *self.profile.data.sets)):
             raise UserError(f"no part {part!r} in a run: use one of {', '.join(known)}")
         if part not in self._catalogues:
-            with catalogues.links_inside(profiles.resolve(root) for root in self.profile.data.links_inside):
+            links = catalogues.links_inside(profiles.resolve(root) for root in self.profile.data.links_inside)
+            with links, catalogues.gathered_in(self.data_folder / "frames"):
                 self._catalogues[part] = self._listing(part)
         return self._catalogues[part].copy()
 
@@ -188,9 +189,14 @@ class Parts:
         if chosen := data.sets.get(part):
             if chosen.layout == "folder":
                 return catalogues.faces_folder(self._root(part), group=chosen.group, video=chosen.video, name=part)
+            if chosen.layout == "deepfakebench":
+                return catalogues.deepfake_bench(self._root(part), compression=data.compression)
             return catalogues.TEST_SETS[chosen.layout](self._root(part))
         if part in catalogues.TEST_SETS:
             return catalogues.TEST_SETS[part](self._root(part))
+        if part in ("train", "validation") and self._trains_on_a_list:
+            split = "train" if part == "train" else "val"
+            return catalogues.deepfake_bench(self._root("faces"), split, data.compression, "real")
         if part in ("train", "validation") and data.faces is not None:
             return catalogues.real_faces(self._root("faces"), data.person, data.held_out, data.video)[part]
         split = {"train": "train", "ff": "test"}.get(part, "val")
@@ -215,7 +221,9 @@ class Parts:
     def prepare(self, part: str) -> stores.Coverage:
         """Detect and store the faces of a part; what is there already is kept. Returns its coverage report."""
         # networks that are trained side by side need the same faces: the first command finds them, the others wait
-        coverage = stores.prepare(self.clips(part), self.faces_folder(part), wait=True, **self._how(part))
+        how = self._how(part)
+        make = stores.prepare_given if "given" in how else stores.prepare
+        coverage = make(self.clips(part), self.faces_folder(part), wait=True, **how)
         self._coverages[part] = coverage
         return coverage
 
@@ -227,7 +235,8 @@ class Parts:
         """The coverage report of a part, its faces found now where that is allowed."""
         if part not in self._coverages:
             folder, how = self.faces_folder(part), self._how(part)
-            state = stores.state(self.clips(part), folder, **how)
+            ask = stores.state_given if "given" in how else stores.state
+            state = ask(self.clips(part), folder, **how)
             if self.may_make(f"{folder}: the face store", state, self.command("prepare")):
                 return self.prepare(part)
             self._coverages[part] = stores.Coverage.load(folder).at(self.clips(part))
@@ -240,7 +249,9 @@ class Parts:
     def _how(self, part: str) -> dict[str, Any]:
         data, faces = self.profile.data, self.profile.faces
         frames = {"train": data.train_frames, "validation": data.validation_frames}
+        known = self._given(part)
         return {
+            **({"given": known} if any(known.values()) else {}),
             "frames": (frames | {"validation-fakes": data.validation_frames}).get(part, data.test_frames),
             "jobs": self.jobs,
             "keep": "largest" if part in ("train", "validation") else "all",
@@ -252,12 +263,27 @@ class Parts:
             "pad": self._is_folder(part) if faces.pad is None else faces.pad,
         }
 
+    def _given(self, part: str) -> dict[str, Any]:
+        """What is known of the faces of a part before they are looked for: see `dfnb.data.store.given.GivenFaces`."""
+        chosen, crops = self.profile.data.sets.get(part), None
+        layout, known = (chosen.layout if chosen else part), None
+        if chosen or self._is_folder(part):
+            known = chosen or self.profile.faces
+            crops, known = known.crops, known.given_landmarks
+        of_a_list = layout == "deepfakebench" or (part in ("train", "validation") and self._trains_on_a_list)
+        return {"crops": crops, "landmarks": of_a_list if known is None else known}
+
+    @property
+    def _trains_on_a_list(self) -> bool:
+        """Whether `data.faces` is a list of DeepfakeBench's, and no folder."""
+        return str(self.profile.data.faces).lower().endswith(".json")
+
     def _is_folder(self, part: str) -> bool:
         """Whether a part is any folder of videos or images, which may be tight crops of faces, and no released set."""
         data = self.profile.data
         if chosen := data.sets.get(part):
-            return chosen.layout == "folder"
-        return part == "folder" or (part in ("train", "validation") and data.faces is not None)
+            return chosen.layout in ("folder", "deepfakebench")
+        return part in ("folder", "deepfakebench") or (part in ("train", "validation") and data.faces is not None)
 
     def store(self, part: str) -> FaceStore:
         """The face store of a part."""

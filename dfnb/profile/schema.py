@@ -4,11 +4,21 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dfnb.common import files
 from dfnb.common.devices import Precision
 from dfnb.profile.paths import expanded, resolve
+
+
+def sound_crops(shares: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """Raises ValueError where nothing is left between them."""
+    if shares[0] + shares[2] >= 0.95 or shares[1] + shares[3] >= 0.95:
+        raise ValueError(
+            f"crops {list(shares)}: leaves nothing of the picture between left and right, or top and bottom"
+        )
+    return shares
+
 
 Location = Annotated[Path, BeforeValidator(expanded)]  # ~ and environment variables are written out
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -17,6 +27,12 @@ Variant = Annotated[
     str, Field(min_length=1, max_length=100)
 ]  # checked against `dfnb.networks.VARIANTS` when a run is opened
 Head = Annotated[str, Field(min_length=1, max_length=100)]  # likewise, `dfnb.networks.HEADS`
+Share = Annotated[float, Field(ge=0, lt=1)]
+Crops = Annotated[  # of a crop around a face's box; one number stands for all four
+    tuple[Share, Share, Share, Share],
+    BeforeValidator(lambda value: (value,) * 4 if isinstance(value, int | float) else value),
+    AfterValidator(sound_crops),
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]  # of a folder, too
 
 
@@ -52,10 +68,17 @@ class NamedSet(Section):
         description="regular expression, for the layout folder: its group, in a file's name or else in its path below "
         "`real` or `fake`, names what isn't independent; a fake and the original it was made from share it",
     )
-    video: str | None = Field(None, description="as `data.video`, for the layout folder: which folders are one video")
+    video: str | None = Field(None, description="as `data.video`, for the layout folder: which images are one video")
+    crops: Crops | None = Field(None, description="as `faces.crops`, for the layouts folder and deepfakebench")
+    given_landmarks: bool | None = Field(
+        None, description="as `faces.given_landmarks`, for the layouts folder and deepfakebench; true for the latter"
+    )
 
     @model_validator(mode="after")
     def _patterns_fit_the_layout(self) -> "NamedSet":
+        for setting in ("crops", "given_landmarks"):
+            if getattr(self, setting) is not None and self.layout not in ("folder", "deepfakebench"):
+                raise ValueError(f"{setting} goes with the layouts folder and deepfakebench; leave it out")
         for setting in ("group", "video"):
             if getattr(self, setting) is not None and self.layout != "folder":
                 raise ValueError(f"{setting} goes with the layout folder only, not with {self.layout}; leave it out")
@@ -76,7 +99,11 @@ class Data(Section):
     links_inside: tuple[Location, ...] = Field(
         (), description="folders that symbolic links in a set may lead to, such as DVC's cache"
     )
-    faces: Location | None = Field(None, description="any folder of real faces to train on, instead of FaceForensics++")
+    faces: Location | None = Field(
+        None,
+        description="any folder of real faces to train on, instead of FaceForensics++; or a list of DeepfakeBench's, a "
+        ".json file, of whose real videos its splits train and val are taken",
+    )
     person: str | None = Field(
         None,
         description="regular expression: its group in a file's name, else in its path below `faces`, is the person",
@@ -84,7 +111,8 @@ class Data(Section):
     video: str | None = Field(
         None,
         description="regular expression: a folder of images in `faces` or the test set `folder` is one video, and they "
-        "are its frames, where this is found in its path below the root; '.' for all",
+        "are its frames, where this is found in its path below the root; '.' for all. With a group in parentheses: all "
+        "images in whose path below the root that group is the same text are one video, which it names",
     )
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the people in `faces` kept for validation")
     compression: Literal["raw", "c23", "c40"] = "c23"
@@ -124,6 +152,18 @@ class Faces(Section):
         False,
         description="where only the largest face is kept (training, validation), look for faces like the last frame's "
         "first, in a smaller picture: twice as fast at 720p, landmarks move as they do when a frame shifts by 3 px",
+    )
+    crops: Crops | None = Field(
+        None,
+        description="in `data.faces` and the test set `folder` every picture is the crop of one face: none is looked "
+        "for, the face's box from brows to chin is the picture without these shares of its width and height (left, "
+        "top, right, bottom; or one for all)",
+    )
+    given_landmarks: bool | None = Field(
+        None,
+        description="in `data.faces` and the test set `folder`, landmarks that lie with a picture (its name with .npy, "
+        "beside it or in landmarks/ where its path has frames/; 68 or 81 points) are its face; by default in "
+        "DeepfakeBench's layout alone",
     )
 
 
@@ -347,7 +387,7 @@ class Robustness(Section):
 
 _LATER = {  # settings of later versions
     "data": ("more", "sets", "links_inside", "video"),
-    "faces": ("detector", "pad"),
+    "faces": ("detector", "pad", "crops", "given_landmarks"),
     "sbi": tuple(Sbi.model_fields),
     "model": ("normalise", "drop_rate", "drop_path_rate"),
     "train": ("ema_decay",),
@@ -401,6 +441,10 @@ class Profile(Section):
                 part = getattr(self, section)
                 if getattr(part, setting) == type(part).model_fields[setting].default:
                     everything[section].pop(setting)
+        for chosen in everything["data"].get("sets", {}).values():
+            for setting in ("crops", "given_landmarks"):
+                if chosen[setting] is None:
+                    chosen.pop(setting)
         if not everything["sbi"]:  # then this was its one setting
             everything["sbi"] = {"hull_variation": True}
         return everything

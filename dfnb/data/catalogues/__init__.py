@@ -22,6 +22,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "lists": ["COLUMNS", "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "join", "links_inside", "title"],
+        "extracted": ["deepfake_bench"],
+        "gathered": ["gather", "gathered_in", "landmarks_beside"],
         "others": ["dfdc", "dfdc_preview", "faces_folder", "real_faces"],
         "paper": ["celeb_df", "face_forensics", "ffiw"],
         "sets": ["TEST_SETS"],

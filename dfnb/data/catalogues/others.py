@@ -6,6 +6,7 @@ import csv
 import hashlib
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 
 from dfnb.common.errors import UserError
 from dfnb.data.catalogues import lists
+from dfnb.data.catalogues.gathered import gather, in_order
 
 log = logging.getLogger(__name__)
 _LABELS = {"REAL": "real", "FAKE": "fake", "0": "real", "1": "fake"}
@@ -170,8 +172,10 @@ def faces_folder(
     group: a regular expression whose first group says whose face it is. It is searched in a file's name and, where it
         isn't found there, in the path below the folder (below `real` or `fake`), such as r"_(\\d+)_" for
         a_007_x.jpg or r"^([^/]+)/" for a folder a person. Without it each file is a person.
-    video: a regular expression; a folder of images is one video, and they are its frames, where this is found in its
-        path below `root`, such as "." for all of them or "^frames/". Images directly in `root` are never one.
+    video: a regular expression. Without a group: a folder of images is one video, and they are its frames, where this
+        is found in its path below `root`, such as "." for all of them or "^frames/"; images directly in `root` are
+        never one. With a group: all images in whose path below `root` the group finds the same text are one video of
+        that name, such as r"([^/]+)_f\\d+\\.\\w+$" for a_1_f9.jpg and a_1_f10.jpg, in this order (see `gather`).
     split: what to call these files. name: of the set, as a profile's `data.sets` has it; else it is the folder's.
     dataset: that name; method: "original" (real) or "unknown" (fake); video: the path inside the folder.
     Returns a catalogue (see `catalogues`). Raises UserError: no such folder, no label, both kinds of label, no file, a
@@ -199,15 +203,18 @@ def faces_folder(
     rows, sets, without_person = [], [], []
     for kind, at in (inner or {label: root}).items():
         files = [lists.contained(f, at) for f in lists.videos_and_images(at)]
-        clips = _frames_as_videos(files, root, video_in) if video_in else files
+        clips = _frames_as_videos(files, root, video_in) if video_in and not video_in.groups else files
+        named = {clip: clip.relative_to(root).as_posix() for clip in clips}  # a.jpg and a.png may lie side by side
+        faces = {clip: (clip, place) for clip, place in named.items()}
+        if video_in and video_in.groups:
+            faces = _frames_by_name(named, f"{at.name}/" if inner else "", video_in)
         method = "original" if kind == "real" else "unknown"
-        for clip in clips:
-            place = clip.relative_to(root).as_posix()  # with its suffix: a.jpg and a.png may lie side by side
-            person = _person(clip, at, person_in)
+        for first, (clip, place) in faces.items():
+            person = _person(first, at, person_in)
             if person_in and person is None:
                 without_person.append(place)
             rows.append(lists.row(clip, dataset, method, kind, person or place, split, place))
-        sets.append(lists.part(dataset, split, kind, method, len(clips), [], None))
+        sets.append(lists.part(dataset, split, kind, method, len(faces), [], None))
     if rows and len(without_person) == len(rows):
         raise UserError(
             f"{root}: {of_group} {group!r} is found in no file's name or path (such as {without_person[0]}); "
@@ -219,7 +226,8 @@ def faces_folder(
             *(root, of_group, len(without_person), len(rows), without_person[0], whose),
         )
     if video_in and not any(Path(row["path"]).is_dir() for row in rows):
-        raise UserError(f"{root}: {of_video} {video!r} matches no folder of images in it; change it, or leave it out")
+        what = "path of an image" if video_in.groups else "folder of images"
+        raise UserError(f"{root}: {of_video} {video!r} matches no {what} in it; change it, or leave it out")
     return lists.catalogue(rows, sets, f"{root}: no video or image in it")
 
 
@@ -246,6 +254,28 @@ def _frames_as_videos(files: list[Path], root: Path, pattern: re.Pattern[str]) -
         is_frame = file.suffix.lower() in lists.IMAGE_SUFFIXES and at != root
         clips.append(at if is_frame and pattern.search(at.relative_to(root).as_posix()) else file)
     return list(dict.fromkeys(clips))
+
+
+def _frames_by_name(files: dict[Path, str], prefix: str, pattern: re.Pattern[str]) -> dict[Path, tuple[Path, str]]:
+    """First file of each video -> (its path, its name): images grouped by the pattern's group, the other files alone.
+
+    files: path -> place below the root. prefix: of the names, `real/` or `fake/`, so that the two are never one video.
+    """
+    frames: dict[str, list[Path]] = {}
+    clips: dict[Path, tuple[Path, str]] = {}
+    for file, place in files.items():
+        found = pattern.search(place) if file.suffix.lower() in lists.IMAGE_SUFFIXES else None
+        if name := (found.group(1) or "").strip("/") if found else "":
+            frames.setdefault(name, []).append(file)
+        else:
+            clips[file] = (file, place)
+    inside = Counter(file.parent for file in files if file.suffix.lower() in lists.IMAGE_SUFFIXES)
+    for name, some in frames.items():
+        some.sort(key=lambda file: in_order(files[file]))
+        at = some[0].parent
+        whole = {file.parent for file in some} == {at} and inside[at] == len(some)
+        clips[some[0]] = (at if whole else gather(some, name), prefix + name.removeprefix(prefix))
+    return clips
 
 
 def real_faces(

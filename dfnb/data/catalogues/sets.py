@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dfnb.data.catalogues.extracted import deepfake_bench
 from dfnb.data.catalogues.others import dfdc, dfdc_preview, faces_folder
 from dfnb.data.catalogues.paper import celeb_df, ffiw
 
@@ -13,6 +14,7 @@ TEST_SETS: dict[str, Callable[[Path], pd.DataFrame]] = {
     "ffiw": ffiw,
     "dfdc": dfdc,
     "dfdc-preview": dfdc_preview,
+    "deepfakebench": deepfake_bench,
     "folder": faces_folder,
 }
 """Name -> what reads the set: a function from its root folder to a catalogue (see `dfnb.data.catalogues`).

@@ -6,6 +6,7 @@ the figures all see faces through the store alone.
 
 from dfnb.data.store.coverage import Coverage
 from dfnb.data.store.estimate import Estimate, estimate, require_room
+from dfnb.data.store.given import prepare_given, state_given
 from dfnb.data.store.prepare import prepare, state
 from dfnb.data.store.read import FaceStore, StoredFace, open_store
 from dfnb.data.store.verify import Verified, verify
@@ -19,7 +20,9 @@ __all__ = [
     "estimate",
     "open_store",
     "prepare",
+    "prepare_given",
     "require_room",
     "state",
+    "state_given",
     "verify",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 
 from dfnb.common.errors import UserError
 from dfnb.data.faces import FaceFinder
+from dfnb.data.store import given as given_faces
 from dfnb.data.store.prepare import _one, alone, disk_fault, key_of, settings_of
 from dfnb.data.store.read import record_of
 
@@ -50,17 +52,23 @@ def estimate(
     jobs: int | None,
     keep: str,
     sample: int = SAMPLE,
+    given: dict[str, Any] | None = None,
     **finder: Any,
 ) -> Estimate:
     """Prepare up to `sample` videos, spread evenly over the catalogue, and reckon from them what the others will take.
 
-    Arguments as of `prepare`; what is done here `prepare` finds done. Videos that can't be read count as quick and
-    small. Raises UserError where another command prepares the same store, the disk is full or the folder read-only.
+    Arguments as of `prepare`, or of `prepare_given` with `given`; what is done here those find done. Videos that can't
+    be read count as quick and small. Raises UserError where another command prepares the same store, the disk is full
+    or the folder read-only.
     """
     root = Path(root)
     find = FaceFinder(**finder)
     find.check()
-    settings = settings_of(frames, keep, find)
+    settings, one, key = settings_of(frames, keep, find), _one, key_of
+    if given is not None:
+        find = given_faces.how(finder, given)
+        settings, one = given_faces.settings_of(frames, keep, find), given_faces.one
+        key = partial(given_faces.key_of, given=find)
     paths = list(dict.fromkeys(clips["path"]))
     try:
         (root / "shards").mkdir(parents=True, exist_ok=True)
@@ -72,9 +80,9 @@ def estimate(
                 began = time.monotonic()
                 file = Path(paths[place]).absolute()
                 if len(seconds) < sample:
-                    _, outcome = _one(paths[place], file, root.absolute(), settings, find)
+                    _, outcome = one(paths[place], file, root.absolute(), settings, find)
                 else:
-                    outcome = _known(file, settings)
+                    outcome = _known(file, settings, key)
                 if outcome.get("key") in before:
                     continue
                 fresh += 1
@@ -123,10 +131,10 @@ def _spread(count: int) -> list[int]:
     return [int(i) for i in np.random.default_rng(0).permutation(some)]
 
 
-def _known(file: Path, settings: dict[str, Any]) -> dict[str, str]:
+def _known(file: Path, settings: dict[str, Any], key: Callable[[Path, dict[str, Any]], str]) -> dict[str, str]:
     """What `_one` would say of a video that is done, without doing it."""
     try:
-        return {"key": key_of(file, settings)}
+        return {"key": key(file, settings)}
     except OSError:
         return {}
 
