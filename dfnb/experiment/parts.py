@@ -3,6 +3,7 @@
 benchmark/        the embedded benchmark, where the profile uses it
 composites/       the part "blending": rendered videos with a blending edge and without one
 faces/<part>/     face stores
+frames/           links to frames that are a video, where they lie among others
 """
 
 import logging

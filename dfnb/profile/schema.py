@@ -30,7 +30,7 @@ Head = Annotated[str, Field(min_length=1, max_length=100)]  # likewise, `dfnb.ne
 Share = Annotated[float, Field(ge=0, lt=1)]
 Crops = Annotated[  # of a crop around a face's box; one number stands for all four
     tuple[Share, Share, Share, Share],
-    BeforeValidator(lambda value: (value,) * 4 if isinstance(value, int | float) else value),
+    BeforeValidator(lambda value: (value,) * 4 if type(value) in (int, float) else value),
     AfterValidator(sound_crops),
 ]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]  # of a folder, too

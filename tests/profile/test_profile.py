@@ -197,7 +197,7 @@ def test_settings_added_later_leave_the_hash_of_a_run_without_them():
     settings = faces.model_dump(mode="json")
     for section, setting in (("data", "more"), ("data", "sets"), ("data", "video"), ("data", "links_inside")):
         settings[section].pop(setting)
-    for setting in ("detector", "pad"):
+    for setting in ("detector", "pad", "crops", "given_landmarks"):
         settings["faces"].pop(setting)
     settings["sbi"] = {"hull_variation": True}
     settings["evaluate"].pop("workers")
@@ -215,6 +215,30 @@ def test_settings_added_later_leave_the_hash_of_a_run_without_them():
     }
     hashes = [profile.load("faces", {key: value}).hash() for key, value in changes.items()]
     assert len({faces.hash(), *hashes}) == len(changes) + 1
+
+
+def test_settings_of_a_named_set_that_came_later_change_no_hash_where_they_are_not_set():
+    sets = {"mine": {"root": "/mine", "video": "."}}
+    chosen = profile.load("faces", {"data.sets": sets})
+    assert chosen.asked()["data"]["sets"] == {
+        "mine": {"layout": "folder", "root": "/mine", "group": None, "video": "."}
+    }
+    for later in ({"crops": 0.1}, {"given_landmarks": True}):
+        assert profile.load("faces", {"data.sets": {"mine": sets["mine"] | later}}).hash() != chosen.hash()
+
+
+def test_crops_are_shares_that_leave_something():
+    assert profile.load("faces", {"faces.crops": 0.1}).faces.crops == (0.1,) * 4
+    assert profile.load("faces", {"faces.crops": [0, 0.5, 0.2, 0.1]}).faces.crops == (0, 0.5, 0.2, 0.1)
+    for wrong in (0.5, -0.1, 1, [0.1, 0.2], "all", [0.5, 0, 0.5, 0], True):
+        with pytest.raises(UserError, match=r"faces\.crops"):
+            profile.load("faces", {"faces.crops": wrong})
+    for setting in ("crops", "given_landmarks"):
+        with pytest.raises(UserError, match=f"{setting} goes with the layouts folder and deepfakebench; leave it out"):
+            profile.load(
+                "faces",
+                {"data.sets": {"a": {"layout": "dfdc", "root": "/a", setting: 0 if setting == "crops" else True}}},
+            )
 
 
 def test_test_sets_have_names_a_layout_and_patterns_that_fit_it(monkeypatch):

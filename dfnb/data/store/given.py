@@ -85,10 +85,11 @@ def read_landmarks(file: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     try:
         if file.stat().st_size > _MAX_BYTES:
             raise ValueError(f"larger than {_MAX_BYTES >> 10} KiB")
-        points = np.load(file, allow_pickle=False)
+        with file.open("rb") as opened:
+            points = np.lib.format.read_array(opened, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError, SyntaxError, OverflowError, TypeError) as error:
         raise UserError(f"{file}: not a .npy file of landmarks ({first_line(error)})") from None
-    if not isinstance(points, np.ndarray) or points.dtype.kind not in "iuf":
+    if points.dtype.kind not in "iuf":
         raise UserError(f"{file}: not a .npy file of landmarks (no numbers)")
     if points.shape not in [(count, 2) for count in _POINTS]:
         raise UserError(f"{file}: landmarks of shape {points.shape}, where (68, 2) or (81, 2) is needed")
