@@ -164,9 +164,9 @@ def test_what_is_no_list_is_one_line(tmp_path):
     file.write_text('{"Celeb-DF-v2": ')
     with pytest.raises(UserError, match=r"Celeb-DF-v2\.json line 1: not JSON"):
         catalogues.deepfake_bench(tmp_path)
-    listing(tmp_path / "alone", SMALL)
+    listing(tmp_path / "alone/lists", SMALL)
     with pytest.raises(UserError, match="no folder Celeb-DF-v2 beside it"):
-        catalogues.deepfake_bench(tmp_path / "alone")
+        catalogues.deepfake_bench(tmp_path / "alone/lists")
     outside = tmp_path / "Celeb-DF-v2/Celeb-real/frames/id0_0000"
     listing(tmp_path, SMALL)
     shutil.move(outside, tmp_path.parent / "elsewhere")

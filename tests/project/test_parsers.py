@@ -29,6 +29,7 @@ from dfnb.analysis import ablations
 from dfnb.common.errors import UserError
 from dfnb.data import catalogues, store
 from dfnb.data.catalogues import lists
+from dfnb.data.store.given import read_landmarks
 from dfnb.data.store.read import META, record_of
 from dfnb.experiment import search_plan, sweep_plan
 from dfnb.networks import pretrained
@@ -127,6 +128,29 @@ def test_any_bytes_for_a_list(release, data):
     for read in (catalogues.face_forensics, catalogues.dfdc, catalogues.dfdc_preview, catalogues.celeb_df):
         parsed(lambda read=read: read(release))
     parsed(lambda: list(lists.lines(release / "train.json")))
+
+
+@often
+@given(st.lists(st.sampled_from(["UADFV", "UADFV_Real", "test", "a", "label", "frames"]), max_size=6), VALUES)
+@example(["UADFV", "UADFV_Real", "test", "\ud800"], {"label": "UADFV_Real", "frames": []})
+@example(["UADFV", "UADFV_Real", "test", "a", "frames"], ["UADFV/\ud800/0.png", "C:\\UADFV\\..\\0.png"])
+def test_a_list_of_frames_with_one_thing_changed(at, keys, value):
+    (at / "bench/UADFV/real/frames/a").mkdir(parents=True, exist_ok=True)
+    (at / "bench/UADFV/real/frames/a/0.png").write_text("x")
+    sound = {"UADFV": {"UADFV_Real": {"test": {"a": {"label": "UADFV_Real", "frames": ["UADFV/real/frames/a/0.png"]}}}}}
+    (at / "bench/UADFV.json").write_text(json.dumps(changed(sound, keys, value) if keys else value), "utf-8")
+    table = parsed(lambda: catalogues.deepfake_bench(at / "bench"))
+    if table is not None:
+        table.to_csv().encode()
+        json.dumps(table.attrs["missing"]).encode()
+        assert all(Path(path).resolve().is_relative_to(at.resolve()) for path in table["path"])
+
+
+@often
+@given(RUBBISH | st.binary(max_size=40).map(lambda data: b"\x93NUMPY\x01\x00" + data))
+def test_any_bytes_for_landmarks(at, data):
+    (at / "a.npy").write_bytes(data)
+    assert parsed(lambda: read_landmarks(at / "a.npy", (256, 256))) is None
 
 
 # ---- profiles, sweeps ----

@@ -64,7 +64,12 @@ def deepfake_bench(
             continue
         frames = _frames(entry, method, where)
         found, missing = counts.setdefault((dataset, method), ([], []))
-        clip, lost = _clip(base, [_below(frame, _FOLDERS[name], where) for frame in frames], f"{method}/{video}", where)
+        clip, lost = _clip(
+            base / _FOLDERS[name],
+            [_below(frame, _FOLDERS[name], where) for frame in frames],
+            f"{method}/{video}",
+            where,
+        )
         if clip is None:
             missing.append(f"{method}/{video}")
             continue
@@ -124,7 +129,8 @@ def _entries(
                 videos, dataset = of(videos, chosen, f"{where}/{split}"), f"{name} {chosen}"
             for video in videos:
                 at = f"{file} {where}/{split}/{video}"
-                if not isinstance(videos[video], dict) or not video.strip():
+                lists.inside(video, at)
+                if not isinstance(videos[video], dict):
                     raise UserError(f"{at}: not a video with a label and frames")
                 yield at, method, dataset, video, videos[video]
 
@@ -148,18 +154,22 @@ def _below(frame: Any, folder: str, where: str) -> PurePosixPath:
     return lists.inside("/".join(parts[len(parts) - 1 - parts[::-1].index(folder) :]), where)
 
 
-def _clip(base: Path, frames: list[PurePosixPath], name: str, where: str) -> tuple[Path | None, bool]:
-    """The folder with a video's frames, None where none of them is there; and whether some aren't."""
+def _clip(root: Path, frames: list[PurePosixPath], name: str, where: str) -> tuple[Path | None, bool]:
+    """The folder with a video's frames, None where none of them is there; and whether some aren't.
+
+    root: the set's folder; frames: below the folder that it lies in.
+    """
     folders = {frame.parent for frame in frames}
     if len(folders) > 1:
         raise UserError(
             f"{where}: its frames lie in several folders, such as {' and '.join(map(str, sorted(folders)[:2]))}"
         )
-    at = base.joinpath(*folders)
+    at = root.parent.joinpath(*folders)
     there = frames_in(at) if folders else []
     listed = {frame.name for frame in frames}
     some = [file for file in there if file.name in listed]
     if not some:
         return None, False
-    lists.contained(at, base)
+    for file in some:
+        lists.contained(file, root)
     return (at if len(some) == len(there) else gather(some, name)), len(some) < len(listed)
