@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ffiw",
             "dfdc",
             "dfdc_preview",
+            "deepfake_bench",
             "faces_folder",
             "real_faces",
             "TEST_SETS",
