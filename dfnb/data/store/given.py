@@ -161,10 +161,14 @@ def prepare_given(
         with alone(root, wait):
             _tidy(root)
             paths = list(dict.fromkeys(clips["path"]))
-            tasks = (joblib.delayed(one)(p, Path(p).absolute(), root.absolute(), settings, faces) for p in paths)
-            work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
-            bar = tqdm(work, f"faces {root.name}", len(paths), unit="video", disable=not progress)
-            outcomes = dict(bar)
+            keys = _keys(paths, settings, faces)
+            outcomes = {path: {"key": key} for path, key in keys.items() if key and _done(root, key)}
+            left = [path for path in paths if path not in outcomes]
+            tasks = (joblib.delayed(one)(p, Path(p).absolute(), root.absolute(), settings, faces) for p in left)
+            workers = jobs if jobs is None or jobs < 0 else max(1, min(jobs, len(left)))
+            work = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(tasks)
+            bar = tqdm(work, f"faces {root.name}", len(left), unit="video", disable=not (progress and left))
+            outcomes |= dict(bar)
             return _assemble(clips, [outcomes[path] for path in clips["path"]], sets, root, settings)
     except TerminatedWorkerError:
         raise UserError(
@@ -188,16 +192,8 @@ def state_given(
     manifest, root, faces = Path(root) / "manifest.parquet", Path(root), how(finder, given)
     if not manifest.is_file():
         return "missing"
-    settings, paths = settings_of(frames, keep, faces), list(dict.fromkeys(clips["path"]))
-
-    def ask(path: str) -> str | None:
-        try:
-            return key_of(Path(path).absolute(), settings, faces)
-        except OSError:
-            return None
-
-    with ThreadPoolExecutor() as pool:
-        keys = dict(zip(paths, pool.map(ask, paths), strict=True))
+    settings = settings_of(frames, keep, faces)
+    keys = _keys(list(dict.fromkeys(clips["path"])), settings, faces)
     try:
         if read_about(root).get("made_of") != made_of(clips, settings, keys):
             return "outdated"
@@ -205,6 +201,19 @@ def state_given(
     except (UserError, pa.ArrowException, OSError, KeyError):
         return "missing"
     return "current" if all(_done(root, key) for key in kept) else "missing"
+
+
+def _keys(paths: list[str], settings: dict[str, Any], given: GivenFaces) -> dict[str, str | None]:
+    """The key of each clip; None where it can't be read."""
+
+    def ask(path: str) -> str | None:
+        try:
+            return key_of(Path(path).absolute(), settings, given)
+        except OSError:
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(paths, pool.map(ask, paths), strict=True))
 
 
 def how(finder: dict[str, Any], given: dict[str, Any] | None) -> GivenFaces:
