@@ -11,6 +11,7 @@ it, its pooled features, and the head; no taps but the last, no attention map, n
 """
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -30,7 +31,8 @@ TapReading = Literal["resolution", "block"]
 Normalise = Literal["timm", "none"]
 
 CLASSES = ("real", "fake")  # class 1 is fake
-LATER = {"drop_rate": 0.0, "drop_path_rate": 0.0, "normalise": "timm"}  # settings that older checkpoints lack
+# settings that older checkpoints lack
+LATER = {"drop_rate": 0.0, "drop_path_rate": 0.0, "normalise": "timm", "unpadded": []}
 
 
 class Output(NamedTuple):
@@ -142,7 +144,7 @@ def channels_of(backbone: EfficientNet, block: int) -> int:
     return norms[-1].num_features
 
 
-def normalisation(backbone: str, normalise: Normalise = "timm") -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(backbone: str, normalise: Normalise | Sequence[Sequence[float]] = "timm") -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, by channel, that images in 0..1 are normalised by for a backbone of this name.
 
     normalise: as in `build`.
@@ -150,9 +152,11 @@ def normalisation(backbone: str, normalise: Normalise = "timm") -> tuple[tuple[f
     return _normalisation(timm.create_model(backbone, pretrained=False, num_classes=0), normalise)
 
 
-def _normalisation(backbone: EfficientNet, normalise: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _normalisation(backbone: EfficientNet, normalise: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if normalise == "none":
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if normalise != "timm":
+        return tuple(normalise[0]), tuple(normalise[1])
     return tuple(backbone.pretrained_cfg["mean"]), tuple(backbone.pretrained_cfg["std"])
 
 
@@ -178,7 +182,8 @@ def build(
     seed: int | None = None,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
-    normalise: Normalise = "timm",
+    normalise: Normalise | Sequence[Sequence[float]] = "timm",
+    unpadded: Sequence[str] = (),
 ) -> Network:
     """Build a network.
 
@@ -194,14 +199,18 @@ def build(
         1 / (1 - drop_rate)); in 0..1, below 1. timm's recipe for B4 has 0.4.
     drop_path_rate: stochastic depth (Huang et al. 2016): in training an image skips the residual of MBConv k of n, k
         from 0, with chance drop_path_rate * k / n; in 0..1, below 1. timm's recipe for B4 has 0.2.
-    normalise: "timm" (images in 0..1 minus the backbone's mean, over its standard deviation) or "none" (0..1 as it is).
+    normalise: "timm" (images in 0..1 minus the backbone's mean, over its standard deviation), "none" (0..1 as it is), or
+        a mean and a standard deviation of one's own, [[r, g, b], [r, g, b]].
+    unpadded: names of the backbone's convolutions that are to have no padding, whatever timm gives them (`importing`).
     Raises UserError where a setting is unknown or the weights can't be had: random weights never stand in for them.
     """
     plain = variant in VARIANTS and VARIANTS[variant].plain
     settings = {
         "variant": variant, "head": head, "backbone": backbone, "tap_reading": tap_reading,
         "attention": bool(attention) and not plain, "scale": scale, "margin": margin, "monotone": monotone,
-        "drop_rate": drop_rate, "drop_path_rate": drop_path_rate, "normalise": normalise,
+        "drop_rate": drop_rate, "drop_path_rate": drop_path_rate,
+        "normalise": normalise if isinstance(normalise, str) else [list(numbers) for numbers in normalise],
+        "unpadded": list(unpadded),
     }  # fmt: skip
     if weights is not None and not pretrained:
         raise UserError(f"weights {os.fspath(weights)!r} are given but pretrained is off; set pretrained to true")
@@ -226,8 +235,9 @@ def assemble(settings: dict[str, Any]) -> Network:
     check(settings["variant"], settings["head"])
     if settings["tap_reading"] not in get_args(TapReading):
         raise UserError(f"unknown tap_reading {settings['tap_reading']!r}; one of {', '.join(get_args(TapReading))}")
-    if settings["normalise"] not in get_args(Normalise):
-        raise UserError(f"unknown normalise {settings['normalise']!r}; one of {', '.join(get_args(Normalise))}")
+    if settings["normalise"] not in get_args(Normalise) and not _is_mean_and_std(settings["normalise"]):
+        known = f"{', '.join(get_args(Normalise))}, or [[r, g, b], [r, g, b]], a mean and a standard deviation above 0"
+        raise UserError(f"unknown normalise {settings['normalise']!r}; one of {known}")
     for rate in ("drop_rate", "drop_path_rate"):
         if not 0 <= settings[rate] < 1:
             raise UserError(f"{rate} {settings[rate]!r} must lie in 0..1, below 1")
@@ -241,7 +251,30 @@ def assemble(settings: dict[str, Any]) -> Network:
         raise UserError(f"unknown backbone {name!r}: {error}") from error
     if not isinstance(backbone, EfficientNet) or len(backbone.feature_info) < 3:
         raise UserError(f"backbone {name!r} is a {type(backbone).__name__}; the networks need an EfficientNet")
+    for part in settings["unpadded"]:
+        _unpad(backbone, part)
     try:
         return Network(backbone, settings)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _is_mean_and_std(value: Any) -> bool:
+    """Whether it is two lists of three ordinary numbers each, those of the second above 0."""
+    if not (isinstance(value, list) and [type(part) for part in value] == [list, list]):
+        return False
+    mean, std = value
+    sound = all(type(number) in (int, float) and abs(number) < 1e6 for number in (*mean, *std))  # no NaN is below it
+    return sound and len(mean) == len(std) == 3 and min(std) > 0
+
+
+def _unpad(backbone: EfficientNet, name: str) -> None:
+    """Replace a convolution by the same without padding, in place. Raises UserError where there is none of this name."""
+    try:
+        old = backbone.get_submodule(name)
+    except (AttributeError, TypeError):
+        old = None
+    if not isinstance(old, nn.Conv2d):
+        raise UserError(f"unpadded {name!r}: no convolution of the backbone")
+    shape = (old.in_channels, old.out_channels, old.kernel_size, old.stride, 0, old.dilation, old.groups)
+    backbone.set_submodule(name, nn.Conv2d(*shape, bias=old.bias is not None))

@@ -10,7 +10,7 @@ import re
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,35 +107,31 @@ def _lite0(file: Path) -> Weights:
             f"save its tensors as safetensors, or reinstall {LITE0_PACKAGE.replace('_', '-')}"
         )
     tensors = torch.load(file, map_location="cpu", weights_only=True)
-    return Weights(_timm_names(tensors), f"{file.name}, sha256 {found}")
+    names = original_names(timm.create_model(LITE0).state_dict())
+    return Weights({name: tensors[original] for name, original in names.items()}, f"{file.name}, sha256 {found}")
 
 
-def _timm_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The original architecture's names -> timm's.
+def original_names(names: Iterable[str]) -> dict[str, str]:
+    """timm's names of the tensors of a MobileNet-like EfficientNet -> those of the original architecture.
 
-    There all MBConvs are numbered in one sequence, in timm by Block and within it: a new Block begins where the output
-    channels change. The MBConv of the first Block has no expansion, so that its layers have other names in timm.
+    Those are the names of the packages efficientnet_pytorch and efficientnet_lite_pytorch. There all MBConvs are numbered
+    in one sequence, in timm by Block and within it. The MBConvs of the first Block have no expansion (conv_pwl), so that
+    their layers have other names in timm. Raises UserError where a name has no counterpart: another kind of backbone.
     """
-    renamed: dict[str, Tensor] = {}
-    block, index, previous = -1, 0, None
-    outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-    wide = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
-            "_project_conv": "conv_pwl", "_bn2": "bn3"}  # fmt: skip
-    narrow = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-    places: dict[str, tuple[str, dict[str, str]]] = {}
-    for number in sorted({int(name.split(".")[1]) for name in tensors if name.startswith("_blocks.")}):
-        channels = len(tensors[f"_blocks.{number}._project_conv.weight"])
-        block, index = (block, index + 1) if channels == previous else (block + 1, 0)
-        previous = channels
-        names = wide if f"_blocks.{number}._expand_conv.weight" in tensors else narrow
-        places[str(number)] = f"blocks.{block}.{index}", names
-    for name, tensor in tensors.items():
-        parts = name.split(".")
-        if parts[0] == "_blocks":
-            place, names = places[parts[1]]
-            renamed[".".join([place, names[parts[2]], *parts[3:]])] = tensor
-        else:
-            renamed[".".join([outer[parts[0]], *parts[1:]])] = tensor
+    outer = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
+    either = {"conv_dw": "_depthwise_conv", "se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand"}
+    wide = either | {"conv_pw": "_expand_conv", "bn1": "_bn0", "bn2": "_bn1", "conv_pwl": "_project_conv", "bn3": "_bn2"}
+    narrow = either | {"bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    names = list(names)
+    split = {name: re.fullmatch(r"(blocks\.\d+\.\d+)\.(.+)\.(\w+)", name) for name in names}
+    blocks = list(dict.fromkeys(found[1] for found in split.values() if found))
+    renamed = {}
+    for name, found in split.items():
+        block, layer, kind = found.groups() if found else ("", *name.rpartition(".")[::2])
+        known = (wide if f"{block}.conv_pwl.weight" in split else narrow) if block else outer
+        if layer not in known:
+            raise UserError(f"{name} has no counterpart among the names of the original EfficientNet")
+        renamed[name] = (f"_blocks.{blocks.index(block)}." if block else "") + f"{known[layer]}.{kind}"
     return renamed
 
 
