@@ -274,6 +274,7 @@ def evaluate(
     where a network is missing or out of date, `dfnb train` makes it. With --checkpoint, what the profile trains plays
     no part, and the table also says how often a fake scores higher than the original it was made from.
     """
+    from dfnb import networks
     from dfnb import report as reports
     from dfnb.common import processes
 
@@ -283,7 +284,8 @@ def evaluate(
         raise UserError("--against compares with the checkpoints given by --checkpoint; name one")
     if kind and not against:
         raise UserError("--kind goes with --against: it says which sets count as one in the comparison")
-    for path in checkpoint or ():
+    checkpoint, against = ([networks.located(path) for path in given or ()] for given in (checkpoint, against))
+    for path in checkpoint:
         results = run.evaluate(path)
         typer.echo(results.drop(columns="checkpoint").to_string(index=False, float_format="{:.3f}".format))
         typer.echo(f"results: {run.checkpoint_folder(path) / 'results.csv'}")
@@ -420,7 +422,13 @@ def bench(
 
 @app.command(rich_help_panel="Your own videos")
 def score(
-    checkpoint: Annotated[Path, typer.Argument(help="a network's checkpoint.safetensors")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="a network's checkpoint.safetensors, a folder of `dfnb export`, or hf://USER/NAME@REVISION, such a "
+            "folder on the Hugging Face hub"
+        ),
+    ],
     paths: Annotated[list[Path], typer.Argument(metavar="VIDEO|IMAGE|FOLDER...")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="write .csv or .json, don't print")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of CSV")] = False,
@@ -455,6 +463,7 @@ def score(
     from dfnb.own_video import page as pages
 
     _check_outputs(output, plot, page)
+    checkpoint = networks.located(checkpoint)
     networks.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
     found_files = find_files(paths)
     detector = answer.detector(checkpoint, frames, upsample, precision)
@@ -478,6 +487,49 @@ def score(
             files.write_text(page, pages.document(sections, rows, detector))
     count = sum(row["score"] is not None for row in rows)
     raise typer.Exit(Exit.ALL if count == len(rows) else Exit.SOME if count else Exit.NONE)
+
+
+@app.command("import", rich_help_panel="Laboratories")
+def import_(
+    file: Annotated[Path, typer.Argument(help="what the other project released: a file of torch's, or safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint.safetensors to write")],
+    source: Annotated[str, typer.Option(help="sbi (its release), deepfakebench (its EfficientNet-B4) or timm")],
+    backbone: Annotated[str | None, typer.Option(help="timm: name of the network, such as efficientnet_b0")] = None,
+    size: Annotated[int | None, typer.Option(help="timm: side of its input, pixels")] = None,
+    mean: Annotated[tuple[float, float, float] | None, typer.Option(help="timm: of the input, R G B in 0..1")] = None,
+    std: Annotated[tuple[float, float, float] | None, typer.Option(help="timm: of the input, R G B")] = None,
+    fake: Annotated[int | None, typer.Option(help="timm: which class is fake, 0 or 1")] = None,
+    licence: Annotated[str | None, typer.Option(help="timm: its terms in a few words; in every output")] = None,
+) -> None:
+    """Import a network that another project trained: its weights become a checkpoint, to be scored and evaluated.
+
+    Reads FILE, without running anything in it. Writes CHECKPOINT, which says where it is from, under which terms, and
+    the SHA-256 of FILE. Scores and tables made with it are marked.
+    """
+    from dfnb import networks
+
+    stated = {"backbone": backbone, "size": size, "mean": mean, "std": std, "fake": fake, "licence": licence}
+    given = {name: value for name, value in stated.items() if value is not None}
+    typer.echo(networks.convert(file, checkpoint, source, **given))
+    typer.echo(f"checkpoint: {checkpoint}")
+
+
+@app.command(rich_help_panel="Laboratories")
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="a network's checkpoint.safetensors")],
+    folder: Annotated[Path, typer.Argument(help="folder to write into")],
+    results: Annotated[Path | None, typer.Option(help="results.csv with its numbers, where it is in no run")] = None,
+) -> None:
+    """Hand a network on: a folder that others can score with, with or without this project.
+
+    Reads CHECKPOINT, and results.csv of the run it lies in, where there is one. Writes FOLDER/model.safetensors (the
+    checkpoint), model.onnx, config.json (how an image gets in and a score comes out) and README.md, a model card.
+    `dfnb score FOLDER` takes it; so do repositories of the Hugging Face hub.
+    """
+    from dfnb.report import exporting
+
+    for path in exporting.export(checkpoint, folder, results):
+        typer.echo(path)
 
 
 def _check_outputs(output: Path | None, plot: Path | None, page: Path | None) -> None:

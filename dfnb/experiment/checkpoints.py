@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dfnb.common.errors import UserError
 from dfnb.experiment.run import Run
+from dfnb.networks.checkpoint import trained_for
 from dfnb.scoring import comparisons, metrics
 from dfnb.scoring.comparisons import Sampling
 
@@ -25,7 +26,8 @@ def compare(
     kinds: test parts grouped by name, whose AUCs are averaged; parts that no kind names are kinds by themselves.
     By video under the profile's size rule, on the same videos for all. Columns: kind, auc, reference_auc, difference,
     low, high (95 %), p, worst_auc and worst_reference_auc (of their checkpoints), averaged_auc and
-    averaged_reference_auc (of the scores averaged over the checkpoints), seeds, reference_seeds.
+    averaged_reference_auc (of the scores averaged over the checkpoints), seeds, reference_seeds, trained_on and
+    reference_trained_on (the domains of their training faces, or which project they were imported from).
     The interval covers other videos of the same kinds (whole groups are resampled; parts are taken as independent)
     and, where one side has several checkpoints, other seeds (`comparisons.with_seeds`).
     Raises UserError where a checkpoint is none of ours, or a kind names an unknown part or one that another has.
@@ -34,7 +36,9 @@ def compare(
     parts = {part: _part(run, part, ours, theirs) for group in grouped.values() for part in group}
     samples = {kind: _averaged([parts[part] for part in group]) for kind, group in grouped.items()}
     samples[MEAN] = _averaged(list(samples.values()))
-    return pd.DataFrame([_row(kind, sample) for kind, sample in samples.items()])
+    origins = {"trained_on": ours, "reference_trained_on": theirs}
+    domains = {name: "; ".join(sorted({trained_for(path)[1] for path in side})) for name, side in origins.items()}
+    return pd.DataFrame([_row(kind, sample) for kind, sample in samples.items()]).assign(**domains)
 
 
 class _Sample(NamedTuple):

@@ -25,6 +25,7 @@ from dfnb.data import faces
 from dfnb.experiment import parameters
 from dfnb.experiment.artefacts import PAIRS, Artefacts, Given, Network
 from dfnb.experiment.parts import Parts
+from dfnb.networks.checkpoint import trained_for
 from dfnb.profile import Profile
 from dfnb.scoring import metrics, score_table
 
@@ -268,7 +269,8 @@ class Run(Artefacts):
 
         Faces are cut out at the size the checkpoint was trained at. Kept in `checkpoints/`, with results.csv.
         Columns: part, dataset; auc, low, high, sample_low, sample_high, real, fake as in `results`; pair_accuracy,
-        pair_low, pair_high, pairs (`metrics.pair_accuracy`; NaN where there are none); checkpoint, its SHA-256.
+        pair_low, pair_high, pairs (`metrics.pair_accuracy`; NaN where there are none); trained_on, the domain of its
+        training faces or which project it was imported from; checkpoint, its SHA-256.
         Raises UserError where it is no checkpoint of ours, or the profile has no test set.
         """
         given = Given(Path(checkpoint))
@@ -276,12 +278,12 @@ class Run(Artefacts):
             raise UserError(
                 f"profile {self.profile.name}: no set with real videos and fakes to test on; name some in data.sets"
             )
-        rows, digest = [], files.sha256_known(given.path)
+        rows, digest, (_, domain) = [], files.sha256_known(given.path), trained_for(given.path)
         for part in self.tests:
             videos, title = self._video_scores(part, given), self.title(part)
             pairs = dict(zip(("pair_accuracy", "pair_low", "pair_high", "pairs"), _pair_accuracy(videos), strict=True))
-            about = {"part": part, "dataset": title}
-            rows.append(about | _auc_of(title, "video", videos) | pairs | {"checkpoint": digest})
+            about, origin = {"part": part, "dataset": title}, {"trained_on": domain, "checkpoint": digest}
+            rows.append(about | _auc_of(title, "video", videos) | pairs | origin)
         results = pd.DataFrame(rows)
         if self.build != "nothing":
             self._write(results, self.checkpoint_folder(given.path) / "results.csv")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # version of the file; raised when an older one could be misread
 SMALLEST, LARGEST = 32, 4096  # pixels of a side of the input
+IMPORTED = "imported from "  # how the domain of a network begins that another project trained
 
 
 def save(network: Network, path: str | os.PathLike[str], metadata: dict[str, Any]) -> None:

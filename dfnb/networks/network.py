@@ -144,7 +144,7 @@ def channels_of(backbone: EfficientNet, block: int) -> int:
     return norms[-1].num_features
 
 
-def normalisation(backbone: str, normalise: Normalise | Sequence[Sequence[float]] = "timm") -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(backbone: str, normalise: Normalise = "timm") -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, by channel, that images in 0..1 are normalised by for a backbone of this name.
 
     normalise: as in `build`.
@@ -199,9 +199,9 @@ def build(
         1 / (1 - drop_rate)); in 0..1, below 1. timm's recipe for B4 has 0.4.
     drop_path_rate: stochastic depth (Huang et al. 2016): in training an image skips the residual of MBConv k of n, k
         from 0, with chance drop_path_rate * k / n; in 0..1, below 1. timm's recipe for B4 has 0.2.
-    normalise: "timm" (images in 0..1 minus the backbone's mean, over its standard deviation), "none" (0..1 as it is), or
-        a mean and a standard deviation of one's own, [[r, g, b], [r, g, b]].
-    unpadded: names of the backbone's convolutions that are to have no padding, whatever timm gives them (`importing`).
+    normalise: "timm" (images in 0..1 minus the backbone's mean, over its standard deviation), "none" (0..1 as it is),
+        or a mean and a standard deviation, [[r, g, b], [r, g, b]].
+    unpadded: names of the backbone's convolutions that have no padding, whatever timm gives them (see `importing`).
     Raises UserError where a setting is unknown or the weights can't be had: random weights never stand in for them.
     """
     plain = variant in VARIANTS and VARIANTS[variant].plain
@@ -269,7 +269,7 @@ def _is_mean_and_std(value: Any) -> bool:
 
 
 def _unpad(backbone: EfficientNet, name: str) -> None:
-    """Replace a convolution by the same without padding, in place. Raises UserError where there is none of this name."""
+    """Replace a convolution by one without padding, in place. Raises UserError where there is none of this name."""
     try:
         old = backbone.get_submodule(name)
     except (AttributeError, TypeError):

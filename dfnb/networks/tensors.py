@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 4 << 30  # of a file; it is read into memory whole
 
 
-def refuse_other_formats(path: Path) -> None:
-    """Raises UserError where `path` is no file, or starts as anything but safetensors; pickles are named as such."""
+def start_of(path: Path) -> bytes:
+    """The first 9 bytes of a file. Raises UserError where it can't be read, is no ordinary file or is too large."""
     if path.exists() and not path.is_file():  # a pipe or a device would never end
         raise UserError(f"{path}: can't be read (not an ordinary file); check the path")
     try:
@@ -28,6 +28,12 @@ def refuse_other_formats(path: Path) -> None:
                 raise UserError(f"{path}: {size >> 20} MiB, more than the {MAX_BYTES >> 20} MiB that are read")
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror}); check the path") from error
+    return start
+
+
+def refuse_other_formats(path: Path) -> None:
+    """Raises UserError where `path` is no file, or starts as anything but safetensors; pickles are named as such."""
+    start = start_of(path)
     if start[8:] == b"{":
         return
     if start.startswith(b"PK") or (start[:1] == b"\x80" and start[1:2] <= b"\x05"):

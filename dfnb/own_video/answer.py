@@ -18,6 +18,7 @@ from dfnb import networks
 from dfnb.common import devices, files
 from dfnb.common.errors import UserError, printable
 from dfnb.data import faces, frames
+from dfnb.networks.checkpoint import IMPORTED
 from dfnb.own_video import file_scores, timeline
 from dfnb.plots import pictures, style
 from dfnb.plots.style import Plot
@@ -58,8 +59,15 @@ class Detector:
 
     @property
     def warning(self) -> str | None:
-        """What must stand before every answer of a network trained on rendered heads; None for any other."""
+        """What must stand before every answer of a network trained on rendered heads or elsewhere; None for others."""
+        if self.is_imported:
+            return f"{self.about['domain']}: another project trained this network, on what isn't known here"
         return EMBEDDED if self.about.get("domain") == "embedded benchmark" else None
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether another project trained the network (`networks.convert`)."""
+        return str(self.about.get("domain")).startswith(IMPORTED)
 
     @property
     def warning_sentence(self) -> str:
@@ -81,8 +89,18 @@ class Detector:
             yield Answer(self, path, scored, fps)
 
     def facts(self) -> pd.DataFrame:
-        """What the network was trained on, as far as its checkpoint says: columns what, value."""
+        """What the network was trained on, or where it is from, as far as its checkpoint says: columns what, value."""
         profile, settings = self.about["profile"], self.net.settings
+        if self.is_imported:
+            origin = self.about.get("imported")
+            file, digest = (origin.get(name, "?") if isinstance(origin, dict) else "?" for name in ("file", "sha256"))
+            facts = {
+                "where from": self.about["domain"],
+                "its file": f"{file}, SHA-256 {digest}",
+                "network": f"{settings['backbone']}, {self.size} px",
+                "checkpoint, SHA-256": self.sha256[:16],
+            }
+            return pd.DataFrame({"what": list(facts), "value": list(facts.values())})
         data, recipe = (part if isinstance(part := profile.get(name), dict) else {} for name in ("data", "train"))
         if self.warning:
             source = "rendered heads of the embedded benchmark; no real person"
@@ -104,8 +122,10 @@ class Detector:
 def detector(checkpoint: Path, count: int = 32, upsample: int = 0, precision: Precision = "auto") -> Detector:
     """Load a checkpoint. count: frames of a video; upsample: see `FaceFinder`; precision: see `dfnb.scoring.inference`.
 
+    checkpoint: a file, or what else `networks.located` takes.
     Raises UserError, naming the file, where it is no checkpoint of ours.
     """
+    checkpoint = networks.located(checkpoint)
     networks.trained_for(checkpoint)  # raises where size or domain is missing or of the wrong kind
     about = networks.metadata(checkpoint)
     finder = faces.FaceFinder(upsample=upsample)
@@ -176,15 +196,21 @@ class Answer:
         """Why the number may be wrong, a sentence each, with what can be measured on this file."""
         row, table, size = self.scored.row, self.scored.faces, self.detector.size
         reasons = []
-        if self.detector.warning:
+        if self.detector.is_imported:
+            reasons.append(
+                "Another project trained this network and cut faces out in another way. What it learned to notice "
+                "isn't known here, and its published numbers were not measured with these crops."
+            )
+        elif self.detector.warning:
             reasons.append(
                 "This network has never seen a real person: it was trained on rendered heads. For a real video its "
                 "number means nothing, high or low."
             )
-        reasons.append(
-            "It learned to notice blending, from real faces blended with themselves. A face generated whole, a voice, "
-            "a cut or a caption that lies leaves no such trace."
-        )
+        if not self.detector.is_imported:
+            reasons.append(
+                "It learned to notice blending, from real faces blended with themselves. A face generated whole, a "
+                "voice, a cut or a caption that lies leaves no such trace."
+            )
         if len(table):
             px = float(np.median(np.sqrt((table["x1"] - table["x0"]) * (table["y1"] - table["y0"]))))
             small = "they were enlarged, and detail is missing" if px < size else "nothing had to be enlarged"
@@ -194,10 +220,11 @@ class Answer:
             reasons.append(f"In {without} of {row['frames']} frames no face was found; nothing is known of these.")
         if row.get("notes"):
             reasons.append(f"How the file was read: {row['notes']}.")
+        rare = "Where fakes are rare, most high numbers are false alarms."
         reasons += [
             "Compression, filters, make-up, re-filming a screen and unusual cameras move the number in either "
             "direction; it was never adjusted to such footage.",
-            "It was trained on as many fakes as real faces. Where fakes are rare, most high numbers are false alarms.",
+            rare if self.detector.is_imported else f"It was trained on as many fakes as real faces. {rare}",
         ]
         return reasons
 

@@ -64,10 +64,11 @@ class _Tensors(nn.Module):
         return (out.logits, out.embedding, *([] if out.attention is None else [out.attention]))
 
 
-def session(net: Network, size: int) -> "InferenceSession":
-    """The network in eval mode as ONNX Runtime runs it, for images (B, 3, size, size), on as many threads as torch."""
-    from onnxruntime import InferenceSession, SessionOptions  # half a second, and not everybody scores
+def graph_of(net: Network, size: int) -> bytes:
+    """The network in eval mode as an ONNX file: images (count, 3, size, size) -> logits, embedding, attention.
 
+    The attention map is left out where the network has none.
+    """
     graph = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         # the older exporter takes a second instead of twenty; it remarks on checks of the input's shape, which is fixed
@@ -78,10 +79,18 @@ def session(net: Network, size: int) -> "InferenceSession":
             (torch.zeros(2, 3, size, size),),
             graph,
             input_names=["images"],
+            output_names=["logits", "embedding", *(["attention"] if net.attention is not None else [])],
             dynamic_axes={"images": {0: "count"}},
             dynamo=False,
         )
+    return graph.getvalue()
+
+
+def session(net: Network, size: int) -> "InferenceSession":
+    """The network in eval mode as ONNX Runtime runs it, for images (B, 3, size, size), on as many threads as torch."""
+    from onnxruntime import InferenceSession, SessionOptions  # half a second, and not everybody scores
+
     options = SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # faces are found meanwhile
-    return InferenceSession(graph.getvalue(), options, providers=["CPUExecutionProvider"])
+    return InferenceSession(graph_of(net, size), options, providers=["CPUExecutionProvider"])
