@@ -66,7 +66,7 @@ def _config(net: networks.Network, size: int, domain: str, digest: str, about: d
             "scale": 1 / 255,
             "mean": list(net.mean),
             "std": list(net.std),
-            "crop": f"the face's box from the brows to the chin, as dlib's frontal detector gives it, grown by {MARGIN} "
+            "crop": f"the face's box from the brows to the chin, from dlib's frontal detector, grown by {MARGIN} "
             "of its width and height on each side, clipped to the frame, resized to a square, aspect not kept",
             "margin": MARGIN,
             "resize": "bilinear (OpenCV's INTER_LINEAR); INTER_AREA where both sides shrink and one to less than 2/3",
@@ -93,7 +93,7 @@ def _results(checkpoint: Path, digest: str, given: Path | None) -> pd.DataFrame 
             if "level" in table:
                 rows = rows[(rows["level"] == "video") & rows["size_rule"]]
             rows = rows[["dataset", "auc", "low", "high", "real", "fake"]]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file}: can't be read as results ({error}); run `dfnb evaluate` again") from None
         if len(rows):
             return rows

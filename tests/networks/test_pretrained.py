@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import timm
 import torch
 from efficientnet_lite_pytorch import EfficientNet as OriginalEfficientNet
+from lab import dfnb
 from safetensors.torch import save_file
 
 from dfnb import networks
@@ -248,6 +250,56 @@ def test_hub_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
         pretrained.find(B4)
+
+
+# checkpoints on the hub
+
+
+@pytest.fixture
+def handed_on(hub: dict[str, bytes], tmp_path: Path) -> dict[str, bytes]:
+    """A hub with one of our checkpoints, somebody/net, and with a repository of something else."""
+    net = networks.build("plain", "linear", TINY, pretrained=False, seed=0)
+    networks.save(net, tmp_path / "c.safetensors", {"domain": "x", "profile": {"model": {"size": 64}}})
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    for revision in ("main", "c" * 40):
+        hub[f"/somebody/net/resolve/{revision}/model.safetensors"] = (tmp_path / "c.safetensors").read_bytes()
+        hub[f"/somebody/other/resolve/{revision}/model.safetensors"] = (tmp_path / "other.safetensors").read_bytes()
+    return hub
+
+
+def test_a_checkpoint_of_the_hub_by_its_revision_then_offline(handed_on, tmp_path, monkeypatch, caplog) -> None:
+    pinned, wanted = f"hf://somebody/net@{'c' * 40}", (tmp_path / "c.safetensors").read_bytes()
+    assert networks.located(pinned).read_bytes() == wanted
+    assert not caplog.records
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    handed_on.clear()
+    assert networks.located(Path(pinned)).read_bytes() == wanted  # as the command line gives it, one slash less
+    with pytest.raises(UserError, match=r"no copy of somebody/net at v2 in the hub's cache, and HF_HUB_OFFLINE"):
+        networks.located("hf://somebody/net@v2")
+
+
+def test_a_checkpoint_of_the_hub_without_a_commit_says_which_it_was(handed_on, caplog) -> None:
+    with caplog.at_level("WARNING"):
+        networks.located("hf://somebody/net")
+    assert f"to pin it, write hf://somebody/net@{'c' * 40}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("hf://somebody/none", r"the hub has no model\.safetensors of somebody/none"), ("hf://x", "write it as hf://USER"),
+     ("hf://some..body/-net", "the hub has no"), ("hf://somebody/other", "no checkpoint of dfnb's")],
+)  # fmt: skip
+def test_a_checkpoint_that_the_hub_lacks(name, word, handed_on, tmp_path, capsys) -> None:
+    ended = dfnb(capsys, "score", name, tmp_path / "c.safetensors")
+    assert (ended.status, ended.out, len(ended.complaints)) == (2, "", 1)
+    assert re.search(word, ended.err)
+
+
+def test_a_checkpoint_of_a_hub_out_of_reach(tmp_path, monkeypatch, capsys) -> None:
+    _use_hub(monkeypatch, "http://127.0.0.1:1", tmp_path)
+    ended = dfnb(capsys, "score", "hf://somebody/net", tmp_path / "x.mp4")
+    assert (ended.status, ended.out, len(ended.complaints)) == (2, "", 1)
+    assert "the hub can't be reached" in ended.err
 
 
 def test_model_without_published_weights() -> None:
