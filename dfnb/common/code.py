@@ -12,6 +12,7 @@ from typing import Any
 from dfnb.common import files
 
 PACKAGE = Path(__file__).parents[1]
+FILES_OF_NETWORKS = ("networks.checkpoint", "networks.hub", "networks.importing")  # they decide no number
 _APART = "\nKEYED_APART = True"
 _IGNORED = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx", "simple"}
 

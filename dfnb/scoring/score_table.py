@@ -46,7 +46,7 @@ def describe(
         switches = ", ".join(f"{name} {value}" for name, value in sorted(pairs.items()))
         words += f"; held-out SBI pairs, seed 0 ({switches})"
     rooms = ("networks", "scoring.score", "scoring.inference", "data.faces", *(("sbi",) if pairs is not None else ()))
-    return f"{words}; code {code.digest_of(*rooms, without=('networks.checkpoint',))}"
+    return f"{words}; code {code.digest_of(*rooms, without=code.FILES_OF_NETWORKS)}"
 
 
 def how(precision: str, kind: str) -> str:

@@ -26,7 +26,7 @@ def training_key(profile: Profile, variant: str, head: str, seed: int, faces: Fa
 
 def code_digest() -> str:
     """A hash of the code that decides weights: pairs, networks and the loop."""
-    return code.digest_of("sbi", "networks", "training", "data.faces", without=("networks.checkpoint",))
+    return code.digest_of("sbi", "networks", "training", "data.faces", without=code.FILES_OF_NETWORKS)
 
 
 def deciding(profile: Profile, variant: str, head: str, seed: int) -> list[Any]:

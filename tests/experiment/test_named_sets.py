@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 from filmed import film
 from lab import NETWORK, SETTINGS, dfnb, faces, heads, profile  # noqa: F401 (a fixture)
+from safetensors.torch import save_file
 from small_sets import make_celeb
 from untrained import checkpoints  # noqa: F401 (a fixture)
 
-from dfnb import open_run
+from dfnb import networks, open_run
 from dfnb.common import files
 from dfnb.common.errors import UserError
 from dfnb.experiment import parts
@@ -197,6 +199,25 @@ def test_the_command_compares_checkpoints(tested, tmp_path, capsys):
         ended = dfnb(capsys, "evaluate", "--profile", path, *wrong)
         assert ended.status == 2
         assert line in ended.err
+
+
+def test_a_network_of_another_project_is_evaluated_and_compared_and_stays_marked(tested, tmp_path, capsys):
+    save_file(timm.create_model("test_efficientnet", num_classes=2).state_dict(), tmp_path / "theirs.safetensors")
+    path, theirs = profile(tmp_path, data=data(tested, "first")), tmp_path / "imported.safetensors"
+    stated = ("--backbone", "test_efficientnet", "--size", 96, "--mean", *3 * (0.5,), "--std", *3 * (0.5,), "--fake", 0)
+    given = (tmp_path / "theirs.safetensors", theirs, "--source", "timm", "--licence", "research only")
+    assert dfnb(capsys, "import", *given, *stated).status == 0
+    both = ("--checkpoint", theirs, "--against", checkpoint_of(tested))
+    ended = dfnb(capsys, "evaluate", "--profile", path, *both)
+    assert ended.status == 0, ended.err
+    marked = "imported from a timm network from elsewhere (research only)"
+    assert ended.out.count(marked) == 2 + 3  # a row a set, and a row a kind with their mean
+    folder = open_run(path).checkpoint_folder(theirs)
+    assert set(pd.read_csv(folder / "results.csv")["trained_on"]) == {marked}
+    compared = pd.read_csv(folder / "compared.csv")
+    assert set(compared["trained_on"]) == {marked}
+    assert set(compared["reference_trained_on"]) == {networks.metadata(checkpoint_of(tested))["domain"]}
+    assert "96 px" in open_run(path).checkpoint_scores("first", theirs)["protocol"].iloc[0]
 
 
 def test_what_cannot_be_evaluated_is_named(tested, tmp_path, capsys):

@@ -173,7 +173,7 @@ def wrong_files(folder: Path) -> dict[str, str]:
         "extra": (state | {"more.weight": torch.zeros(1)}, "1 tensors too many, first more.weight"),
         "shape": (state | {"bn2.weight": torch.zeros(3)}, "bn2.weight is (3,), not (256,)"),
         "classes": (timm.create_model(TINY, num_classes=3).state_dict(), "classifier.weight is (3, 256), not (2, 256)"),
-        "half": ({k: v.half() for k, v in state.items()}, "bn1.bias is not finite or not torch.float32"),
+        "half": ({k: v.half() for k, v in state.items()}, "is not finite or not torch.float32"),
         "nan": (state | {"bn1.weight": nan}, "bn1.weight is not finite"),
         "number": (state | {"epoch": 3}, "'epoch' is no tensor"),
         "numbered": (state | {3: torch.zeros(1)}, "3 is no tensor with a name"),

@@ -398,7 +398,7 @@ def test_a_tensor_of_any_claimed_size(at, shape, start, end, kind):
 
 @seldom
 @given(st.dictionaries(st.sampled_from(["variant", "head", "backbone", "scale", "margin", "attention", "tap_reading",
-                                        "monotone"]), ATOMS | VALUES, min_size=1, max_size=2))  # fmt: skip
+                                        "monotone", "normalise", "unpadded"]), ATOMS | VALUES, min_size=1, max_size=2))  # fmt: skip
 def test_a_checkpoint_of_other_settings(at, checkpoint, changes):
     """A network, with the very tensors that its settings ask for, or a named error."""
     data = checkpoint.read_bytes()
@@ -426,6 +426,8 @@ def test_any_bytes_for_what_a_run_keeps(at, data, start):
     parsed(lambda: score_table.embeddings(at / "b.parquet", 1))
     parsed(lambda: pretrained.read(at / "b.safetensors"))
     parsed(lambda: networks.load(at / "b.safetensors"))
+    stated = {"backbone": "test_efficientnet", "size": 64, "mean": (0, 0, 0), "std": (1, 1, 1), "fake": 1}
+    assert parsed(lambda: networks.convert(at / "b.safetensors", at / "c.safetensors", "timm", **stated)) is None
     parsed(lambda: read_notebook(at / "b.ipynb"))
 
 
