@@ -398,7 +398,8 @@ def test_a_tensor_of_any_claimed_size(at, shape, start, end, kind):
 
 @seldom
 @given(st.dictionaries(st.sampled_from(["variant", "head", "backbone", "scale", "margin", "attention", "tap_reading",
-                                        "monotone", "normalise", "unpadded"]), ATOMS | VALUES, min_size=1, max_size=2))  # fmt: skip
+                                        "monotone", "normalise", "unpadded"]),
+                       ATOMS | VALUES, min_size=1, max_size=2))  # fmt: skip
 def test_a_checkpoint_of_other_settings(at, checkpoint, changes):
     """A network, with the very tensors that its settings ask for, or a named error."""
     data = checkpoint.read_bytes()
