@@ -453,7 +453,8 @@ def score(
 
     Reads the checkpoint and the files. With --plot, writes a PNG for each file that has a score: the score over time,
     the strongest frames, and where the network looked there. With --html, writes pages that open offline: that, the
-    faces found, what the network was trained on, and why the number may be wrong. Exit status: 0 every file has a
+    faces found, what the network was trained on, why the number may be wrong, and what the file says of itself
+    (container, encoder, time line, compression), which JSON has under "about". Exit status: 0 every file has a
     score, 3 some have, 4 none has, 2 wrong usage.
     """
     from tqdm import tqdm
@@ -464,6 +465,7 @@ def score(
 
     _check_outputs(output, plot, page)
     checkpoint = networks.located(checkpoint)
+    as_json |= output is not None and output.suffix == ".json"
     networks.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
     found_files = find_files(paths)
     detector = answer.detector(checkpoint, frames, upsample, precision)
@@ -473,7 +475,7 @@ def score(
     bar = tqdm(answers, total=len(found_files), unit="file", disable=None, mininterval=0.5)
     try:
         for found, path, name in zip(bar, found_files, pages.names(found_files), strict=True):
-            rows.append(found.scored.row)
+            rows.append(found.scored.row | ({"about": found.about} if as_json else {}))
             if plot is not None and found.has_score:
                 timeline.save(timeline.timeline(found.scored, found.fps, detector.warning), plot, path)
             if page is not None and page.suffix == ".html":
@@ -549,7 +551,7 @@ def _check_outputs(output: Path | None, plot: Path | None, page: Path | None) ->
 def _write_scores(rows: list[dict[str, Any]], warning: str | None, output: Path | None, as_json: bool) -> None:
     import pandas as pd
 
-    if as_json or (output is not None and output.suffix == ".json"):
+    if as_json:
         text = json.dumps({"warning": warning, "files": rows} if warning else {"files": rows}, indent=1) + "\n"
     else:
         text = (f"# {warning}\n" if warning else "") + pd.DataFrame(rows).to_csv(index=False)

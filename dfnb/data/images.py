@@ -40,8 +40,8 @@ _UPRIGHT = {
     8: Transpose.ROTATE_90,
 }
 # what Pillow raises on damaged files
-_DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)
-_DAMAGE += (struct.error,)
+DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)
+DAMAGE += (struct.error,)
 
 
 def is_image(path: Path) -> bool:
@@ -56,7 +56,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Transparency is dropped, and 16 bits become 8. Raises UserError where it is none of `KINDS`, is damaged, or has more
     than MAX_PIXELS.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return _to_rgb(image, path)
 
 
@@ -65,7 +65,7 @@ def image_timeline(path: Path) -> Timeline:
 
     Raises UserError as `read_image` does, and where an animation is over MAX_SECONDS or MAX_FRAMES.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         if not _is_animated(image):
             return Timeline(1, 1, None, [], 0.0, 0.0)
         times = [0]
@@ -73,7 +73,7 @@ def image_timeline(path: Path) -> Timeline:
             try:
                 image.seek(index)
                 image.load()
-            except _DAMAGE:  # EOFError after the last frame
+            except DAMAGE:  # EOFError after the last frame
                 if not index:
                     raise
                 break
@@ -87,7 +87,7 @@ def image_timeline(path: Path) -> Timeline:
 
 def image_frames(path: Path, wanted: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """The frames of an image or animation with these indices, which ascend: (index, (H, W, 3) uint8 RGB)."""
-    with _opened(path) as image:
+    with opened(path) as image:
         for index in wanted:
             if index:
                 image.seek(index)
@@ -95,7 +95,7 @@ def image_frames(path: Path, wanted: Sequence[int]) -> Iterator[tuple[int, NDArr
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     """The image by its header, its size checked. Errors of Pillow become UserError."""
     check_file(path)
     brands = _brands(_head(path))
@@ -109,7 +109,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"{path}: more than {MAX_PIXELS} pixels; shrink it") from None
     except UnidentifiedImageError:
         raise UserError(f"{path}: not a readable image ({KINDS})") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: a damaged image ({first_line(error)})") from None
 
 
@@ -130,7 +130,7 @@ def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
     image.load()
     try:
         orientation = image.getexif().get(_ORIENTATION)
-    except _DAMAGE:  # of the metadata alone
+    except DAMAGE:  # of the metadata alone
         orientation = None
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])

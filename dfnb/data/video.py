@@ -47,11 +47,11 @@ def video_timeline(path: Path) -> Timeline:
     """
     times: list[int | None] = []
     keys = []
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         tick, claimed = stream.time_base, stream.frames or None
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         notes = _notes(container, stream)
-        for packet in _demux(container, stream):
+        for packet in packets(container, stream):
             if not packet.size or packet.is_discard:
                 continue
             times.append(packet.pts)
@@ -70,7 +70,7 @@ def video_timeline(path: Path) -> Timeline:
         uneven = () if timeline.has_even_times else ("variable frame rate: frames evenly spaced in time",)
         return replace(timeline, notes=notes + uneven)
     # no usable times: only decoding shows how many frames there are
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         frames = 0
         for _ in _decode(container, stream):
             frames += 1
@@ -107,7 +107,7 @@ def _pick(
     path: Path, timeline: Timeline, wanted: Sequence[int], threads: int, seek: bool, fields: bool
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """The wanted frames, or the next that can be decoded. fields: whether they are interlaced."""
-    with _opened(path, threads) as (container, stream):
+    with opened(path, threads) as (container, stream):
         fields = fields or _is_interlaced(stream)
         ratio = known_ratio(stream.sample_aspect_ratio)
         if timeline.times is None:
@@ -156,7 +156,7 @@ def _pick_by_count(decoder: Iterator[av.VideoFrame], wanted: Sequence[int]) -> I
 
 
 @contextmanager
-def _opened(path: Path, threads: int = 1) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def opened(path: Path, threads: int = 1) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """The container and its main video track. Raises UserError where there is none."""
     options = {"protocol_whitelist": "file", "format_whitelist": _DEMUXERS}
     try:
@@ -207,7 +207,7 @@ def _is_interlaced(stream: av.VideoStream) -> bool:
     return stream.codec_context.field_order in _FIELD_ORDERS
 
 
-def _demux(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+def packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
     """The stream's packets up to where the file breaks off; the last is empty, and flushes the decoder."""
     packets = container.demux(stream)
     while True:
@@ -240,7 +240,7 @@ def _decode(
 def _decoded(
     container: av.container.InputContainer, stream: av.VideoStream, needed: set[int] | None
 ) -> Iterator[av.VideoFrame]:
-    for packet in _demux(container, stream):
+    for packet in packets(container, stream):
         if needed is not None:
             stream.codec_context.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
         try:

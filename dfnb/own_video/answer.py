@@ -19,6 +19,7 @@ from dfnb.common import devices, files
 from dfnb.common.errors import UserError, printable
 from dfnb.data import faces, frames
 from dfnb.networks.checkpoint import IMPORTED
+from dfnb.own_video import about as file_facts
 from dfnb.own_video import file_scores, timeline
 from dfnb.plots import pictures, style
 from dfnb.plots.style import Plot
@@ -141,6 +142,19 @@ class Answer:
     path: Path
     scored: file_scores.Scored
     fps: float
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What the file says of itself, see `about.about`; {} where it can't be read, and `scored` says why."""
+        try:
+            return file_facts.about(self.path)
+        except UserError:
+            return {}
+
+    @property
+    def about_sentences(self) -> list[str]:
+        """`about` in words."""
+        return file_facts.sentences(self.about) if self.about else []
 
     @property
     def has_score(self) -> bool:
