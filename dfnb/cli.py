@@ -4,7 +4,7 @@ import json
 import logging
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -441,6 +441,13 @@ def score(
     ] = None,
     frames: Annotated[int, typer.Option(min=1, help="evenly spaced frames looked at in a video")] = 32,
     upsample: Annotated[int, typer.Option(min=0, max=2, help="look for smaller faces: doublings of the frame")] = 0,
+    faces: Annotated[
+        Literal["hog", "cnn", "both"],
+        typer.Option(
+            "--detector",
+            help="of faces: hog; cnn: turned ones too, some 60 times slower; both: cnn where hog finds none",
+        ),
+    ] = "hog",
     precision: Annotated[
         profiles.Precision,
         typer.Option(
@@ -460,7 +467,7 @@ def score(
     from tqdm import tqdm
 
     from dfnb import networks
-    from dfnb.own_video import answer, find_files, timeline
+    from dfnb.own_video import answer, find_files, finders, timeline
     from dfnb.own_video import page as pages
 
     _check_outputs(output, plot, page)
@@ -468,7 +475,9 @@ def score(
     as_json |= output is not None and output.suffix == ".json"
     networks.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
     found_files = find_files(paths)
-    detector = answer.detector(checkpoint, frames, upsample, precision)
+    detector = answer.detector(checkpoint, frames, upsample, precision, faces)
+    if needed := finders.time_needed(detector.finder, found_files, frames):
+        typer.echo(f"dfnb: {needed}", err=True)
     pictures = plot is not None or page is not None
     rows, sections = [], []
     answers = detector.answers(found_files, pictures)

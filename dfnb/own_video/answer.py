@@ -17,10 +17,10 @@ import pandas as pd
 from dfnb import networks
 from dfnb.common import devices, files
 from dfnb.common.errors import UserError, printable
-from dfnb.data import faces, frames
+from dfnb.data import frames
 from dfnb.networks.checkpoint import IMPORTED
 from dfnb.own_video import about as file_facts
-from dfnb.own_video import file_scores, timeline
+from dfnb.own_video import file_scores, finders, timeline
 from dfnb.plots import pictures, style
 from dfnb.plots.style import Plot
 from dfnb.scoring import metrics
@@ -44,7 +44,7 @@ class Detector:
     net: networks.Network
     about: dict[str, Any]
     sha256: str
-    finder: faces.FaceFinder
+    finder: finders.Finder
     frames: int = 32
     precision: Precision = "auto"
 
@@ -120,16 +120,22 @@ class Detector:
         return pd.DataFrame({"what": list(facts), "value": list(facts.values())})
 
 
-def detector(checkpoint: Path, count: int = 32, upsample: int = 0, precision: Precision = "auto") -> Detector:
+def detector(
+    checkpoint: Path,
+    count: int = 32,
+    upsample: int = 0,
+    precision: Precision = "auto",
+    faces: finders.Choice = "hog",
+) -> Detector:
     """Load a checkpoint. count: frames of a video; upsample: see `FaceFinder`; precision: see `dfnb.scoring.inference`.
 
-    checkpoint: a file, or what else `networks.located` takes.
+    checkpoint: a file, or what else `networks.located` takes. faces: which detector finds them, see `finders.finder`.
     Raises UserError, naming the file, where it is no checkpoint of ours.
     """
     checkpoint = networks.located(checkpoint)
     networks.trained_for(checkpoint)  # raises where size or domain is missing or of the wrong kind
     about = networks.metadata(checkpoint)
-    finder = faces.FaceFinder(upsample=upsample)
+    finder = finders.finder(faces, upsample)
     net = networks.load(checkpoint).to(devices.scoring_device())
     return Detector(net, about, files.sha256(checkpoint), finder, count, precision)
 
