@@ -38,8 +38,8 @@ def hog(rgb: NDArray[np.uint8]) -> list[tuple[Box, float]]:
 def cnn(rgb: NDArray[np.uint8]) -> list[tuple[Box, float]]:
     """dlib's convolutional detector of faces of 70 px and more, turned, tilted and covered ones among them.
 
-    On a processor it takes some 60 times as long as `hog`, and about 1 GB of memory for 1280 x 720 px. A dlib built with CUDA (`dlib.DLIB_USE_CUDA`; dlib-bin's
-    wheels are not) runs the same call on the GPU.
+    On a processor it takes some 60 times as long as `hog`, and about 1 GB of memory for 1280 x 720 px. A dlib built
+    with CUDA (`dlib.DLIB_USE_CUDA`; dlib-bin's wheels are not) runs the same call on the GPU.
     Source: max-margin object detection (King 2015, arXiv:1502.00046) on a network, as dlib's `dnn_mmod_ex` trains it.
     """
     found = []
