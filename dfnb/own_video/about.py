@@ -115,6 +115,7 @@ def _of_video(path: Path) -> dict[str, Any]:
     facts |= {"frames": len(times), "resets": resets, "hidden": hidden, "fps": rate or None}
     known = sorted(t for t in times if t is not None)
     if len(set(known)) == len(times) > 0:
+        check_length(path, float((known[-1] - known[0]) * tick))
         facts |= _clock(known, tick, rate)
     elif rate:
         facts["seconds"] = len(times) / rate
