@@ -500,6 +500,38 @@ def score(
     raise typer.Exit(Exit.ALL if count == len(rows) else Exit.SOME if count else Exit.NONE)
 
 
+@app.command(rich_help_panel="Your own videos")
+def serve(
+    checkpoint: Annotated[Path, typer.Argument(help="a network's checkpoint.safetensors")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page's address; 0: any free one")] = 8866,
+    largest: Annotated[float, typer.Option(min=0.001, metavar="MB", help="of a file, in megabytes")] = 500,
+    longest: Annotated[float, typer.Option(min=0.01, metavar="MINUTES", help="of a video")] = 30,
+    frames: Annotated[int, typer.Option(min=1, help="evenly spaced frames looked at in a video")] = 32,
+    upsample: Annotated[int, typer.Option(min=0, max=2, help="look for smaller faces: doublings of the frame")] = 0,
+    precision: Annotated[profiles.Precision, typer.Option(help="see `dfnb score`")] = "auto",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the page in the browser")] = True,
+) -> None:
+    """Open a page to drop a video or image on; it shows what `dfnb score --html` writes.
+
+    Reads the checkpoint. Writes what visitors send into a temporary folder; a file is deleted once it is answered, or
+    when its visitor goes, and all of them at the end (Ctrl-C). Only this computer reaches the page.
+    """
+    import webbrowser
+    from threading import Thread
+
+    from dfnb.own_video import answer, visits
+    from dfnb.own_video import serve as server
+
+    def ready(address: str) -> None:
+        typer.echo(f"{address} (Ctrl-C ends it)")
+        if browser:
+            Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    detector = answer.detector(checkpoint, frames, upsample, precision)
+    server.serve(detector, visits.Limits(int(largest * 1e6), longest * 60), port, ready)
+    typer.echo("dfnb: stopped; what visitors sent is deleted", err=True)
+
+
 @app.command("import", rich_help_panel="Laboratories")
 def import_(
     file: Annotated[Path, typer.Argument(help="what the other project released: a file of torch's, or safetensors")],

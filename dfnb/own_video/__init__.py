@@ -2,7 +2,7 @@
 
 Comes in: a checkpoint and a video or image. Goes out: a score in 0..1, its course over time, pictures, one HTML page.
 Public: scoring in `file_scores`, the answer in words and pictures in `answer`, its course in `timeline`, the page in
-`page`, notebook 8's file picker in `widgets`.
+`page`, notebook 8's file picker in `widgets`, the page to drop a file on in `serve` and `visits`.
 """
 
 import lazy_loader
