@@ -70,13 +70,15 @@ async function show(name) {
   const reply = await fetch(`${visit}/answer`);
   if (!reply.ok) return end(ENDED);
   const text = await reply.text();
-  answer.replaceChildren(...new DOMParser().parseFromString(text, "text/html").querySelector("main").childNodes);
-  find("#start").hidden = true; // the answer begins with the same warning
+  const page = new DOMParser().parseFromString(text, "text/html").querySelector("main");
+  for (const twice of page.querySelectorAll(":scope > .warning, :scope > header")) twice.remove(); // above already
+  answer.replaceChildren(...page.childNodes);
   if (keep.href) URL.revokeObjectURL(keep.href);
   keep.href = URL.createObjectURL(new Blob([text], { type: "text/html" }));
   keep.download = `${name}.html`;
   find("#keep").hidden = false;
   end("Done. The file is deleted; the answer is on this page alone.");
+  find("#state").scrollIntoView();
 }
 
 input.addEventListener("change", () => start(input.files));

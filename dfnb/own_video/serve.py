@@ -7,14 +7,13 @@ disk piece by piece. Nothing here runs code of a visitor: there are six addresse
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import PeriodicCallback
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from dfnb.common.errors import UserError
@@ -53,16 +52,17 @@ async def listen(
 ) -> None:
     """`serve`, until `stop` is set."""
     try:
-        sockets = bind_sockets(port, ADDRESS)
+        listener = socket.create_server((ADDRESS, port), backlog=128)
     except OSError as error:
         raise UserError(f"--port {port}: {error.strerror}; name another one") from None
     visits = Visits(detector, limits)
     server = HTTPServer(application(visits), max_body_size=SMALL)
     sweeper = PeriodicCallback(visits.leave_idle, 5_000)
     try:
-        server.add_sockets(sockets)
+        listener.setblocking(False)
+        server.add_socket(listener)
         sweeper.start()
-        ready(f"http://{ADDRESS}:{sockets[0].getsockname()[1]}/")
+        ready(f"http://{ADDRESS}:{listener.getsockname()[1]}/")
         await stop.wait()
     finally:
         sweeper.stop()
@@ -102,7 +102,7 @@ class _Handler(RequestHandler):
 
     def prepare(self) -> None:
         host, origin = self.request.host, self.request.headers.get("Origin")
-        if urlsplit(f"//{host}").hostname not in HOSTS or origin not in (None, f"http://{host}"):
+        if self.request.host_name not in HOSTS or origin not in (None, f"http://{host}"):
             raise HTTPError(403, reason="Forbidden")
 
     def visit(self, token: str) -> Visit:
@@ -141,7 +141,8 @@ class _File(_Handler):
         if self.refused:
             return  # tornado answers 405
         self.sender = self.visit(self.path_args[0])
-        if refusal := self.visits.refusal(self.sender, int(self.request.headers.get("Content-Length", 0))):
+        length = self.request.headers.get("Content-Length", "0")  # absent from a file that comes in chunks
+        if refusal := self.visits.refusal(self.sender, int(length) if length.isdecimal() else 0):
             self.refuse(*refusal)
             return
         self.request.connection.set_max_body_size(self.visits.limits.largest + SMALL)

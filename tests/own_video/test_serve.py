@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+from dfnb.common.errors import UserError
 from dfnb.own_video import answer, page, serve, visits
 from dfnb.own_video.visits import Limits, Visits
 
@@ -233,6 +234,16 @@ def test_a_file_that_turns_out_too_large_is_refused_while_it_comes(site):
     assert site.kept == []
 
 
+@pytest.mark.parametrize("length", ["abc", "-1", "1e3"])
+def test_a_length_that_is_no_number_is_refused(site, length):
+    visit = site.arrive()
+    with socket.create_connection(("127.0.0.1", site.port), 30) as raw:
+        raw.sendall(f"PUT {visit}/file?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode())
+        assert raw.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
+    assert site.kept == []
+    assert site.wait(visit, "failed", "empty")
+
+
 def test_half_a_file_is_deleted(site):
     visit = site.arrive()
     with socket.create_connection(("127.0.0.1", site.port), 30) as raw:
@@ -309,6 +320,11 @@ def test_there_is_nothing_but_the_page(site):
             assert other.connect_ex((address, site.port)) != 0
 
 
+def test_a_port_that_is_taken_is_named(site, detector):
+    with pytest.raises(UserError, match=f"^--port {site.port}: .*; name another one$"):
+        asyncio.run(serve.listen(detector, Limits(LARGEST, 60), site.port, print, asyncio.Event()))
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -340,9 +356,6 @@ def test_the_command_ends_in_one_line_and_deletes_all(checkpoints, videos, tmp_p
         )
         site.wait(visit, "sending")
         assert site.kept == ["a"]
-        busy = subprocess.run([*command[:-3], "--port", str(site.port)], capture_output=True, text=True)
-        assert busy.returncode == 2
-        assert busy.stderr.startswith(f"dfnb: --port {site.port}: ")
         server.send_signal(signal.SIGINT)
         out, err = server.communicate(timeout=60)
         connection.close()
