@@ -142,7 +142,8 @@ class Visits:
 
     def progress(self, visit: Visit) -> dict[str, str | int]:
         """state, before (files that come first), looked, frames, reason: see `Visit`."""
-        before = self._queue.index(visit) if visit in self._queue else 0
+        queue = list(self._queue)  # the other thread changes it
+        before = queue.index(visit) if visit in queue else 0
         about = {name: getattr(visit, name) for name in ("state", "looked", "frames", "reason")}
         return about | {"before": before}
 
