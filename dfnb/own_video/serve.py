@@ -3,9 +3,9 @@
 Tornado, on which Jupyter's server stands too, receives a file as a stream, so that a phone's video of any size goes to
 disk piece by piece. Nothing here runs code of a visitor: there are six addresses, all below.
 
-Not by Voila (0.5.13), which was tried first: it starts a kernel with torch and a network, 1 GB, for each visitor and each
-reload; its page fetches style sheets from a content delivery network; it answers to any Host; and a large file needs a
-handler like this one beside it all the same.
+Not by Voila (0.5.13), which was tried first: it starts a kernel with torch and a network, 1 GB, for each visitor and
+each reload; its page fetches style sheets from a content delivery network; it answers to any Host; and a large file
+needs a handler like this one beside it all the same.
 """
 
 import asyncio

@@ -132,14 +132,14 @@ def test_a_phones_video_of_100_megabytes_and_a_second_visitor_at_the_same_time(s
         expect(first.locator("#far span")).to_contain_text("frame ", timeout=2 * MINUTES)
         assert site.kept == ["phone.mp4"]
         first.screenshot(path=browser.screenshots() / "serve-desktop-looking.png")
-        drop(second, videos / "real/one.mp4")
+        drop(second, videos / "fake/picture.png")
         expect(second.locator("#state")).to_have_text("Waiting: 1 other file first", timeout=MINUTES)
         expect(second.locator("#state")).to_have_text(DONE, timeout=4 * MINUTES)
         assert "phone.mp4" not in second.content()
-        assert second.locator("#answer h2").first.inner_text() == "one.mp4"
+        assert second.locator("#answer h2").first.inner_text() == "picture.png"
         expect(first.locator("#state")).to_have_text(DONE, timeout=MINUTES)
         assert first.locator("#answer h2").first.inner_text() == "phone.mp4"
-        assert "one.mp4" not in first.content()
+        assert "picture.png" not in first.content()
         assert site.kept == []
 
 
