@@ -170,7 +170,7 @@ def randomised(net: Network, what: Literal["attention", "all"], seed: int = 0) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in part.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d):
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
                 module.reset_parameters()
     return copied.eval()
 

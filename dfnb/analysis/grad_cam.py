@@ -11,6 +11,7 @@ import pandas as pd
 from captum.attr import LayerGradCam
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from timm.models.efficientnet import EfficientNet
 
 from dfnb.networks import Network
 from dfnb.scoring import score
@@ -23,9 +24,12 @@ def maps(net: Network, crops: NDArray[np.uint8], batch: int = 32) -> Maps:
     """Grad-CAM of the class fake at the last feature map, before the global average.
 
     crops: (N, S, S, 3) uint8. Returns (N, h, w) in 0..1, each divided by its highest value; all 0 where no place raises
-    the score for fake.
+    the score for fake, as in a plain ViT whose head reads its class token alone.
     """
-    method = LayerGradCam(lambda images: net(images).logits, net.backbone.bn2)  # timm's bn2 holds the activation
+    layer = (
+        net.backbone.bn2 if isinstance(net.backbone, EfficientNet) else net.weighted
+    )  # timm's bn2 has the activation
+    method = LayerGradCam(lambda images: net(images).logits, layer)
     found = []
     for start in range(0, len(crops), batch):
         images = score.to_batch(crops[start : start + batch], net)

@@ -115,12 +115,12 @@ class Run(Artefacts):
         return self.checkpoint(network)
 
     def require_weights(self, *networks: Network) -> None:
-        """Raises UserError where one of them isn't trained yet and the ImageNet weights can't be had or don't fit.
+        """Raises UserError where one isn't trained yet and can't be built, or its published weights can't be had.
 
         Asked first, since finding the faces of a whole set takes hours.
         """
         untrained = self.untrained(networks)
-        if untrained and self.profile.model.pretrained:
+        if untrained:
             from dfnb import training
 
             training.initial_network(self.profile, untrained[0].variant, untrained[0].head, untrained[0].seed)

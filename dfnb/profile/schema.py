@@ -266,11 +266,11 @@ class Model(Section):
 
     backbone: str = "tf_efficientnet_b4.ap_in1k"
     pretrained: bool = True
-    weights: Location | None = Field(None, description="ImageNet weights on disk, where the hub can't be reached")
+    weights: Location | None = Field(None, description="published weights on disk, where the hub can't be reached")
     weights_sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="what the weights' file must be; for a download, the pin"
     )
-    size: int = Field(380, ge=64, le=4096, description="side of the network's input, pixels")
+    size: int = Field(380, ge=64, le=4096, description="side of the network's input, pixels; ViTs: of whole patches")
     tap_reading: Literal["resolution", "block"] = "resolution"
     attention: bool = True
     normalise: Literal["timm", "none"] = Field(
@@ -307,6 +307,11 @@ class Train(Section):
     batch: int = Field(16, ge=2, le=65_536, description="real faces a step; as many fakes are made from them")
     epochs: int | None = Field(None, ge=1, description="passes over the training faces")
     steps: int | None = Field(None, ge=1, description="optimisation steps, instead of epochs")
+    tune: Literal["all", "norms", "head"] = Field(
+        "all",
+        description="what learns of the backbone: all of it, the scales and shifts of its norms alone, or nothing; "
+        "attention branch and head always do",
+    )
     optimizer: Literal["sam", "sgd", "adamw"] = "sam"
     schedule: Literal["constant_then_linear", "one_cycle"] = "constant_then_linear"
     lr: float = Field(1e-3, gt=0, description="highest learning rate")
@@ -390,7 +395,7 @@ _LATER = {  # settings of later versions
     "faces": ("detector", "pad", "crops", "given_landmarks"),
     "sbi": tuple(Sbi.model_fields),
     "model": ("normalise", "drop_rate", "drop_path_rate"),
-    "train": ("ema_decay",),
+    "train": ("ema_decay", "tune"),
     "evaluate": ("workers",),
 }
 

@@ -76,14 +76,14 @@ def stages(folder: Path, backbone: str = BACKBONE, size: int = SIZE) -> Iterator
     yield Stage("loading", "the same by one worker", "pairs", load(store), "pairs in this process", pairs)
 
     threads, name = torch.get_num_threads(), f"{backbone.split('.')[0].removeprefix('tf_')}, {size} px"
-    data, proposed = batch(size), build("proposed", "arcface", backbone)
+    data, proposed = batch(size), build("proposed", "arcface", backbone, size)
     with tuning.freed_memory_kept():  # as in a training, and where `dfnb score` scores
         exact, fast = (score(proposed, data[0], precision) for precision in ("float32", "auto"))
         yield Stage("scoring", f"proposed arcface, {name}", "images", fast, "torch, float32", exact, threads)
         plain = step(timm.create_model(backbone, num_classes=2), data)
         yield Stage("training step", f"timm's {name}", "images", plain, "2048 x 2048 product", product(), threads)
         for variant, head in NETWORKS:
-            ours = step(build(variant, head, backbone), data)
+            ours = step(build(variant, head, backbone, size), data)
             yield Stage("training step", f"{variant} {head}, {name}", "images", ours, "timm's", plain, threads)
         exact, bf16 = step(proposed, data), step(proposed, data, bf16=True)
         yield Stage("training step", f"proposed arcface, {name}, bf16", "images", bf16, "float32", exact, threads)
@@ -223,9 +223,9 @@ def batch(size: int) -> tuple[Tensor, Tensor, Tensor]:
     return images, torch.arange(IMAGES) % 2, torch.rand(IMAGES, 1, size, size, generator=draw)
 
 
-def build(variant: str, head: str, backbone: str) -> networks.Network:
+def build(variant: str, head: str, backbone: str, size: int | None = None) -> networks.Network:
     """One of the report's networks, its weights random."""
-    return networks.build(variant, head, backbone, pretrained=False, seed=0)
+    return networks.build(variant, head, backbone, pretrained=False, seed=0, size=size)
 
 
 def score(net: networks.Network, images: Tensor, precision: str) -> Work:

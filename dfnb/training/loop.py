@@ -117,7 +117,7 @@ def _fit(
     if accelerator.is_main_process:
         log.info("%s %s, seed %d: %s; on %s", variant, head, seed, networks.describe(net), where(accelerator))
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
-        net = convert_sync_batchnorm(net)  # timm's: torch's own drops the activation inside timm's batch norms
+        net = convert_sync_batchnorm(net).train()  # timm's: torch's own drops the activation inside timm's batch norms
     net = net.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
     average = average_of(net, recipe)  # before accelerate changes its forward: a copy's would still call the original's
     model = accelerator.prepare(net)  # on its device, and wrapped where there are several processes
@@ -260,9 +260,9 @@ def domain(faces: FaceStore) -> str:
 
 
 def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.Module:
-    """The network before training; its new layers are drawn from `seed` alone."""
+    """The network before training; its new layers are drawn from `seed` alone; what learns is as the recipe says."""
     model = profile.model
-    return networks.build(
+    net = networks.build(
         variant=variant,
         head=head,
         backbone=model.backbone,
@@ -274,9 +274,12 @@ def initial_network(profile: Profile, variant: str, head: str, seed: int) -> nn.
         drop_rate=model.drop_rate,
         drop_path_rate=model.drop_path_rate,
         normalise=model.normalise,
+        size=model.size,
         seed=seed,
         **profile.arcface.model_dump(),
     )
+    net.learn(profile.train.tune)
+    return net
 
 
 def average_of(net: nn.Module, recipe: Train) -> ModelEmaV3 | None:
@@ -386,12 +389,14 @@ def validate(net: nn.Module, pairs: PairDataset, recipe: Train, accelerator: Acc
 def describe(profile: Profile) -> dict[str, Any]:
     """What a reader wants to know of the recipe, in a few words."""
     recipe = profile.train
+    learning = {"norms": "its norms' scales and shifts alone", "head": "nothing"}.get(recipe.tune)
     length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
     chosen = {
         "input": "0 to 1, not normalised" if profile.model.normalise == "none" else None,
         "drop-out": profile.model.drop_rate or None,
         "drop path": profile.model.drop_path_rate or None,
         "decay of the averaged weights": recipe.ema_decay,
+        "what learns of the backbone": learning,
     }
     return {
         "backbone": profile.model.backbone,

@@ -47,12 +47,13 @@ def learning_rate(step: int, steps: int, recipe: Train) -> float:
 
 
 def make_optimizer(net: nn.Module, recipe: Train) -> torch.optim.Optimizer:
-    """SAM over SGD (Foret et al. 2021), plain SGD, or AdamW, over all parameters."""
+    """SAM over SGD (Foret et al. 2021), plain SGD, or AdamW, over all parameters that learn."""
+    learning = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        return torch.optim.AdamW(learning, lr=recipe.lr, weight_decay=recipe.weight_decay)
     sgd = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(net.parameters(), **sgd)
+        return torch.optim.SGD(learning, **sgd)
     from pytorch_optimizer import SAM  # slow to import, and only this recipe needs it
 
-    return SAM(net.parameters(), torch.optim.SGD, rho=recipe.rho, **sgd)
+    return SAM(learning, torch.optim.SGD, rho=recipe.rho, **sgd)
