@@ -15,10 +15,21 @@ def net():
     return networks.build("proposed", "arcface", "tf_efficientnet_lite0", pretrained=False, seed=0).eval()
 
 
-def by_hand(net: networks.Network, crop: np.ndarray) -> np.ndarray:
+@pytest.mark.parametrize("backbone", ["convnext_atto", "vit_xsmall_patch16_clip_224"])
+def test_other_backbones_have_grad_cam_on_their_last_features(backbone):
+    net = networks.build("proposed", "arcface", backbone, pretrained=False, seed=0, size=64).eval()
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    for crop, cam in zip(crops, grad_cam.maps(net, crops), strict=True):
+        np.testing.assert_allclose(cam, by_hand(net, crop, net.weighted), atol=1e-4)
+        assert cam.max() == 1
+
+
+def by_hand(net: networks.Network, crop: np.ndarray, layer: torch.nn.Module | None = None) -> np.ndarray:
     """Channel weights are the mean gradients of the fake logit; their sum with the features, negatives cut off."""
     kept = {}
-    handle = net.backbone.bn2.register_forward_hook(lambda module, inputs, output: kept.update(features=output))
+    handle = (layer or net.backbone.bn2).register_forward_hook(
+        lambda module, inputs, output: kept.update(features=output)
+    )
     try:
         logits = net(score.to_input(crop, net.mean, net.std)[None]).logits
     finally:

@@ -324,7 +324,7 @@ def test_one_image_is_refused_in_training_and_fine_in_eval() -> None:
     ("settings", "word"),
     [({"variant": "network3"}, "variant 'network3'"), ({"head": "cosface"}, "head 'cosface'"),
      ({"tap_reading": "stage"}, "tap_reading"), ({"backbone": "efficientnet_b99"}, "efficientnet_b99"),
-     ({"backbone": "tf_efficientnet_b4.none"}, "none"), ({"backbone": "vit_tiny_patch16_224", "size": 225}, "224 or 240"),
+     ({"backbone": "tf_efficientnet_b4.none"}, "none"),
      ({"backbone": "hf-hub:timm/tf_efficientnet_b4.ap_in1k"}, "hf-hub"), ({"backbone": "local-dir:/tmp"}, "local-dir"),
      ({"margin": -1.0}, "margin"), ({"normalise": "imagenet"}, "normalise 'imagenet'"),
      ({"drop_rate": 1.0}, "drop_rate"), ({"drop_path_rate": -0.1}, "drop_path_rate"),

@@ -259,6 +259,17 @@ def test_the_diagram_reads_its_numbers_from_the_model(variant):
     assert {str(plot.numbers["channels"][k]) for k in range(1, 8)} <= texts
 
 
+@pytest.mark.parametrize(("backbone", "last"), [("vit_xsmall_patch16_clip_224", 10), ("convnext_atto", 4)])
+def test_the_diagram_of_another_backbone_shows_its_taps_among_at_most_seven_blocks(backbone, last):
+    net = networks.build("network2", "arcface", backbone, pretrained=False, size=64)
+    plot = diagrams.network(net)
+    drawn = plot.numbers["channels"]
+    assert {*net.taps, 1, last} <= set(drawn) <= set(range(1, last + 1))
+    assert len(drawn) == min(last, 7)
+    info = [(stage["num_chs"], stage["reduction"]) for stage in net.backbone.feature_info]
+    assert [(drawn[k], plot.numbers["reduction"][k]) for k in drawn] == [info[k - 1] for k in drawn]
+
+
 def test_the_papers_numbers_stand_in_one_place():
     assert [row for row in tables.paper("taps")["AUC in the paper"]] == [0.9344, 0.9374, 0.9442]
     counts = tables.paper("videos").set_index("set")

@@ -13,7 +13,7 @@ from dfnb.common import files
 from dfnb.common.errors import UserError
 
 
-@pytest.mark.parametrize("name", ["smoke", "demo", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "demo", "paper", "clip"])
 def test_the_packaged_profiles_are_valid(name):
     assert profile.load(name).name == name
 
@@ -25,6 +25,20 @@ def test_paper_profile_is_the_recipe_of_the_design():
     assert (train.batch, train.epochs, train.decay_from, train.seeds) == (16, 100, 0.75, (0, 1, 2))
     assert (paper.model.backbone, paper.model.size) == ("tf_efficientnet_b4.ap_in1k", 380)
     assert (paper.data.train_frames, paper.data.test_frames, paper.data.compression) == (8, 32, "c23")
+
+
+def test_the_clip_profile_is_a_foundation_model_of_which_the_norms_learn():
+    clip = profile.load("clip")
+    assert (clip.train.tune, clip.train.optimizer, clip.train.lr, clip.train.weight_decay) == (
+        "norms",
+        "adamw",
+        3e-4,
+        0,
+    )
+    assert clip.data == profile.load("paper").data
+    assert profile.load("paper").train.tune == "all"
+    assert "tune" not in profile.load("paper").asked()["train"]  # what older runs hashed
+    assert clip.asked()["train"]["tune"] == "norms"
 
 
 def test_overrides_reach_nested_settings_and_leave_the_rest():
@@ -79,7 +93,7 @@ def test_a_file_that_is_no_profile_is_named(tmp_path, text, says):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UserError, match="demo, faces, paper, smoke"):
+    with pytest.raises(UserError, match="clip, demo, faces, paper, smoke"):
         profile.load("dmeo")
 
 

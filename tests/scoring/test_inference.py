@@ -11,19 +11,33 @@ from dfnb import networks
 from dfnb.common import devices
 from dfnb.scoring import inference
 
-# MBConv, fused MBConv, mixed kernels; with and without the attention branch
+SIZE = 96
+# MBConv, fused MBConv, mixed kernels; other families; with and without the attention branch
 MADE = [
     ("tf_efficientnet_lite0", "proposed", "arcface"),
     ("tf_efficientnet_b0", "proposed", "arcface"),
     ("efficientnet_es", "network2", "linear"),
     ("mixnet_s", "network1", "linear"),
     ("test_efficientnet", "plain", "linear"),
+    ("resnet10t", "proposed", "arcface"),
+    ("convnext_atto", "network2", "linear"),
+    ("regnetx_002", "proposed", "linear"),
+    ("mobilenetv3_small_050", "proposed", "arcface"),
+    ("vit_xsmall_patch16_clip_224", "proposed", "arcface"),
+    ("vit_tiny_patch16_224", "plain", "linear"),
+    ("vit_tiny_patch16_dinov3_qkvb", "network2", "linear"),
+    ("eva02_tiny_patch14_224", "proposed", "arcface"),
 ]
+
+
+def size_for(backbone: str) -> int:
+    """Whole patches, about as many pixels for all."""
+    return 98 if "patch14" in backbone else SIZE
 
 
 def lively(backbone: str, variant: str = "proposed", head: str = "arcface") -> networks.Network:
     """An untrained network whose batch norms all do something."""
-    net = networks.build(variant, head, backbone, pretrained=False, seed=0).eval()
+    net = networks.build(variant, head, backbone, pretrained=False, seed=0, size=size_for(backbone)).eval()
     draw = torch.Generator().manual_seed(1)
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -40,12 +54,12 @@ def lively(backbone: str, variant: str = "proposed", head: str = "arcface") -> n
 @pytest.mark.parametrize(("backbone", "variant", "head"), MADE)
 def test_onnx_runtime_changes_no_output(backbone, variant, head):
     """Whatever the size of the batch, and although the graph was made from another one."""
-    net = lively(backbone, variant, head)
-    scorer = inference.Scorer(net, 96, "fast")
+    net, side = lively(backbone, variant, head), size_for(backbone)
+    scorer = inference.Scorer(net, side, "fast")
     assert scorer.how == devices.FAST
     draw = torch.Generator().manual_seed(0)
     for count in (1, 3):
-        images = torch.randn(count, 3, 96, 96, generator=draw)
+        images = torch.randn(count, 3, side, side, generator=draw)
         with torch.inference_mode():
             plain, fast = net(images), scorer(images)
         for name in ("logits", "embedding", "attention"):

@@ -176,6 +176,24 @@ def test_an_interrupted_training_ends_in_the_very_same_weights(tiny, tmp_path):
     assert not (tmp_path / "cut" / "state.safetensors").exists()
 
 
+@pytest.mark.parametrize("tune", ["norms", "head"])
+def test_what_does_not_learn_is_kept_through_a_training_and_its_interruption(tune, tiny, tmp_path):
+    frozen = profile.changed(tiny, {"train.tune": tune, "train.ema_decay": 0.5, "model.drop_path_rate": 0.2} | SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(frozen, "proposed", "arcface", 0, DrawnFaces(8, 0, interrupt_at=14), DrawnFaces(4, 1), tmp_path)
+    path = training.fit(frozen, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), tmp_path)
+    whole = training.fit(frozen, "proposed", "arcface", 0, DrawnFaces(8, 0), DrawnFaces(4, 1), tmp_path / "whole")
+    start, net = training.initial_network(frozen, "proposed", "arcface", 0).state_dict(), networks.load(path)
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in networks.load(whole).state_dict().items())
+    changed = {name for name, value in net.state_dict().items() if not torch.equal(value, start[name])}
+    inside = {name.removeprefix("backbone.") for name in changed if name.startswith("backbone.")}
+    assert bool(inside) is (tune == "norms")
+    assert all(isinstance(net.backbone.get_submodule(name.rpartition(".")[0]), nn.BatchNorm2d) for name in inside)
+    assert {"head.weight", "norm.weight", "attention.conv1.weight"} <= changed
+    assert training.describe(frozen)["what learns of the backbone"]
+    assert "what learns of the backbone" not in training.describe(tiny)
+
+
 def test_a_training_with_drop_out_and_an_average_ends_in_the_very_same_weights_after_an_interruption(tiny, tmp_path):
     regular = {"model.drop_rate": 0.4, "model.drop_path_rate": 0.2, "model.normalise": "none", "train.ema_decay": 0.9}
     settings = profile.changed(tiny, regular)
