@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dfnb.common.errors import UserError
 
 DEPTH_STEPS = 4  # of a backbone of one resolution
+LARGEST = 4096  # pixels of a side of the input
 
 
 class Block(NamedTuple):
@@ -49,6 +50,8 @@ def create(name: str, size: int | None = None, drop_path_rate: float = 0.0) -> n
     # Only names timm itself knows: "hf-hub:" and "local-dir:" names would have it fetch things.
     if not isinstance(name, str) or ":" in name or "/" in name or not timm.is_model(name):
         raise UserError(f"unknown backbone {name!r}; a model of timm's, such as tf_efficientnet_lite0 or resnet18")
+    if size is not None and (type(size) is not int or not 1 <= size <= LARGEST):
+        raise UserError(f"size {size!r}: the side of the input is a whole number of pixels, at most {LARGEST}")
     try:
         asked = {"img_size": size} if size is not None and has_fixed_size(name) else {}
         try:

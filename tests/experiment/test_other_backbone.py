@@ -40,7 +40,7 @@ def test_a_vit_is_trained_scored_and_asked(folder, capsys):
     for precision in ("float32", "fast"):  # torch, ONNX Runtime
         ended = dfnb(capsys, "score", checkpoint, folder / "faces", "--precision", precision, "--json")
         assert ended.status == 0, ended.err
-        found.append([row["score"] for row in json.loads(ended.out)])
+        found.append([row["score"] for row in json.loads(ended.out)["files"]])
     assert len(found[0]) == 6
     assert len(set(found[0])) > 1
     assert found[1] == pytest.approx(found[0], abs=1e-4)

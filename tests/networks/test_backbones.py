@@ -207,7 +207,8 @@ def test_a_frozen_backbone_stays_in_eval_mode() -> None:
 @pytest.mark.parametrize(
     ("backbone", "size", "words"),
     [(VIT, 225, "multiples of 16 px, not 225: set model.size to 224 or 240"),
-     ("vit_small_patch14_dinov2", 64, "multiples of 14 px, not 64: set model.size to 56 or 70")],
+     ("vit_small_patch14_dinov2", 64, "multiples of 14 px, not 64: set model.size to 56 or 70"),
+     (VIT, "64", "size '64': the side of the input is a whole number"), (VIT, 1 << 20, "at most 4096")],
 )  # fmt: skip
 def test_a_size_that_is_no_whole_number_of_patches_is_named(backbone: str, size: int, words: str) -> None:
     with torch.device("meta"), pytest.raises(UserError, match=words):
