@@ -1,0 +1,127 @@
+"""Do pairs differ where nothing was blended? A small network that sees only what lies outside the blending mask.
+
+A self-blended fake and its real image should be equal outside the mask. Where they aren't (another file format, another
+number of compressions), a detector may learn that instead of blending, and fail on forgeries that share it not. The
+network here is given the pixels outside, black elsewhere, of real and fake alike. An AUC of 0.5 means nothing leaks.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+from tqdm.auto import tqdm
+
+from dfnb.common.randomness import generator
+from dfnb.scoring import metrics
+
+if TYPE_CHECKING:
+    from dfnb.sbi import PairDataset
+
+SIZE = 128  # pixels of a side
+EPOCHS, BATCH, RATE = 12, 32, 4e-3
+FIRST = 0.6  # share of the faces that the network learns from; it is tested on the others
+
+
+class Views(NamedTuple):
+    """Pairs with one part of them black. faces: (N,), whose faces they are, to keep them on one side of the split."""
+
+    real: NDArray[np.uint8]  # (N, S, S, 3)
+    fake: NDArray[np.uint8]  # (N, S, S, 3)
+    faces: NDArray[np.str_]
+
+
+def views(pairs: "PairDataset", count: int, inside: bool = False) -> Views:
+    """The first `count` pairs of the first epoch, seen outside the blending mask alone, or inside it alone.
+
+    Outside is where the mask is 0, whole pixels after it was shrunk to the pair's size.
+    """
+    count = min(count, len(pairs))
+    found = [pairs.images((0, i)) for i in tqdm(range(count), desc="pairs", unit="pair", leave=False)]
+    kept = [((pair.blend > 0) == inside)[..., None] for pair in found]
+    real, fake = (
+        np.stack([image * mask for image, mask in zip(images, kept, strict=True)])
+        for images in zip(*((pair.real, pair.fake) for pair in found), strict=True)
+    )
+    return Views(real, fake, pairs.store.manifest["group"].to_numpy(str)[:count])
+
+
+def small_network(seed: int) -> nn.Module:
+    """Images (B, 3, S, S) -> logits (B,): four convolutions and a global average, 60,000 weights."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        layers: list[nn.Module] = []
+        for wide, wider in ((3, 16), (16, 32), (32, 64), (64, 64)):
+            layers += [nn.Conv2d(wide, wider, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 1), nn.Flatten(0))
+
+
+def leak(seen: Views, seed: int = 0) -> metrics.AUC:
+    """How well the network tells fake from real on faces that it hasn't learned from, with a 95 % interval over faces.
+
+    Raises ValueError where there are fewer than 10 faces.
+    """
+    names = np.unique(seen.faces)
+    if len(names) < 10:
+        raise ValueError(f"{len(names)} faces are too few to learn from and to test on")
+    rng = generator("outside", seed)
+    learned = np.isin(seen.faces, rng.permutation(names)[: int(FIRST * len(names))])
+    net = _trained(_images(seen, np.flatnonzero(learned)), seed, rng)
+    tested = np.flatnonzero(~learned)
+    with torch.inference_mode():
+        scores = torch.cat([net.eval()(part) for part in _images(seen, tested).split(BATCH)]).numpy()
+    labels = np.repeat([0, 1], len(tested))
+    return metrics.auc_groups(labels, scores, np.tile(seen.faces[tested], 2))
+
+
+def _images(seen: Views, rows: NDArray[np.int64]) -> torch.Tensor:
+    """Real, then fake images of these pairs: (2 n, 3, S, S) float32, what differs from the mean of 3 x 3 pixels.
+
+    Compression and resampling leave their traces there; so small a network would first have to learn to look there.
+    """
+    both = torch.from_numpy(np.concatenate([seen.real[rows], seen.fake[rows]])).permute(0, 3, 1, 2).float()
+    return (both - F.avg_pool2d(both, 3, stride=1, padding=1)) / 8
+
+
+def _trained(images: torch.Tensor, seed: int, rng: np.random.Generator) -> nn.Module:
+    """images: real, then as many fake ones, in the same order."""
+    net, half = small_network(seed), len(images) // 2
+    steps = EPOCHS * max(1, half // (BATCH // 2))
+    optimizer = torch.optim.AdamW(net.parameters(), RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    target = torch.arange(BATCH) >= BATCH // 2
+    for _ in range(steps):  # real and fake of the same faces
+        rows = torch.from_numpy(rng.choice(half, BATCH // 2, replace=half < BATCH // 2))
+        loss = F.binary_cross_entropy_with_logits(net(images[torch.cat([rows, rows + half])]), target.float())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return net
+
+
+def table(pairs: "PairDataset", count: int = 1500, seeds: Sequence[int] = (0, 1, 2)) -> pd.DataFrame:
+    """What leaks outside the mask, and, for comparison, what the same network learns inside it.
+
+    Columns: seen ("outside the mask", "inside the mask"), pairs, faces, auc, low, high: the middle one of the seeds'.
+    """
+    rows = []
+    for where, inside in (("outside the mask", False), ("inside the mask", True)):
+        seen = views(pairs, count, inside)
+        found = sorted(leak(seen, seed) for seed in seeds)
+        value, low, high = found[len(found) // 2]
+        about = {"seen": where, "pairs": len(seen.faces), "faces": len(np.unique(seen.faces))}
+        rows.append(about | {"auc": value, "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def finding(found: pd.DataFrame) -> str:
+    """Whether anything leaks, in Markdown."""
+    row = found.set_index("seen").loc["outside the mask"]
+    leaks = row["low"] > 0.5
+    text = f"From what lies outside the mask the AUC is {row['auc']:.3f} ({row['low']:.3f} to {row['high']:.3f}): "
+    return text + ("**something of the fake leaks**." if leaks else "**nothing that this network could find leaks**.")
