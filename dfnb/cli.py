@@ -319,6 +319,52 @@ def _compare(run: Any, checkpoints: list[Path], against: list[Path], kinds: list
 
 
 @app.command(rich_help_panel="Report")
+def judge(
+    scores: Annotated[list[Path] | None, typer.Argument(metavar="[SCORES...]", help="CSV or Parquet files")] = None,
+    profile: ProfileOption = "demo",
+    settings: SetOption = None,
+    detector: Annotated[
+        str | None, typer.Option(metavar="MODULE:FUNCTION", help="instead of files: a function that returns a score")
+    ] = None,
+    takes: Annotated[
+        Literal["path", "face"], typer.Option(help="what it is given: a video's path, or a face, (S, S, 3) uint8 RGB")
+    ] = "face",
+    name: Annotated[
+        str | None, typer.Option(help="how tables call it; by default the file's or function's name")
+    ] = None,
+    fake: Annotated[Literal["high", "low"], typer.Option(help="which scores mean fake")] = "high",
+    logits: Annotated[bool, typer.Option("--logits", help="scores are log odds, not probabilities")] = False,
+    part: Annotated[list[str] | None, typer.Option(help="judge on this test part alone; may be repeated")] = None,
+) -> None:
+    """Judge any detector by its scores on the profile's test sets: intervals, and paired tests against every network.
+
+    Reads SCORES, a row a video (columns: path, name or video; score), a frame (frame, too) or a face (face, too), or
+    calls a function of yours. Writes score tables, results.csv, compared.csv and problems.csv (videos without a score,
+    which count as 0.5, and rows of no video) into runs/PROFILE/judged/NAME/; from then on it is in the tables and
+    figures of that run. Trains nothing, and needs no network.
+    """
+    from dfnb.analysis import judged
+    from dfnb.common import processes
+    from dfnb.experiment import judge as judging
+
+    processes.alone("judge")
+    if bool(scores) == bool(detector):
+        raise UserError("give files with scores, or --detector MODULE:FUNCTION")
+    run = _open(profile, profiles.parse_overrides(settings or []), "scores")
+    if detector:
+        name = name or detector.rpartition(":")[2]
+        problems = judging.judge_detector(run, detector, takes, name, fake, logits, part or ())
+    else:
+        name = name or scores[0].stem
+        problems = judging.judge_scores(run, scores, name, fake, logits, part or ())
+    for line in judged.lines(run, name, problems):
+        typer.echo(printable(line), err=True)
+    for table in judged.write(run, name):
+        typer.echo(table + "\n")
+    typer.echo(f"results: {run.judged_folder(name)}")
+
+
+@app.command(rich_help_panel="Report")
 def sweep(
     plan: Annotated[
         str, typer.Option("--profile", "-p", help=f"{', '.join(sweep_plan.names())}, or the path of a .yaml file")

@@ -9,6 +9,7 @@ from dfnb.analysis import findings, pose
 from dfnb.plots.pictures import crop_of, face_size, grid
 from dfnb.plots.style import FAINT, Plot, look, new_figure, styled
 from dfnb.scoring import metrics
+from dfnb.scoring.score_table import PLACE
 
 if TYPE_CHECKING:
     from dfnb.data.store import FaceStore
@@ -27,12 +28,24 @@ def described(store: "FaceStore") -> pd.DataFrame:
     return pd.DataFrame({"size": face_size(store), "yaw": angles[:, 0], "pitch": angles[:, 1]})
 
 
+def faces_scored(run: "Run", part: str, name: str) -> pd.DataFrame:
+    """`Run.scores` in the order of the part's face store.
+
+    Of a detector of others that gave no score for each of these faces, every face of a video has the video's score.
+    """
+    scores, stored = run.scores(part, name), run.store(part).manifest[list(PLACE)].reset_index(drop=True)
+    key = ["dataset", "video", "frame", "face"]
+    if len(scores) == len(stored) and (scores[key].to_numpy(object) == stored[key].to_numpy(object)).all():
+        return scores
+    return stored.merge(run.video_scores(part, name)[["dataset", "video", "score"]], on=["dataset", "video"])
+
+
 def videos(run: "Run", part: str, name: str) -> pd.DataFrame:
     """`Run.video_scores` with size and pose: of each frame the face that decides its score, then the median.
 
     A face that the profile's face-size rule leaves out decides nothing.
     """
-    faces = run.scores(part, name)
+    faces = faces_scored(run, part, name)
     faces = pd.concat([faces, described(run.store(part))], axis=1)
     if run.profile.evaluate.size_rule:
         faces = faces[metrics.large_enough(faces)]
@@ -125,7 +138,7 @@ def most_wrong(store: "FaceStore", scores: pd.DataFrame, videos: pd.DataFrame, c
     """The real videos with the highest scores and the fakes with the lowest, by the face nearest the video's score.
 
     Below each: score, manipulation, face size in pixels and yaw in degrees, without sign.
-    scores: `Run.scores`, in the store's order; videos: `Run.video_scores`; size: of the pictures, pixels.
+    scores: `faces_scored`; videos: `Run.video_scores`; size: of the pictures, pixels.
     """
     shown, captions, used = [], [], []
     for label, highest_first in (("real", True), ("fake", False)):

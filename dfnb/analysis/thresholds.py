@@ -1,6 +1,5 @@
 """A threshold fixed beforehand and its error rates on test videos, and the videos in which no face was found."""
 
-import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 
 from dfnb.analysis.findings import NOTHING
 from dfnb.plots.style import look
-from dfnb.plots.tables import names
+from dfnb.plots.tables import compared, names
 from dfnb.scoring import metrics
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ VALIDATION = "validation-pairs"  # held-out SBI pairs of the validation videos, 
 
 
 def thresholds(run: "Run", fpr: float | None = None) -> pd.DataFrame:
-    """A threshold fixed on validation data, and what it gets wrong on test videos; first seed.
+    """A threshold fixed on validation data, and what it gets wrong on test videos; first seed of the run's networks.
 
     Validation is real videos and their self-blended counterparts: no manipulated video decides anything. fpr: see
     `metrics.threshold_at`; None puts the threshold where the two errors are closest to each other.
@@ -79,7 +78,7 @@ def without_face(run: "Run") -> pd.DataFrame:
     one class is left).
     """
     rows = []
-    for part, name in itertools.product(run.tests, names(run)):
+    for part, name in [(at, name) for at in run.tests for name in compared(run, at)]:
         videos = run.video_scores(part, name)
         kept = videos[videos["frames"] > 0]
         both = kept["label"].nunique() == 2

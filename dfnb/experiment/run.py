@@ -5,7 +5,8 @@ Everything lies in `runs/<profile>/`:
     benchmark/                     the embedded benchmark, where the profile uses it
     faces/<part>/                  face stores
     networks/<network>-s<seed>/    checkpoint.safetensors, history.csv
-    scores/<part>/                 per-face score tables (Parquet) and embeddings (npy)
+    scores/<part>/                 per-face score tables (Parquet) and embeddings (npy); of ensembles tables alone
+    judged/<name>/                 score tables of another's detector, a table a part; judged.json says whose
     checkpoints/<checkpoint>/      the same of a checkpoint from elsewhere, by its SHA-256, a table a part; results.csv
     report/                        executed notebooks, HTML, figures, results.json
 """
@@ -23,7 +24,7 @@ from dfnb.common import devices, files, locks, processes, tuning
 from dfnb.common.errors import UserError
 from dfnb.data import faces
 from dfnb.experiment import parameters
-from dfnb.experiment.artefacts import PAIRS, Artefacts, Given, Network
+from dfnb.experiment.artefacts import PAIRS, Artefacts, Ensemble, Given, Judged, Mirrored, Network, Scored
 from dfnb.experiment.parts import Parts
 from dfnb.networks.checkpoint import trained_for
 from dfnb.profile import Profile
@@ -104,8 +105,13 @@ class Run(Artefacts):
         )
         networks.save(net, path, about | {"real_people": real_people.record(scored, store)})
 
-    def trained(self, network: Network) -> Path:
-        """The checkpoint of a network, trained now where that is allowed (see `Parts`)."""
+    def trained(self, network: Scored) -> Path:
+        """The checkpoint of a network, trained now where that is allowed (see `Parts`).
+
+        Raises UserError for an ensemble or somebody's detector: there are only scores of these.
+        """
+        if not isinstance(network, Network):
+            raise UserError(f"{network.name}: of it there are scores alone, and no network")
         checkpoint, state = self.checkpoint(network), self.training_state(network)
         what = f"{checkpoint}: the network {network.name} (seed {network.seed})"
         if state == "outdated":
@@ -199,14 +205,17 @@ class Run(Artefacts):
         """
         return score_table.load(self._scored(part, self.find(name, seed)))
 
-    def _scored(self, part: str, network: Network | Given) -> Path:
+    def _scored(self, part: str, network: Scored | Mirrored | Given) -> Path:
         """A network's score table of a part on disk, scored now where that is allowed."""
         command, lock = self.command("evaluate"), ".lock"
+        if isinstance(network, Judged):
+            return self._judged(part, network)
         if isinstance(network, Given):
             self.clips(part)  # names a part that can't be, held-out SBI pairs too
             command += f" --checkpoint {network.path}"
         else:
-            self.trained(network)
+            for member in network.members if isinstance(network, Ensemble) else (network,):
+                self.trained(member.network if isinstance(member, Mirrored) else member)
             lock = f".{network.folder}.lock"  # others may be scored on this part meanwhile
         path, state = self.score_path(part, network), self.score_state(part, network)
         if self.may_make(f"{path}: the score table", state, command):
@@ -214,23 +223,42 @@ class Run(Artefacts):
                 self._score(part, network, path)
         return path
 
-    def _score(self, part: str, network: Network | Given, path: Path) -> None:
-        from dfnb import networks
-        from dfnb.scoring import score
+    def _judged(self, part: str, network: Judged) -> Path:
+        if part not in network.parts:
+            raise UserError(f"{network.name} has no scores of the part {part}; it has {', '.join(network.parts)}")
+        path = self.score_path(part, network)
+        if self.score_state(part, network) != "current":
+            raise UserError(
+                f"{path}: missing, or of other videos than now; run `dfnb judge` again, or delete its folder"
+            )
+        return path
 
+    def _score(self, part: str, network: Network | Ensemble | Mirrored | Given, path: Path) -> None:
+        from dfnb import networks
+        from dfnb.scoring import ensembles, score
+
+        if isinstance(network, Ensemble):
+            paths = [self._scored(part, member) for member in network.members]
+            ensembles.save_mean(paths, path, self.stamps(part, network))
+            return
         evaluate = self.profile.evaluate
         how = {"precision": evaluate.precision, "workers": evaluate.workers}
-        net = networks.load(self.checkpoint(network)).to(devices.scoring_device())
-        what = f"score {network.folder if isinstance(network, Network) else network.name} on {part}"
+        of = network.network if isinstance(network, Mirrored) else network
+        net = networks.load(self.checkpoint(of)).to(devices.scoring_device())
+        if isinstance(network, Mirrored):
+            net = ensembles.Mirror(net)
+        what = f"score {network.name if isinstance(network, Given) else network.folder} on {part}"
         if part in PAIRS:
             scored = score.score_pairs(net, self.pairs(part), what=what, **how)
         else:
-            scored = score.score_store(net, self.store(part), self.input_size(network), evaluate.batch, what, **how)
+            scored = score.score_store(net, self.store(part), self.input_size(of), evaluate.batch, what, **how)
         score.save(scored, path, self.stamps(part, network))
 
     def embeddings(self, part: str, name: str, seed: int | None = None) -> np.ndarray:
         """What the head sees of each face, (N, D) float32, in the order of `scores`."""
         network = self.find(name, seed)
+        if not isinstance(network, Network):
+            raise UserError(f"{name}: of it there are scores alone, and no embeddings")
         return score_table.embeddings(self._scored(part, network), len(self.scores(part, name, seed)))
 
     def video_scores(
@@ -242,7 +270,7 @@ class Run(Artefacts):
         """
         return self._video_scores(part, self.find(name, seed), size_rule)
 
-    def _video_scores(self, part: str, network: Network | Given, size_rule: bool | None = None) -> pd.DataFrame:
+    def _video_scores(self, part: str, network: Scored | Given, size_rule: bool | None = None) -> pd.DataFrame:
         rule = self.profile.evaluate.size_rule if size_rule is None else size_rule
         path = self._scored(part, network)
         key = (rule, path, score_table.state(path))
@@ -295,17 +323,17 @@ class Run(Artefacts):
     def results(self) -> pd.DataFrame:
         """ROC AUC of every network on every test part with 95 % intervals over groups; also in results.csv.
 
+        Detectors of others and ensembles come first, see `compared`.
         Raises UserError where a part has videos of one class only, or was scored in different ways.
         """
-        made_of = [
-            score_table.state(self._scored(part, network)) for part in self.scored_parts for network in self.networks
-        ]
+        everything = [(part, network) for network in self.compared for part in self.parts_of(network)]
+        made_of = [(network, score_table.state(self._scored(part, network))) for part, network in everything]
         if self._results and self._results[0] == made_of:
             return self._results[1].copy()
         for part in self.scored_parts:
             tables = (self.scores(part, network.name, network.seed) for network in self.networks)
             score_table.together(tables, self.title(part))
-        results = pd.DataFrame([row for network in self.networks for row in self.results_of(network)])
+        results = pd.DataFrame([row for network in self.compared for row in self.results_of(network)])
         if self.build != "nothing":
             self._write(results, self.folder / "results.csv")
         paths = [self.score_path(part, network) for part in self.scored_parts for network in self.networks]
@@ -327,13 +355,13 @@ class Run(Artefacts):
                 "scores were made in %s; this machine would use %s: they are kept", "; ".join(sorted(others)), here
             )
 
-    def results_of(self, network: Network) -> list[dict[str, Any]]:
+    def results_of(self, network: Scored) -> list[dict[str, Any]]:
         """The rows of `results` of one network: every part, by video, frame or face, with and without the size rule.
 
         low, high: over groups (`metrics.auc_groups`); sample_low, sample_high: each sample by itself (`auc_logit`).
         """
         rows = []
-        for part in self.scored_parts:
+        for part in self.parts_of(network):
             table = self.scores(part, network.name, network.seed)
             about = {"network": network.name, "seed": network.seed, "part": part, "dataset": self.title(part)}
             for level, size_rule, scored in self._levels(part, network, table):
@@ -342,15 +370,17 @@ class Run(Artefacts):
                 rows.append(about | how | _auc_of(about["dataset"], level, scored) | checkpoint)
         return rows
 
-    def _levels(self, part: str, network: Network, table: pd.DataFrame) -> list[tuple[str, bool, pd.DataFrame]]:
+    def _levels(self, part: str, network: Scored, table: pd.DataFrame) -> list[tuple[str, bool, pd.DataFrame]]:
         """What results show of a table of faces: (level, face-size rule, units); of SBI pairs the faces alone."""
         if part in PAIRS:
             return [("face", False, table)]
-        return [
+        videos = [
             ("video", True, self.video_scores(part, network.name, network.seed, size_rule=True)),
             ("video", False, self.video_scores(part, network.name, network.seed, size_rule=False)),
-            ("frame", True, metrics.frame_scores(table, rule=True)),
         ]
+        if isinstance(network, Judged) and network.row == "video":
+            return videos
+        return [*videos, ("frame", True, metrics.frame_scores(table, rule=True))]
 
     def everything(self) -> pd.DataFrame:
         """Make all that the notebooks show, in the order of the report; returns `results`."""

@@ -8,6 +8,7 @@ profile, data and the hashes of the checkpoints behind it.
 import base64
 import html
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,6 +89,9 @@ LOOKS: dict[str, Look] = {  # by variant; Okabe and Ito's colours, safe for the 
     "network2": Look("network2", "#009E73", (0, (6, 1.5, 1, 1.5)), "s"),
     "proposed": Look("proposed", "#0072B2", (0, (9, 1.5)), "^"),
 }
+OTHERS = ("#CC79A7", "#8C564B", "#5B2A86", "#7A7A00", "#A6761D", "#1B7F8C")  # of names that aren't in the report
+DASHES = ((0, (3, 3)), (0, (4, 1, 1, 1)), (0, (2, 1)), (0, (7, 2, 2, 2)))
+MARKERS = ("v", "<", ">", "p", "h")
 HEAD_LABELS = {"arcface": "ArcFace"}  # others go by their name
 
 
@@ -98,10 +102,17 @@ def look(network: str) -> Look:
     variant, _, head = network.rpartition("-")  # a variant's name may have a hyphen
     if head not in HEADS:
         variant = network
-    of = LOOKS.get(variant, Look(variant, INK, (0, (3, 3)), "v"))
+    of = LOOKS.get(variant) or _other(variant)
     if head in HEADS and head != "linear":
         return Look(f"{of.label} + {HEAD_LABELS.get(head, head)}", of.colour, "-", of.marker)
     return of
+
+
+def _other(name: str) -> Look:
+    """The look of a name that isn't in the report: always the same of one name, mostly another of another name."""
+    number = zlib.crc32(name.encode())
+    chosen = [of[number // len(OTHERS) ** place % len(of)] for place, of in enumerate((OTHERS, DASHES, MARKERS))]
+    return Look(name, *chosen)
 
 
 @dataclass
@@ -317,6 +328,7 @@ def _describe(
     checkpoints = {
         network.folder: files.sha256_known(run.trained(network)) for network in run.networks if network.name in networks
     }
+    checkpoints |= {judged.name: judged.source for judged in run.judged if judged.name in networks}
     about |= {
         "name": name,
         "files": written,

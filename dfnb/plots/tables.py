@@ -1,6 +1,5 @@
 """The report's tables, made from a run: its data, what was trained, the results, paired comparisons."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -116,6 +115,11 @@ def names(run: "Run") -> list[str]:
     return list(dict.fromkeys(network.name for network in run.networks))
 
 
+def compared(run: "Run", part: str | None = None) -> list[str]:
+    """`names`, after detectors of others and ensembles (`Run.compared`). part: only those with scores of it."""
+    return list(dict.fromkeys(n.name for n in run.compared if part is None or part in run.parts_of(n)))
+
+
 def video_results(run: "Run") -> pd.DataFrame:
     """`Run.results` by video, with the face-size rule as the profile has it; held-out SBI pairs by face."""
     table = run.results()
@@ -135,7 +139,7 @@ def wide(results: pd.DataFrame) -> pd.DataFrame:
             text = f"{cell['auc'].mean():.3f} ({cell['low'].mean():.3f} to {cell['high'].mean():.3f})"
             row[dataset] = text + (f" ± {cell['auc'].std():.3f} over {len(cell)} seeds" if len(cell) > 1 else "")
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("–")  # somebody's detector may lack scores of a set
 
 
 def set_name(results: pd.DataFrame) -> pd.Series:
@@ -174,34 +178,45 @@ def counts(results: pd.DataFrame) -> str:
 
 
 def paired(
-    run: "Run", part: str, reference: str, others: Sequence[str], spread: comparisons.SeedSpread | None = None
+    run: "Run",
+    part: str,
+    reference: str,
+    others: Sequence[str],
+    spread: comparisons.SeedSpread | None = None,
+    scored_alone: bool = False,
 ) -> pd.DataFrame:
     """One network against others on the same videos (part "sbi": the same faces), over all seeds the run has.
 
-    spread: over seeds, from a sweep; used where the run itself has one seed.
+    spread: over seeds, from a sweep; used where the run itself has one seed. scored_alone: on the videos alone that the
+    reference has a score of; otherwise 0.5 stands for a missing score, as for a video without a face.
     Columns: network, auc, reference_auc (means over seeds), difference (reference minus network), low, high (95 %), p
     (bootstrap over groups, and seeds where known: `comparisons`), p_holm (p corrected for the number of comparisons),
     p_delong (paired DeLong test of the first seeds, each video by itself), seeds, seed_sd (of one AUC; NaN: unknown).
     """
     spread = seed_spread(run, part) or spread
     labels, groups, ours = _aligned(run, part, reference)
-    rows = []
+    kept, rows = np.ones(len(labels), bool), []
+    if scored_alone:
+        videos = run.video_scores(part, reference).set_index(labels.index.names)
+        kept = (videos["frames"] > 0).loc[labels.index].to_numpy()
     for name in others:
         same, _, theirs = _aligned(run, part, name)
         if not same.index.equals(labels.index):
             raise ValueError(f"{reference} and {name} were scored on different samples of {part}")
-        sampling = comparisons.over_groups(labels.to_numpy(), ours, theirs, groups)
+        mine, theirs = ours[:, kept], theirs[:, kept]
+        fake = labels.to_numpy()[kept]
+        sampling = comparisons.over_groups(fake, mine, theirs, groups[kept])
         outcome = comparisons.with_seeds(sampling, spread, (len(ours), len(theirs)))
         rows.append(
             {
                 "network": name,
-                "auc": comparisons.mean_auc(labels, theirs),
-                "reference_auc": comparisons.mean_auc(labels, ours),
+                "auc": comparisons.mean_auc(fake, theirs),
+                "reference_auc": comparisons.mean_auc(fake, mine),
                 "difference": outcome.difference,
                 "low": outcome.low,
                 "high": outcome.high,
                 "p": outcome.p_value,
-                "p_delong": metrics.compare(labels.to_numpy(), ours[0], theirs[0]).p_value,
+                "p_delong": metrics.compare(fake, mine[0], theirs[0]).p_value,
                 "seeds": min(len(ours), len(theirs)),
                 "seed_sd": np.sqrt(spread.variance) if spread else np.nan,
             }
@@ -222,7 +237,7 @@ def seed_spread(run: "Run", part: str) -> comparisons.SeedSpread | None:
 def _aligned(run: "Run", part: str, name: str) -> tuple[pd.Series, np.ndarray, np.ndarray]:
     """`comparisons.align` of all seeds of a network."""
     read = run.scores if part == "sbi" else run.video_scores
-    return comparisons.align([read(part, name, network.seed) for network in run.networks if network.name == name])
+    return comparisons.align([read(part, name, network.seed) for network in run.compared if network.name == name])
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -245,17 +260,20 @@ def stacked(by_network: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return together[["network", *[column for column in together.columns if column != "network"]]]
 
 
-def per_method(run: "Run", part: str = "ff") -> pd.DataFrame:
-    """Video AUC of every network for each manipulation of a part against all its real videos; first seed."""
+def per_method(run: "Run", part: str = "ff", networks: Sequence[str] | None = None) -> pd.DataFrame:
+    """Video AUC of every network for each manipulation of a part against all its real videos; first seed.
+
+    networks: by name; all that have scores of the part unless given.
+    """
     rows = []
-    for name in names(run):
+    for name in compared(run, part) if networks is None else networks:
         videos = run.video_scores(part, name)
         for method in pd.unique(videos.loc[videos["label"] == "fake", "method"]):
-            compared = videos[(videos["label"] == "real") | (videos["method"] == method)]
-            value = metrics.auc_groups(compared["label"] == "fake", compared["score"], compared["group"])
+            chosen = videos[(videos["label"] == "real") | (videos["method"] == method)]
+            value = metrics.auc_groups(chosen["label"] == "fake", chosen["score"], chosen["group"])
             rows.append(
                 {"network": name, "seed": run.find(name).seed, "dataset": method, **value._asdict()}
-                | {"real": int((compared["label"] == "real").sum()), "fake": int((compared["method"] == method).sum())}
+                | {"real": int((chosen["label"] == "real").sum()), "fake": int((chosen["method"] == method).sum())}
             )
     return pd.DataFrame(rows).rename(columns={"value": "auc"})
 
@@ -276,7 +294,7 @@ def protocols(results: pd.DataFrame) -> pd.DataFrame:
 def operating(run: "Run", fprs: Sequence[float] = (0.01, 0.1)) -> pd.DataFrame:
     """Beside the AUC: average precision, EER, fakes found at few false alarms, calibration; first seed."""
     rows = []
-    for part, name in itertools.product(run.tests, names(run)):
+    for part, name in [(at, name) for at in run.tests for name in compared(run, at)]:
         videos = run.video_scores(part, name)
         labels, scores = (videos["label"] == "fake").to_numpy(), videos["score"].to_numpy()
         rows.append(

@@ -360,6 +360,11 @@ class Evaluate(Section):
         None, ge=0, le=256, description="processes that read crops for scoring; half as many as processors unless given"
     )
     size_rule: bool = Field(True, description="drop faces under half the area of the frame's largest (SBI's protocol)")
+    ensembles: dict[Name, Annotated[tuple[str, ...], Field(min_length=2)]] = Field(
+        {},
+        description="name: networks whose scores of each face are averaged, each as NAME or NAME@SEED; with +mirror "
+        "behind it, it is shown the face's mirror image",
+    )
 
 
 class Robustness(Section):
@@ -396,7 +401,7 @@ _LATER = {  # settings of later versions
     "sbi": tuple(Sbi.model_fields),
     "model": ("normalise", "drop_rate", "drop_path_rate"),
     "train": ("ema_decay", "tune"),
-    "evaluate": ("workers",),
+    "evaluate": ("workers", "ensembles"),
 }
 
 

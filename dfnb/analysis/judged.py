@@ -1,0 +1,109 @@
+"""What a detector of others reaches on the test sets, and beside the networks of the run (`dfnb judge`)."""
+
+import logging
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from dfnb.common import files
+from dfnb.common.errors import UserError
+from dfnb.plots import tables
+from dfnb.scoring import metrics
+
+if TYPE_CHECKING:
+    from dfnb.experiment.run import Run
+
+log = logging.getLogger(__name__)
+SHOWN = 5  # names in a line
+
+
+def results(run: "Run", name: str) -> pd.DataFrame:
+    """A row a test part and level as in `Run.results`, then by manipulation, and without videos that lack a score.
+
+    Further columns: method ("all", or the one whose fakes are set against all real videos), videos ("all", or "scored":
+    without those that have no score), missing (videos without a score, which count as 0.5 in "all").
+    """
+    rule, rows = run.profile.evaluate.size_rule, []
+    for row in run.results_of(run.find(name)):
+        videos = run.video_scores(row["part"], name)
+        missing, shown = int((videos["frames"] == 0).sum()), row["level"] == "video" and row["size_rule"] == rule
+        rows.append(row | {"method": "all", "videos": "all", "missing": missing})
+        about = {key: row[key] for key in ("network", "seed", "part", "dataset", "level", "size_rule", "checkpoint")}
+        scored = videos[videos["frames"] > 0]
+        if shown and missing and scored["label"].nunique() == 2:
+            rows.append(about | _auc(scored) | {"method": "all", "videos": "scored", "missing": 0})
+        methods = videos.loc[videos["label"] == "fake", "method"].unique()
+        for method in methods if shown and len(methods) > 1 else ():
+            chosen = videos[(videos["label"] == "real") | (videos["method"] == method)]
+            lost = int((chosen["frames"] == 0).sum())
+            rows.append(about | _auc(chosen) | {"method": method, "videos": "all", "missing": lost})
+    return pd.DataFrame(rows)
+
+
+def _auc(videos: pd.DataFrame) -> dict[str, float]:
+    fake, scores = (videos["label"] == "fake").to_numpy(), videos["score"].to_numpy()
+    over = metrics.bootstrap_auc(fake, scores, videos["group"].to_numpy())
+    value = metrics.auc_logit(fake, scores)
+    found = {"auc": value.value, "low": value.low, "high": value.high, "group_low": over.low, "group_high": over.high}
+    return found | {"real": int((~fake).sum()), "fake": int(fake.sum())}
+
+
+def compared(run: "Run", name: str) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The detector against everything else the run compares: `tables.paired` of every part; and what was left out, why.
+
+    Columns beside those: part, videos ("all"; "scored": on those alone that the detector has a score of, where it lacks
+    some). difference: the detector minus the network. What isn't trained or scored, and can't be, is left out.
+    """
+    left_out: dict[str, str] = {}
+    for network in run.compared:
+        if network.name != name:
+            try:
+                for part in run.parts_of(network):
+                    if part in run.find(name).parts:
+                        run.video_scores(part, network.name, network.seed)
+            except UserError as error:
+                left_out[network.name] = str(error)
+    if left_out and len({network.seed for network in run.networks}) > 1:  # the spread over seeds is that of them all
+        left_out |= {
+            other: "some networks lack scores" for other in tables.compared(run) if other not in (name, *left_out)
+        }
+    found = []
+    for part in run.find(name).parts:
+        others = [other for other in tables.compared(run, part) if other not in (name, *left_out)]
+        missing = (run.video_scores(part, name)["frames"] == 0).any()
+        for videos in ("all", "scored") if missing and others else ("all",) if others else ():
+            table = tables.paired(run, part, name, others, scored_alone=videos == "scored")
+            found.append(table.assign(part=part, videos=videos))
+    columns = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["part", "videos", "network"])
+    return columns[["part", "videos", *[c for c in columns if c not in ("part", "videos")]]], left_out
+
+
+def write(run: "Run", name: str) -> list[str]:
+    """Write results.csv and compared.csv beside the detector's score tables; returns both, by video, as texts."""
+    reached, (against, left_out) = results(run, name), compared(run, name)
+    for table, file in ((reached, "results.csv"), (against, "compared.csv")):
+        with files.replacing(run.judged_folder(name) / file) as temporary:
+            table.to_csv(temporary, index=False)
+    for other, reason in left_out.items():
+        log.info("not compared with %s: %s", other, reason)
+    shown = reached[(reached["level"] == "video") & (reached["size_rule"] == run.profile.evaluate.size_rule)]
+    about = ["dataset", "method", "videos", "auc", "low", "high", "group_low", "group_high", "real", "fake", "missing"]
+    compact = ["part", "videos", "network", "auc", "reference_auc", "difference", "low", "high", "p", "p_holm"]
+    texts = [shown[about], *([against[compact]] if len(against) else [])]
+    return [table.to_string(index=False, float_format="{:.3f}".format) for table in texts]
+
+
+def lines(run: "Run", name: str, problems: pd.DataFrame) -> list[str]:
+    """What couldn't be joined (`judge.judge_scores`), counted and named, a line a part and problem."""
+    words = {
+        "missing": "videos have no score and count as 0.5",
+        "unknown": "names are of no video of these sets and play no part",
+    }
+    found = []
+    for (part, problem), rows in problems.groupby(["part", "problem"], sort=False):
+        named = ", ".join(rows["video"].head(SHOWN)) + (", ..." if len(rows) > SHOWN else "")
+        of = f"{part}: {len(rows)} of {len(run.clips(part))}" if part else f"{len(rows)}"
+        found.append(f"{of} {words[problem]}: {named}")
+    absent = [part for part in run.tests if part not in run.find(name).parts]
+    found += [f"not judged on {', '.join(absent)}: no score of these sets"] if absent else []
+    return found + [f"all of them: {run.judged_folder(name) / 'problems.csv'}"] * bool(len(problems) > SHOWN)
