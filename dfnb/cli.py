@@ -357,10 +357,10 @@ def judge(
     else:
         name = name or scores[0].stem
         problems = judging.judge_scores(run, scores, name, fake, logits, part or ())
-    for line in judged.lines(run, name, problems):
+    found, notes = judged.report(run, name, problems)
+    for line in notes:
         typer.echo(printable(line), err=True)
-    for table in judged.write(run, name):
-        typer.echo(table + "\n")
+    typer.echo("\n\n".join(found))
     typer.echo(f"results: {run.judged_folder(name)}")
 
 

@@ -1,6 +1,5 @@
 """What a detector of others reaches on the test sets, and beside the networks of the run (`dfnb judge`)."""
 
-import logging
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,7 +12,6 @@ from dfnb.scoring import metrics
 if TYPE_CHECKING:
     from dfnb.experiment.run import Run
 
-log = logging.getLogger(__name__)
 SHOWN = 5  # names in a line
 
 
@@ -78,23 +76,25 @@ def compared(run: "Run", name: str) -> tuple[pd.DataFrame, dict[str, str]]:
     return columns[["part", "videos", *[c for c in columns if c not in ("part", "videos")]]], left_out
 
 
-def write(run: "Run", name: str) -> list[str]:
-    """Write results.csv and compared.csv beside the detector's score tables; returns both, by video, as texts."""
+def report(run: "Run", name: str, problems: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Write results.csv and compared.csv beside the detector's score tables.
+
+    problems: what couldn't be joined (`judge.judge_scores`). Returns both tables, by video, as texts; and what has no
+    score, was not joined or not compared, counted and named, in lines.
+    """
     reached, (against, left_out) = results(run, name), compared(run, name)
     for table, file in ((reached, "results.csv"), (against, "compared.csv")):
         with files.replacing(run.judged_folder(name) / file) as temporary:
             table.to_csv(temporary, index=False)
-    for other, reason in left_out.items():
-        log.info("not compared with %s: %s", other, reason)
     shown = reached[(reached["level"] == "video") & (reached["size_rule"] == run.profile.evaluate.size_rule)]
     about = ["dataset", "method", "videos", "auc", "low", "high", "group_low", "group_high", "real", "fake", "missing"]
     compact = ["part", "videos", "network", "auc", "reference_auc", "difference", "low", "high", "p", "p_holm"]
     texts = [shown[about], *([against[compact]] if len(against) else [])]
-    return [table.to_string(index=False, float_format="{:.3f}".format) for table in texts]
+    notes = [*_lines(run, name, problems), *(f"not compared with {n}: {reason}" for n, reason in left_out.items())]
+    return [table.to_string(index=False, float_format="{:.3f}".format) for table in texts], notes
 
 
-def lines(run: "Run", name: str, problems: pd.DataFrame) -> list[str]:
-    """What couldn't be joined (`judge.judge_scores`), counted and named, a line a part and problem."""
+def _lines(run: "Run", name: str, problems: pd.DataFrame) -> list[str]:
     words = {
         "missing": "videos have no score and count as 0.5",
         "unknown": "names are of no video of these sets and play no part",

@@ -36,6 +36,7 @@ BOX = ("x0", "y0", "x1", "y1")
 NUMBERS = ("score", "frame", "face", *BOX)
 COLUMNS = ("score", *NAMES, "frame", "face", *BOX, "dataset", "split", "label", "method", "group", *STAMPS)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+MAX_BYTES = 4 << 30  # of a file of scores
 SHOWN = 5  # failures of a detector that are printed
 
 Fake = Literal["high", "low"]  # which scores mean fake
@@ -128,6 +129,8 @@ def judge_detector(
 
 def _read(path: Path, fake: Fake, logits: bool) -> pd.DataFrame:
     """A file of scores with numbers as numbers: `named`, `score` as the probability of fake, and further `COLUMNS`."""
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path}: no file of scores, or larger than {MAX_BYTES >> 30} GiB")
     table = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
     if odd := [str(column) for column in table if column not in COLUMNS]:
         raise UserError(f"{path}: unknown column {odd[0]!r}; leave it out, known are {', '.join(COLUMNS)}")
@@ -152,7 +155,7 @@ def _read(path: Path, fake: Fake, logits: bool) -> pd.DataFrame:
 
 def _csv(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", nrows=score_table.MAX_ROWS)
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{path}: not a CSV file of scores ({str(error).splitlines()[0]})") from None
 
@@ -234,12 +237,8 @@ def _refuse_twice(paths: Sequence[Path], known: pd.DataFrame, row: str) -> None:
     if len(twice):
         first = twice.iloc[0]
         where = "".join(f", {column} {first[column]:g}" for column in key[1:])
-        remedy = {
-            "video": "frames need a column frame",
-            "frame": "faces need a column face",
-            "face": "keep one of each",
-        }
-        raise UserError(f"{paths[0]}: {first['named']}{where} is named twice ({len(twice)} such rows); {remedy[row]}")
+        remedy = {"video": "frames need a column frame", "frame": "faces need a column face"}.get(row, "keep one")
+        raise UserError(f"{paths[0]}: {first['named']}{where} is named twice ({len(twice)} such rows); {remedy}")
 
 
 def _refuse_other_labels(paths: Sequence[Path], known: pd.DataFrame, about: pd.DataFrame) -> None:
@@ -247,10 +246,8 @@ def _refuse_other_labels(paths: Sequence[Path], known: pd.DataFrame, about: pd.D
         labels = known["label"].str.lower().replace({"0": "real", "1": "fake"})
         if (other := (labels != about["label"])).any():
             k = int(np.argmax(other))
-            says, is_ = known["label"].iloc[k], about["label"].iloc[k]
-            raise UserError(
-                f"{paths[0]}: {known['named'].iloc[k]} is {says!r} there and {is_} in the set; mend the file"
-            )
+            row, label = known.iloc[k], about["label"].iloc[k]
+            raise UserError(f"{paths[0]}: {row['named']} is {row['label']!r} there, {label} in the set; mend the file")
 
 
 # ---- detectors ----
@@ -268,7 +265,9 @@ def _imported(detector: str) -> tuple[Callable[[Any], Any], str]:
         called = getattr(found, function)
         source = files.sha256(found.__file__)
     except Exception as error:  # noqa: BLE001 (a stranger's module may raise anything)
-        raise UserError(f"--detector {detector}: can't be imported ({type(error).__name__}: {error})") from None
+        raise UserError(
+            f"--detector {detector}: can't be imported ({type(error).__name__}: {printable(str(error))})"
+        ) from None
     if not callable(called):
         raise UserError(f"--detector {detector}: {function} is no function")
     return called, source
@@ -296,7 +295,9 @@ def _called(
         except Exception as error:  # noqa: BLE001 (a stranger's function may raise anything; the others go on)
             failed += 1
             if failed <= SHOWN:
-                log.warning("%s: %s: no score (%s: %s)", what, printable(video), type(error).__name__, error)
+                log.warning(
+                    "%s: %s: no score (%s: %s)", what, printable(video), type(error).__name__, printable(str(error))
+                )
             score = np.nan
         found.append(score)
     if failed:
@@ -312,9 +313,7 @@ def _parts(run: Run, name: str, parts: Sequence[str]) -> tuple[str, ...]:
     if not _NAME.fullmatch(name) or name in {each.name for each in (*run.networks, *run.ensembles)}:
         raise UserError(f"--name {name!r}: give a name of letters, digits, _, . and - that no network of the run has")
     if not run.tests:
-        raise UserError(
-            f"profile {run.profile.name}: no set with real videos and fakes to test on; name some in data.sets"
-        )
+        raise UserError(f"profile {run.profile.name}: no set with real videos and fakes to test on; see data.sets")
     if odd := [part for part in parts if part not in run.tests]:
         raise UserError(f"--part {odd[0]!r}: no test part of the profile; it has {', '.join(run.tests)}")
     return tuple(part for part in run.tests if part in parts or not parts)

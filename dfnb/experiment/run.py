@@ -228,9 +228,7 @@ class Run(Artefacts):
             raise UserError(f"{network.name} has no scores of the part {part}; it has {', '.join(network.parts)}")
         path = self.score_path(part, network)
         if self.score_state(part, network) != "current":
-            raise UserError(
-                f"{path}: missing, or of other videos than now; run `dfnb judge` again, or delete its folder"
-            )
+            raise UserError(f"{path}: missing or of other videos; run `dfnb judge` again, or delete its folder")
         return path
 
     def _score(self, part: str, network: Network | Ensemble | Mirrored | Given, path: Path) -> None:

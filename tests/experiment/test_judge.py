@@ -268,7 +268,6 @@ BAD = {
     "no name": ("frame,score\n1,0.5\n", "needs a column score, and one of path, name, video"),
     "a path that climbs": (f"path,score\n../{A},0.5\n", "'../real/a.mp4': a path that climbs"),
     "other sets": ("path,score\nx/y.mp4,0.5\n", "no row names a video of first; its first is 'x/y.mp4'"),
-    "two videos": ("path,score\na,0.5\n", "no row names"),
     "another label": (f"path,score,label\n{A},0.5,fake\n", "real/a.mp4 is 'fake' there, real in the set"),
     "nothing": ("", "not a CSV file of scores"),
     "no rows": ("path,score\n", "no row names a video of first; its first is no row"),
@@ -303,7 +302,7 @@ def test_other_wrong_usage_is_named(ready, capsys, tmp_path):
         ((good, "--name", "both"), "--name 'both': give a name"),
         ((), "give files with scores, or --detector"),
         ((good, "--detector", "a:b"), "give files with scores, or --detector"),
-        ((tmp_path / "none.csv",), "none.csv: not a CSV file of scores"),
+        ((tmp_path / "none.csv",), "none.csv: no file of scores"),
         ((tmp_path / "mine.parquet",), "mine.parquet: not a Parquet file of scores"),
         ((good, tmp_path / "frames.csv"), "frames.csv: has other columns than"),
         (("--detector", "nowhere"), "write it as MODULE:FUNCTION"),
@@ -384,21 +383,22 @@ def test_a_function_is_given_faces_as_our_networks_see_them(folder, tmp_path, mo
     assert json.loads((folder / "runs/lab/judged/brightness/judged.json").read_text())["takes"] == "face"
 
 
-def test_a_function_is_given_paths_and_its_failures_are_named(folder, tmp_path, monkeypatch, capsys):
+def test_a_function_is_given_paths_and_its_failures_are_named(folder, tmp_path, monkeypatch, capsys, caplog):
     (tmp_path / "detector_b.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     asked = ("judge", "--profile", folder / "lab.yaml", "--part", "first", "--takes", "path", "--logits")
     ended = dfnb(capsys, *asked, "--fake", "low", "--detector", "detector_b:sharpness")
     assert ended.status == 0, ended.err
-    assert "sharpness on first: fake/b_x: no score (ValueError: can't be read\\nat all)" in ended.err
-    assert "sharpness on first: 1 of 12 calls gave no score" in ended.err
+    assert "sharpness on first: fake/b_x.mp4: no score (ValueError: can't be read\\nat all)" in caplog.messages
+    assert "sharpness on first: 1 of 12 calls gave no score" in caplog.messages
+    assert "first: 1 of 12 videos have no score and count as 0.5: fake/b_x.mp4" in ended.err
     import detector_b
 
     run = run_of(folder)
     assert detector_b.calls == list(run.clips("first")["path"])
     videos = run.video_scores("first", "sharpness").set_index("video")
-    assert videos.loc["fake/b_x", "frames"] == 0
-    low = [name for name in videos.index if name != "fake/b_x"]
+    assert videos.loc["fake/b_x.mp4", "frames"] == 0
+    low = [name for name in videos.index if name != "fake/b_x.mp4"]
     assert (videos.loc[low, "score"] <= 0.5).all()
     ended = dfnb(capsys, "judge", "--profile", folder / "lab.yaml", "--detector", "detector_b:nothing")
     assert ended.status == 2
