@@ -50,7 +50,7 @@ def compared(run: "Run", name: str) -> tuple[pd.DataFrame, dict[str, str]]:
     """The detector against everything else the run compares: `tables.paired` of every part; and what was left out, why.
 
     Columns beside those: part, videos ("all"; "scored": on those alone that the detector has a score of, where it lacks
-    some). difference: the detector minus the network. What isn't trained or scored, and can't be, is left out.
+    some); auc is the detector's, network_auc the other's, difference the first minus the second.
     """
     left_out: dict[str, str] = {}
     for network in run.compared:
@@ -62,18 +62,20 @@ def compared(run: "Run", name: str) -> tuple[pd.DataFrame, dict[str, str]]:
             except UserError as error:
                 left_out[network.name] = str(error)
     if left_out and len({network.seed for network in run.networks}) > 1:  # the spread over seeds is that of them all
-        left_out |= {
-            other: "some networks lack scores" for other in tables.compared(run) if other not in (name, *left_out)
-        }
+        others = [other for other in tables.compared(run) if other not in (name, *left_out)]
+        left_out |= dict.fromkeys(others, "some networks lack scores")
     found = []
     for part in run.find(name).parts:
         others = [other for other in tables.compared(run, part) if other not in (name, *left_out)]
-        missing = (run.video_scores(part, name)["frames"] == 0).any()
-        for videos in ("all", "scored") if missing and others else ("all",) if others else ():
+        every = run.video_scores(part, name)
+        scored = every[every["frames"] > 0]
+        twice = len(scored) < len(every) and scored["label"].nunique() == 2
+        for videos in (("all", "scored") if twice else ("all",)) if others else ():
             table = tables.paired(run, part, name, others, scored_alone=videos == "scored")
+            table = table.rename(columns={"auc": "network_auc", "reference_auc": "auc"})
             found.append(table.assign(part=part, videos=videos))
-    columns = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["part", "videos", "network"])
-    return columns[["part", "videos", *[c for c in columns if c not in ("part", "videos")]]], left_out
+    whole = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["part", "videos", "network"])
+    return whole[["part", "videos", *whole.columns.drop(["part", "videos"])]], left_out
 
 
 def report(run: "Run", name: str, problems: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -88,7 +90,7 @@ def report(run: "Run", name: str, problems: pd.DataFrame) -> tuple[list[str], li
             table.to_csv(temporary, index=False)
     shown = reached[(reached["level"] == "video") & (reached["size_rule"] == run.profile.evaluate.size_rule)]
     about = ["dataset", "method", "videos", "auc", "low", "high", "group_low", "group_high", "real", "fake", "missing"]
-    compact = ["part", "videos", "network", "auc", "reference_auc", "difference", "low", "high", "p", "p_holm"]
+    compact = ["part", "videos", "network", "network_auc", "auc", "difference", "low", "high", "p", "p_holm"]
     texts = [shown[about], *([against[compact]] if len(against) else [])]
     notes = [*_lines(run, name, problems), *(f"not compared with {n}: {reason}" for n, reason in left_out.items())]
     return [table.to_string(index=False, float_format="{:.3f}".format) for table in texts], notes

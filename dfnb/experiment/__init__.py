@@ -2,8 +2,8 @@
 
 Comes in: a profile. Goes out: face stores, checkpoints, scores and results in `runs/<profile>/`.
 Where is what: videos and faces in `parts`, where networks and scores lie and in which state in `artefacts`, making
-them in `run`, seeds and ablations in `sweep`, what a sweep tries in `sweep_plan`, a search for settings in `search`,
-what it tries in `search_plan`, several trainings at a time in `jobs`.
+them in `run`, scores of others in `judge`, seeds and ablations in `sweep`, what a sweep tries in `sweep_plan`, a search
+for settings in `search`, what it tries in `search_plan`, several trainings at a time in `jobs`.
 """
 
 import lazy_loader
