@@ -31,7 +31,7 @@ from dfnb.data import catalogues, store
 from dfnb.data.catalogues import lists
 from dfnb.data.store.given import read_landmarks
 from dfnb.data.store.read import META, record_of
-from dfnb.experiment import search_plan, sweep_plan
+from dfnb.experiment import judge, search_plan, sweep_plan
 from dfnb.networks import pretrained
 from dfnb.networks.checkpoint import FORMAT
 from dfnb.report.notebooks import read_notebook
@@ -464,3 +464,42 @@ def test_tables_of_sweeps_coverage_and_bench(at, text):
     parsed(lambda: ablations._read(at, False, "x"))
     parsed(lambda: store.Coverage.load(at))
     parsed(lambda: speed.read(at / "bench.csv"))
+
+
+@often
+@given(
+    content=RUBBISH | st.lists(st.lists(WORDS, min_size=2, max_size=4).map(",".join)).map("\n".join),
+    suffix=st.sampled_from((".csv", ".parquet")),
+)
+@example(content="path,score\na,0.5\na,1e999", suffix=".csv")
+@example(content='path,score\n"a', suffix=".csv")
+def test_any_bytes_for_scores_of_others(tmp_path, content, suffix):
+    file = tmp_path / f"scores{suffix}"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode(errors="surrogatepass"))
+    table = parsed(lambda: judge._read(file, "high", False))
+    if table is not None:
+        assert table["score"].between(0, 1).all()
+        assert all(isinstance(name, str) for name in table["named"])
+
+
+COLUMN = st.sampled_from(["path", "score", "frame", "face", "label", "x0"])
+CELL = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.lists(st.integers(0, 3))
+)
+
+
+@seldom
+@given(st.dictionaries(COLUMN, st.lists(CELL, min_size=3, max_size=3), max_size=4))
+def test_any_columns_for_scores_of_others(tmp_path, columns):
+    try:
+        table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return
+    pq.write_table(table, tmp_path / "scores.parquet")
+    found = parsed(lambda: judge._read(tmp_path / "scores.parquet", "high", False))
+    assert found is None or (found["score"].between(0, 1).all() and len(found) == 3)
