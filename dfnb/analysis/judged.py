@@ -6,7 +6,7 @@ import pandas as pd
 
 from dfnb.common import files
 from dfnb.common.errors import UserError
-from dfnb.plots import tables
+from dfnb.plots import style, tables
 from dfnb.scoring import metrics
 
 if TYPE_CHECKING:
@@ -92,7 +92,10 @@ def report(run: "Run", name: str, problems: pd.DataFrame) -> tuple[list[str], li
     about = ["dataset", "method", "videos", "auc", "low", "high", "group_low", "group_high", "real", "fake", "missing"]
     compact = ["part", "videos", "network", "network_auc", "auc", "difference", "low", "high", "p", "p_holm"]
     texts = [shown[about], *([against[compact]] if len(against) else [])]
-    notes = [*_lines(run, name, problems), *(f"not compared with {n}: {reason}" for n, reason in left_out.items())]
+    notes = _lines(run, name, problems)
+    if left_out:
+        notes.append(f"not compared with {', '.join(left_out)}: {next(iter(left_out.values()))}")
+    notes += [style.NOTICE] if run.embedded else []
     return [table.to_string(index=False, float_format="{:.3f}".format) for table in texts], notes
 
 

@@ -334,7 +334,8 @@ def test_what_is_not_trained_is_left_out_by_name(folder, capsys):
     ended = dfnb(capsys, "judge", written(folder, scores_of(run, "first")), "--profile", folder / "lab.yaml",
                  "--part", "first")  # fmt: skip
     assert ended.status == 0, ended.err
-    assert "not compared with plain-linear: " in ended.err
+    names = ", ".join([*ENSEMBLES, "plain-linear", "proposed-arcface"])
+    assert f"not compared with {names}: " in ended.err
     assert pd.read_csv(folder / "runs/lab/judged/mine/compared.csv").empty
     assert len(pd.read_csv(folder / "runs/lab/judged/mine/results.csv")) == 2
 
