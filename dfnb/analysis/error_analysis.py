@@ -33,10 +33,11 @@ def faces_scored(run: "Run", part: str, name: str) -> pd.DataFrame:
 
     Of a detector of others that gave no score for each of these faces, every face of a video has the video's score.
     """
-    scores, stored = run.scores(part, name), run.store(part).manifest[list(PLACE)].reset_index(drop=True)
+    scores, stored = run.scores(part, name), run.store(part).manifest
     key = ["dataset", "video", "frame", "face"]
     if len(scores) == len(stored) and (scores[key].to_numpy(object) == stored[key].to_numpy(object)).all():
         return scores
+    stored = stored[list(PLACE)].reset_index(drop=True)
     return stored.merge(run.video_scores(part, name)[["dataset", "video", "score"]], on=["dataset", "video"])
 
 

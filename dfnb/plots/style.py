@@ -328,7 +328,8 @@ def _describe(
     checkpoints = {
         network.folder: files.sha256_known(run.trained(network)) for network in run.networks if network.name in networks
     }
-    checkpoints |= {judged.name: judged.source for judged in run.judged if judged.name in networks}
+    judged = run.judged if networks else []
+    checkpoints |= {detector.name: detector.source for detector in judged if detector.name in networks}
     about |= {
         "name": name,
         "files": written,

@@ -38,6 +38,7 @@ def a_run(tmp_path, embedded: bool = True) -> SimpleNamespace:
         embedded=embedded,
         profile=SimpleNamespace(name="smoke", hash=lambda: "0123"),
         networks=[SimpleNamespace(name="proposed-linear", folder="proposed-linear-s0")],
+        judged=[],
         trained=lambda network: checkpoint,
     )
 

@@ -31,11 +31,14 @@ class StubRun:
             name: pd.DataFrame(base | {"score": expit(rng.normal(np.where(label == "fake", shift, 0)))})
             for name, shift in zip(NAMES, (0.5, 2.0), strict=True)
         }
-        self.networks = [SimpleNamespace(name=name, seed=0) for name in NAMES]
+        self.networks = self.compared = [SimpleNamespace(name=name, seed=0) for name in NAMES]
         self.rng = rng
 
     def video_scores(self, part: str, name: str, seed: int | None = None) -> pd.DataFrame:
         return self.scored[name].sample(frac=1, random_state=self.rng.integers(1000))  # in any order
+
+    def parts_of(self, network: SimpleNamespace) -> tuple[str, ...]:
+        return ("ff", *getattr(self, "tests", ()))
 
     def find(self, name: str) -> SimpleNamespace:
         return next(network for network in self.networks if network.name == name)

@@ -214,7 +214,8 @@ def test_settings_added_later_leave_the_hash_of_a_run_without_them():
     for setting in ("detector", "pad", "crops", "given_landmarks"):
         settings["faces"].pop(setting)
     settings["sbi"] = {"hull_variation": True}
-    settings["evaluate"].pop("workers")
+    for setting in ("workers", "ensembles"):
+        settings["evaluate"].pop(setting)
     for setting in ("normalise", "drop_rate", "drop_path_rate"):
         settings["model"].pop(setting)
     settings["train"].pop("ema_decay")
@@ -226,6 +227,7 @@ def test_settings_added_later_leave_the_hash_of_a_run_without_them():
         "model.drop_rate": 0.4,
         "model.drop_path_rate": 0.2,
         "train.ema_decay": 0.999,
+        "evaluate.ensembles": {"both": ["plain-linear", "proposed-linear"]},
     }
     hashes = [profile.load("faces", {key: value}).hash() for key, value in changes.items()]
     assert len({faces.hash(), *hashes}) == len(changes) + 1
