@@ -40,9 +40,9 @@ def results(run: "Run", name: str) -> pd.DataFrame:
 
 def _auc(videos: pd.DataFrame) -> dict[str, float]:
     fake, scores = (videos["label"] == "fake").to_numpy(), videos["score"].to_numpy()
-    over = metrics.bootstrap_auc(fake, scores, videos["group"].to_numpy())
-    value = metrics.auc_logit(fake, scores)
-    found = {"auc": value.value, "low": value.low, "high": value.high, "group_low": over.low, "group_high": over.high}
+    value, alone = metrics.auc_groups(fake, scores, videos["group"]), metrics.auc_logit(fake, scores)
+    found = {"auc": value.value, "low": value.low, "high": value.high}
+    found |= {"sample_low": alone.low, "sample_high": alone.high}
     return found | {"real": int((~fake).sum()), "fake": int(fake.sum())}
 
 
@@ -89,7 +89,7 @@ def report(run: "Run", name: str, problems: pd.DataFrame) -> tuple[list[str], li
         with files.replacing(run.judged_folder(name) / file) as temporary:
             table.to_csv(temporary, index=False)
     shown = reached[(reached["level"] == "video") & (reached["size_rule"] == run.profile.evaluate.size_rule)]
-    about = ["dataset", "method", "videos", "auc", "low", "high", "group_low", "group_high", "real", "fake", "missing"]
+    about = ["dataset", "method", "videos", "auc", "low", "high", "sample_low", "sample_high", "real", "fake", "missing"]
     compact = ["part", "videos", "network", "network_auc", "auc", "difference", "low", "high", "p", "p_holm"]
     texts = [shown[about], *([against[compact]] if len(against) else [])]
     notes = _lines(run, name, problems)

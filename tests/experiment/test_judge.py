@@ -95,7 +95,7 @@ def test_exported_scores_of_a_network_give_its_numbers_to_the_digit(folder, caps
     ours = before[(before["network"] == "proposed-arcface") & (before["seed"] == 0) & (before["part"] != "sbi")]
     both = ours.merge(found[(found["method"] == "all") & (found["videos"] == "all")], on=key, suffixes=("", "_judged"))
     assert len(both) == len(ours) == 6
-    for column in ("auc", "low", "high", "group_low", "group_high", "real", "fake"):
+    for column in ("auc", "low", "high", "sample_low", "sample_high", "real", "fake"):
         np.testing.assert_array_equal(both[column], both[f"{column}_judged"])
     assert (both.loc[both["level"] == "video", "missing"] == 1).all()  # the video without a face
     against = pd.read_csv(folder / "runs/lab/judged/theirs/compared.csv")
@@ -456,9 +456,8 @@ def test_an_ensemble_has_intervals_of_its_own_in_the_results(ready):
         row = results[(results["network"] == "both") & (results["part"] == part) & (results["level"] == "video")].iloc[
             0
         ]
-        assert tuple(row[["auc", "low", "high"]]) == metrics.auc_logit(fake, videos["score"])
-        over = metrics.bootstrap_auc(fake, videos["score"], videos["group"])
-        assert tuple(row[["group_low", "group_high"]]) == over[1:]
+        assert tuple(row[["auc", "low", "high"]]) == metrics.auc_groups(fake, videos["score"], videos["group"])
+        assert tuple(row[["sample_low", "sample_high"]]) == metrics.auc_logit(fake, videos["score"])[1:]
 
 
 def test_an_ensemble_follows_its_members_and_changes_nothing_of_theirs(folder):
