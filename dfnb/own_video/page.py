@@ -10,7 +10,7 @@ from dfnb.common.errors import printable
 from dfnb.own_video import timeline
 from dfnb.own_video.answer import Answer, Detector
 from dfnb.plots.page import render
-from dfnb.plots.style import encode
+from dfnb.plots.style import PICTURES, picture
 
 HERE = Path(__file__).parent
 CAPTIONS = {
@@ -31,8 +31,9 @@ def section(answer: Answer, name: str | None = None) -> str:
     figures = []
     for kind in kinds:
         plot = getattr(answer, kind)()
-        png = base64.b64encode(encode(plot.figure, "png")).decode()
-        figures.append({"png": png, "alt": plot.alt, "caption": CAPTIONS[kind]})
+        ending, data = picture(plot)
+        source = f"data:{PICTURES[ending]};base64,{base64.b64encode(data).decode()}"
+        figures.append({"source": source, "alt": plot.alt, "caption": CAPTIONS[kind]})
     return render(HERE / "section.html.j2", answer=answer, name=name, anchor=_anchor(name), figures=figures)
 
 

@@ -1,28 +1,34 @@
 """How a figure or a table reaches the page and the disk: one style, alt text, caption, numbers, provenance.
 
-`show` and `table` display in a notebook and write into `<run>/report/figures/`: NAME.png (and NAME.svg where vectors
-make sense), NAME.csv with the plotted numbers, and NAME.json, which says what the rest is: caption, alt text,
-profile, data and the hashes of the checkpoints behind it.
+`show` and `table` display in a notebook and write into `<run>/report/figures/`: NAME.png or, for photographs, NAME.jpg
+(and NAME.svg where vectors make sense), NAME.csv with the plotted numbers, and NAME.json, which says what the rest is:
+caption, alt text, profile, data and the hashes of the checkpoints behind it.
+
+What they display are a notebook's standard outputs, so that every viewer shows them: a picture, Markdown, a table
+without a style sheet. An output's metadata name it: `figure`, `caption` (of a figure) or `table`.
 """
 
 import base64
 import html
 import io
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, display
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
+from pandas.io.formats.style import Styler
 from PIL import Image
 
 from dfnb.common import files
@@ -34,7 +40,8 @@ if TYPE_CHECKING:
 NOTICE = "Embedded benchmark: rendered heads, no real people; not comparable with published numbers."
 WIDTH = 7.4  # inches of a figure as wide as the text
 DPI = 130
-LARGEST = 300_000  # bytes of a PNG in full colour
+LARGEST = 300_000  # bytes of a PNG of photographs
+PICTURES = {"png": "image/png", "jpg": "image/jpeg"}  # types by the ending of a file's name; every viewer shows them
 INK, FAINT, GRID = "#222222", "#6E6E6E", "#DDDDDD"
 REAL, FAKE = "#075E64", "#D072A8"  # classes: dark teal and light pink differ in grey too
 
@@ -199,22 +206,19 @@ def show(
     caption = _caption(caption, run, embedded and not private)
     if not alt:
         raise ValueError(f"figure {name} has no alt text")
-    image = encode(plot.figure, "png")
+    kind, image = picture(plot)
     if not private:
-        _keep(plot, image, name, run, caption, alt, networks, embedded)
-    width = round(plot.figure.get_figwidth() * 110)
-    source = base64.b64encode(image).decode()
-    display(
-        HTML(
-            f'<figure id="{name}" style="margin:1em 0;max-width:{width}px">'
-            f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" width="{width}" '
-            f'style="max-width:100%;height:auto">{_figcaption(caption)}</figure>'
-        )
-    )
+        _keep(plot, kind, image, name, run, caption, alt, networks, embedded)
+    about = {"alt": alt, "width": round(plot.figure.get_figwidth() * 110)}
+    mime, data = PICTURES[kind], base64.b64encode(image).decode()
+    display({mime: data, "text/plain": alt}, metadata={mime: about, "figure": name}, raw=True)
+    words = {"text/markdown": f"**Figure.** {in_markdown(caption)}", "text/plain": caption}
+    display(words, metadata={"caption": name}, raw=True)
 
 
 def _keep(
     plot: Plot,
+    kind: str,
     image: bytes,
     name: str,
     run: "Run",
@@ -225,8 +229,10 @@ def _keep(
 ) -> None:
     """Write a figure into the report with its numbers and what it is."""
     folder = run.folder / "report" / "figures"
-    written = [f"{name}.png"]
-    _write(folder / f"{name}.png", image)
+    written = [f"{name}.{kind}"]
+    for ending in PICTURES.keys() - {kind}:
+        (folder / f"{name}.{ending}").unlink(missing_ok=True)  # of an earlier report
+    _write(folder / f"{name}.{kind}", image)
     if plot.vector:
         _write(folder / f"{name}.svg", encode(plot.figure, "svg"))
         written.append(f"{name}.svg")
@@ -260,35 +266,28 @@ def table(
     if not private:
         _write(folder / f"{name}.csv", frame.to_csv(index=False).encode())
         _describe(folder, name, {"kind": "table", "caption": caption}, [f"{name}.csv"], run, networks, embedded)
-    shown = frame.copy()
-    for column in shown.columns:
-        if pd.api.types.is_float_dtype(shown[column]):
-            shown[column] = [_number(value, digits) for value in shown[column]]
-        elif pd.api.types.is_integer_dtype(shown[column]) and shown[column].abs().max() >= 10_000:
-            shown[column] = [f"{value:,}" for value in shown[column]]
-    numeric = [i for i, kind in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(kind)]
-    display(HTML(html_table(shown, name, caption, numeric)))
+    plain = frame.to_string(index=False, na_rep="–", float_format=partial(_number, digits=digits))
+    shown = {"text/html": html_table(frame, name, caption, digits), "text/plain": f"{caption}\n\n{plain}"}
+    display(shown, metadata={"table": name}, raw=True)
 
 
-def html_table(shown: pd.DataFrame, name: str, caption: str, numeric: Sequence[int]) -> str:
-    """Plain HTML: screen readers find the header of a cell, and a wide table scrolls by itself on a phone."""
-    right = {i: ' style="text-align:right"' for i in numeric}
-    heads = [html.escape(str(column).replace("_", " ")) for column in shown.columns]
-    head = "".join(f'<th scope="col"{right.get(i, "")}>{text}</th>' for i, text in enumerate(heads))
-    names = 0 not in numeric and shown.shape[1] > 1  # the first column says what a row is about
-    rows = "".join(
-        "<tr>" + "".join(_cell(str(v), right.get(i, ""), names and i == 0) for i, v in enumerate(row)) + "</tr>"
-        for row in shown.itertuples(index=False)
-    )
-    return (
-        f'<div id="{name}" style="overflow-x:auto"><table><caption style="caption-side:top;text-align:left">'
-        f"{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+def html_table(frame: pd.DataFrame, name: str, caption: str, digits: int = 3) -> str:
+    """A table as pandas' Styler writes it, without styles: a viewer that strips them leaves nothing of them behind."""
+    formats: dict[Any, Any] = dict.fromkeys(frame.columns, str)
+    for column, values in frame.items():
+        if pd.api.types.is_float_dtype(values):
+            formats[column] = partial(_number, digits=digits)
+        elif pd.api.types.is_integer_dtype(values) and values.abs().max() >= 10_000:
+            formats[column] = "{:,}".format
+    styler = Styler(frame.reset_index(drop=True), caption=html.escape(caption), cell_ids=False).hide(axis="index")
+    styler.format(formats, na_rep="–", escape="html")
+    styler.format_index(lambda column: str(column).replace("_", " "), axis="columns", escape="html")
+    return styler.to_html(table_attributes=f'id="{html.escape(name)}"', exclude_styles=True)
 
 
-def _cell(text: str, style: str, header: bool) -> str:
-    tag, scope = ("th", ' scope="row"') if header else ("td", "")
-    return f"<{tag}{scope}{style}>{html.escape(text)}</{tag}>"
+def in_markdown(text: str) -> str:
+    """Words as they stand, in Markdown: no sign in them means anything."""
+    return re.sub(r"([\\`*_\[\]$~|#])", r"\\\1", html.escape(text, quote=False))
 
 
 def _number(value: float, digits: int) -> str:
@@ -308,10 +307,6 @@ def _caption(caption: str, run: "Run", embedded: bool = True) -> str:
     if not caption:
         raise ValueError("a figure or table needs a caption")
     return f"{caption} {NOTICE}" if run.embedded and embedded else caption
-
-
-def _figcaption(caption: str) -> str:
-    return f'<figcaption style="font-size:90%;margin-top:.4em">{html.escape(caption)}</figcaption>'
 
 
 def _describe(
@@ -348,27 +343,25 @@ def taken_literally(figure: Figure) -> Figure:
     return figure
 
 
+def picture(plot: Plot) -> tuple[str, bytes]:
+    """A plot as "png", or as "jpg" if it is of photographs that make a large PNG: all in full colour."""
+    data = encode(plot.figure, "png")
+    if plot.vector or len(data) <= LARGEST:
+        return "png", data
+    out = io.BytesIO()  # quality and whole colour resolution without a visible loss, also of letters
+    Image.open(io.BytesIO(data)).convert("RGB").save(out, "jpeg", quality=92, subsampling=0, optimize=True)
+    return "jpg", out.getvalue()
+
+
 def encode(figure: Figure, kind: str) -> bytes:
     """A figure as "png" or "svg", in the report's style; the same figure gives the same bytes."""
     data, figure = io.BytesIO(), taken_literally(figure)
     with styled():
         if kind == "png":
             figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
-            if data.tell() > LARGEST:
-                return _palette(data)
         else:
             figure.savefig(data, format=kind, metadata={"Date": None})
     return data.getvalue()
-
-
-def _palette(data: io.BytesIO) -> bytes:
-    """A PNG with 256 colours: pictures of faces in a third of the bytes, without a visible loss.
-
-    By median cut alone: k-means on top takes twenty times as long and comes no closer to the eye.
-    """
-    out = io.BytesIO()
-    Image.open(data).convert("RGB").quantize(256).save(out, "png", optimize=True)
-    return out.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:

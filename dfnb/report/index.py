@@ -1,6 +1,5 @@
 """The notebooks' index: of each its first figure as a thumbnail, its title, its questions, and how long it runs."""
 
-import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,10 @@ from PIL import Image
 from dfnb.common import files
 from dfnb.common.errors import UserError
 from dfnb.plots.page import render
+from dfnb.plots.style import PICTURES
 
 START, END = "<!-- notebooks: written by `dfnb report --publish` -->", "<!-- end of notebooks -->"
 WIDTH = 320  # of a thumbnail, pixels
-FIGURE = re.compile(r'<figure id="([^"]+)".*?<img [^>]*?alt="([^"]*)"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,9 @@ def read(path: Path) -> Entry:
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = next(iter(re.findall(r"^# (.+)$", prose, flags=re.MULTILINE)), path.stem)
     questions = [text for text in re.findall(r"^## (.+)$", prose, flags=re.MULTILINE) if text != "References"]
-    shown = "".join(o.get("data", {}).get("text/html", "") for c in notebook.cells for o in c.get("outputs", []))
-    found = FIGURE.search(shown)
-    return Entry(path.stem, title, questions, *((found[1], html.unescape(found[2])) if found else ("", "")))
+    shown = [o for cell in notebook.cells for o in cell.get("outputs", []) if "figure" in o.get("metadata", {})]
+    figure = (shown[0].metadata["figure"], shown[0].data["text/plain"]) if shown else ("", "")
+    return Entry(path.stem, title, questions, *figure)
 
 
 def run_times(executed: Sequence[Path]) -> dict[str, float]:
@@ -53,8 +52,8 @@ def run_times(executed: Sequence[Path]) -> dict[str, float]:
 
 def draw(entry: Entry, figures: Path) -> Path | None:
     """Write figures/thumbnails/NAME.png, at most WIDTH pixels wide, from the notebook's first figure."""
-    source = figures / f"{entry.figure}.png"
-    if not entry.figure or not source.is_file():
+    source = next((path for kind in PICTURES if (path := figures / f"{entry.figure}.{kind}").is_file()), None)
+    if source is None:
         return None
     picture = Image.open(source).convert("RGB")
     picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)

@@ -25,6 +25,7 @@ JAPANESE = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]+")
 NOTEBOOK_LINK = re.compile(r"^(?:\./)?([\w-]+)\.ipynb(?:#(.*))?$")
 GLOSSARY_LINK = re.compile(r"^(?:\./)?GLOSSARY\.md(?:#(.*))?$")
 FORBIDDEN = ("script", "iframe", "object", "embed", "link", "meta", "base", "form")
+NUMBER = re.compile(r"[+−-]?[\d,]+(\.\d+)?(e[+−-]?\d+)?|–")
 SHORT = 26  # characters of a table cell that isn't broken into lines
 HIDDEN = {"parameters", "injected-parameters"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -77,6 +78,7 @@ def section(notebook: nbformat.NotebookNode, name: str, figures: Path | None = N
             cell.source = mathematics(cell.source)
         if "outputs" in cell:  # progress bars and warnings concern whoever runs the notebook; sliders need a kernel
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
+            cell.outputs = _with_captions(cell.outputs)
         for output in cell.get("outputs", []):
             if "text/markdown" in output.get("data", {}):
                 output.data["text/markdown"] = mathematics(output.data["text/markdown"], escape=True)
@@ -138,6 +140,24 @@ def build(
     )
 
 
+def _with_captions(outputs: Sequence[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """A figure and its caption are two outputs of a notebook; here they are one <figure>."""
+    captions = {o.metadata["caption"]: o.data["text/plain"] for o in outputs if "caption" in o.get("metadata", {})}
+    joined = []
+    for output in outputs:
+        about = output.get("metadata", {})
+        if "figure" in about:
+            name, (kind, data) = about["figure"], next(d for d in output.data.items() if d[0].startswith("image/"))
+            output.data = {
+                "text/html": f'<figure id="{html.escape(name)}"><img src="data:{kind};base64,{data}" '
+                f'alt="{html.escape(about[kind]["alt"])}" width="{about[kind]["width"]}">'
+                f"<figcaption>{html.escape(captions[name])}</figcaption></figure>"
+            }
+        if "caption" not in about:
+            joined.append(output)
+    return joined
+
+
 def _remove_active(soup: BeautifulSoup) -> None:
     """Nothing that runs, loads or leads to a script, whatever an output holds."""
     for tag in soup.find_all(FORBIDDEN):
@@ -178,11 +198,7 @@ def _figure(soup: BeautifulSoup, figure: Tag, figures: Path | None) -> None:
     picture, name = figure.find("img"), figure.get("id", "")
     if picture is None or not name:
         return
-    del figure["style"]
-    del picture["style"]
     picture.wrap(_tag(soup, "div", **{"class": "wide"}))
-    for caption in figure.find_all("figcaption"):
-        del caption["style"]
     what = " ".join(name.split("-", 1)[-1].split("-"))
     for kind, target, text in (("enlarge", name, "Enlarge"), ("fit", f"{name}-whole", "Show the whole")):
         link = _tag(soup, "a", f"{text} picture", **{"class": kind, "href": f"#{target}"})
@@ -200,12 +216,17 @@ def _table(soup: BeautifulSoup, table: Tag, number: int, name: str) -> None:
         header["scope"] = "col"
     for cell in table.find_all(["th", "td"]):
         if len(cell.get_text()) <= SHORT:
-            cell["class"] = "short"
-    outer = table.parent
-    if not (outer.name == "div" and "overflow-x" in str(outer.get("style", ""))):
-        outer = table.wrap(_tag(soup, "div"))
-    del outer["style"]
-    outer["class"], outer["tabindex"], outer["role"] = "wide", "0", "group"
+            cell["class"] = ["short"]
+    rows = [cells for row in table.select("tbody tr") if (cells := row.find_all(["th", "td"]))]
+    columns = list(zip(table.select("thead th"), *rows, strict=False))
+    for place, (head, *cells) in enumerate(columns):
+        if all(NUMBER.fullmatch(cell.get_text(strip=True)) for cell in cells):
+            for cell in (head, *cells):
+                cell["class"] = [*cell.get("class", []), "number"]
+        elif place == 0 and len(columns) > 1:  # says what a row is about
+            for cell in cells:
+                cell.name, cell["scope"] = "th", "row"
+    outer = table.wrap(_tag(soup, "div", **{"class": "wide", "tabindex": "0", "role": "group"}))
     caption = table.find("caption")
     if caption is None:
         outer["aria-label"] = f"Table {number}"

@@ -36,6 +36,9 @@ def publish(run: Run, report: Report, root: Path) -> list[Path]:
         with files.replacing(root / "figures" / figure.name) as temporary:
             shutil.copyfile(figure, temporary)
         written.append(root / "figures" / figure.name)
+        if figure.suffix[1:] in style.PICTURES:  # an earlier report may have had it as another kind of picture
+            for kind in style.PICTURES.keys() - {figure.suffix[1:]}:
+                (root / "figures" / f"{figure.stem}.{kind}").unlink(missing_ok=True)
     swept = ablations.swept(run)
     if swept and not swept.published and swept.folder is not None:
         for name in ablations.FILES:
