@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["filmed", "untrained"]  # fixtures that several rooms use
+pytest_plugins = ["filmed", "untrained", "viewers"]  # fixtures that several rooms use
 
 LONG = "test_smoke.py"  # makes a whole report first
 

@@ -267,11 +267,11 @@ def table(
         _write(folder / f"{name}.csv", frame.to_csv(index=False).encode())
         _describe(folder, name, {"kind": "table", "caption": caption}, [f"{name}.csv"], run, networks, embedded)
     plain = frame.to_string(index=False, na_rep="–", float_format=partial(_number, digits=digits))
-    shown = {"text/html": html_table(frame, name, caption, digits), "text/plain": f"{caption}\n\n{plain}"}
+    shown = {"text/html": html_table(frame, caption, digits), "text/plain": f"{caption}\n\n{plain}"}
     display(shown, metadata={"table": name}, raw=True)
 
 
-def html_table(frame: pd.DataFrame, name: str, caption: str, digits: int = 3) -> str:
+def html_table(frame: pd.DataFrame, caption: str, digits: int = 3) -> str:
     """A table as pandas' Styler writes it, without styles: a viewer that strips them leaves nothing of them behind."""
     formats: dict[Any, Any] = dict.fromkeys(frame.columns, str)
     for column, values in frame.items():
@@ -282,7 +282,7 @@ def html_table(frame: pd.DataFrame, name: str, caption: str, digits: int = 3) ->
     styler = Styler(frame.reset_index(drop=True), caption=html.escape(caption), cell_ids=False).hide(axis="index")
     styler.format(formats, na_rep="–", escape="html")
     styler.format_index(lambda column: str(column).replace("_", " "), axis="columns", escape="html")
-    return styler.to_html(table_attributes=f'id="{html.escape(name)}"', exclude_styles=True)
+    return styler.to_html(exclude_styles=True)
 
 
 def in_markdown(text: str) -> str:

@@ -82,7 +82,7 @@ def lead(run: Run) -> str:
         return text
     caption = f"ROC AUC by video with its 95 % interval ({metrics.INTERVAL}). {tables.counts(tested)}."
     caption += f" {style.NOTICE}" if run.embedded else ""
-    return text + style.html_table(tables.wide(tested), "summary", caption)
+    return text + style.html_table(tables.wide(tested), caption)
 
 
 def _record(path: Path, record: dict[str, Any], seconds: float | None) -> None:

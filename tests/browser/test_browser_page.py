@@ -25,7 +25,7 @@ def html(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     results = pd.read_csv(ROOT / "figures" / "results.csv")
     tested = results[(results["level"] == "video") & results["size_rule"]]
-    lead = style.html_table(tables.wide(tested), "summary", style.NOTICE, [])
+    lead = style.html_table(tables.wide(tested), style.NOTICE)
     paths = report.find_notebooks(ROOT / "notebooks")
     about, glossary = "As published.", ROOT / "notebooks" / "GLOSSARY.md"
     text = page.build(paths, building.TITLE, about, lead=lead, glossary=glossary, figures=ROOT / "figures")

@@ -1,15 +1,21 @@
 """The report's figures: the numbers they show, the words beside them, what they leave on disk."""
 
+import base64
 import hashlib
+import io
 import json
-import re
 from types import SimpleNamespace
 
 import matplotlib as mpl
+import mistune
 import numpy as np
 import pandas as pd
 import pytest
+import viewers
+from bs4 import BeautifulSoup
 from faces_in_memory import DrawnFaces
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from PIL import Image
 from sklearn.metrics import roc_auc_score
@@ -41,14 +47,6 @@ def a_run(tmp_path, embedded: bool = True) -> SimpleNamespace:
         judged=[],
         trained=lambda network: checkpoint,
     )
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """What was displayed, as HTML."""
-    pieces: list[str] = []
-    monkeypatch.setattr(style, "display", lambda html: pieces.append(html.data))
-    return pieces
 
 
 def test_roc_holds_the_areas_and_curves_that_another_library_gives():
@@ -147,9 +145,40 @@ def test_show_writes_picture_vector_numbers_and_where_they_come_from(tmp_path, s
     with Image.open(folder / "auc.png") as image:
         assert image.size[0] == round(style.WIDTH * style.DPI)
     assert (folder / "auc.png").stat().st_size < style.LARGEST
-    assert 'alt="ROC AUC with 95 % interval. A, proposed: 0.800' in shown[0]
-    assert "<figcaption" in shown[0]
-    assert "Areas &amp; more." in shown[0]
+    figure, caption = shown
+    kind, data = viewers.image(figure)
+    assert (kind, base64.b64decode(data)) == ("image/png", (folder / "auc.png").read_bytes())
+    assert figure.metadata[kind]["alt"].startswith("ROC AUC with 95 % interval. A, proposed: 0.800")
+    assert caption.data["text/markdown"].startswith("**Figure.** Areas &amp; more.")
+
+
+def test_photographs_keep_their_colours_and_are_no_longer_than_a_notebook_can_bear(tmp_path, shown):
+    y, x = np.mgrid[:300, :300]
+    smooth = np.stack([x * 0.8, y * 0.8, (x + y) * 0.4], 2)
+    faces = [[np.uint8(smooth + np.random.default_rng(k).integers(0, 12, smooth.shape)) for k in range(3)]]
+    small, large = (pictures.grid([row], alt="A surface of many colours.") for row in (faces[0][:1], faces[0]))
+    small.figure.set_size_inches(1, 1)
+    (tmp_path / "report" / "figures").mkdir(parents=True)
+    (tmp_path / "report" / "figures" / "many.png").write_bytes(b"of an earlier report")
+    for plot, kind in ((small, "png"), (large, "jpg")):
+        shown.clear()
+        style.show(plot, "many", run=a_run(tmp_path), caption="Many colours.")
+        (path,) = [p for p in (tmp_path / "report" / "figures").glob("many.*") if p.suffix in (".png", ".jpg")]
+        assert path.suffix == f".{kind}"
+        assert json.loads(path.with_suffix(".json").read_text())["files"] == [path.name]
+        data = base64.b64decode(viewers.image(shown[0])[1])
+        assert path.read_bytes() == data
+        assert len(data) < style.LARGEST
+        exact = np.asarray(Image.open(io.BytesIO(style.encode(plot.figure, "png"))).convert("RGB"), int)
+        seen = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int)
+        assert len(np.unique(seen.reshape(-1, 3), axis=0)) > 1000
+        assert np.abs(seen - exact).mean() < 2
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1))
+def test_a_caption_shows_its_words_as_they_stand(words):
+    html = mistune.html(f"**Figure.** {style.in_markdown(words)}")
+    assert BeautifulSoup(html, "html.parser").get_text().strip() == f"Figure. {words}".strip()
 
 
 def test_show_gives_the_same_bytes_again(tmp_path, shown):
@@ -174,10 +203,12 @@ def test_only_the_embedded_benchmark_carries_the_notice(tmp_path, shown):
     style.table(frame, "t", run=a_run(tmp_path, embedded=False), caption="Table.")
     style.table(frame, "t", run=a_run(tmp_path), caption="Table.")
     style.table(frame, "t", run=a_run(tmp_path), caption="Other data.", embedded=False)
-    assert [style.NOTICE in html for html in shown] == [False, True, False]
-    cells = re.findall(r"<t[dh](?: scope=\"row\")?(?: style[^>]*)?>(.*?)</t[dh]>", shown[0])
-    assert cells == ["a &lt;b&gt;", "0.988", "1.0e−09", "–"]
-    assert shown[0].count('scope="col"') == 4
+    assert [style.NOTICE in output.data["text/html"] for output in shown] == [False, True, False]
+    assert [style.NOTICE in output.data["text/plain"] for output in shown] == [False, True, False]
+    head, row = viewers.rows(shown[0].data["text/html"])
+    assert head == ["network", "auc", "tiny", "none"]
+    assert row == ["a <b>", "0.988", "1.0e−09", "–"]
+    assert shown[0].data["text/plain"].split() == " ".join(["Table.", *head, *row]).split()
     written = pd.read_csv(tmp_path / "report/figures/t.csv")
     assert written["auc"].tolist() == [0.98765]  # on disk in full
 

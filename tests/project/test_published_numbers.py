@@ -2,13 +2,13 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import viewers
 from sklearn.metrics import auc as trapezoid
 
 from dfnb import profile
@@ -28,44 +28,12 @@ ABOUT = {
 TABLES = [name for name, about in ABOUT.items() if about["kind"] == "table"]
 
 
-class Cells(HTMLParser):
-    """The rows of the table in an element with a given id."""
-
-    def __init__(self, text: str, name: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self._cell: str | None = None
-        start = text.index(f'<div id="{name}"')
-        self.feed(text[start : text.index("</table>", start)])
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self._cell = ""
-
-    def handle_data(self, data):
-        if self._cell is not None:
-            self._cell += data
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self.rows[-1].append(self._cell)
-            self._cell = None
-
-
-def shown() -> str:
-    """All HTML that the published notebooks show."""
-    outputs = []
-    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
-            outputs += [o["data"]["text/html"] for o in cell.get("outputs", []) if "text/html" in o.get("data", {})]
-    return "\n".join(outputs)
-
-
 @pytest.fixture(scope="module")
-def page() -> str:
-    return shown()
+def shown() -> dict[str, str]:
+    """The tables of the published notebooks, in HTML."""
+    paths = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    tables = [viewers.outputs_of(nbformat.read(path, as_version=4), "table") for path in paths]
+    return {name: output.data["text/html"] for of in tables for name, output in of.items()}
 
 
 def test_the_two_files_of_results_say_the_same():
@@ -99,11 +67,11 @@ def test_checkpoints_behind_the_figures_are_those_of_the_results():
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_in_a_notebook_shows_the_numbers_of_its_file(page, name):
+def test_a_table_in_a_notebook_shows_the_numbers_of_its_file(shown, name):
     frame = pd.read_csv(FIGURES / f"{name}.csv", keep_default_na=False)
-    if f'<div id="{name}"' not in page:
+    if name not in shown:
         pytest.skip("of no published notebook")
-    head, *rows = Cells(page, name).rows
+    head, *rows = viewers.rows(shown[name])
     assert head == [name.replace("_", " ") for name in frame.columns]
     assert len(rows) == len(frame)
     for told, row in zip(rows, frame.astype(object).to_numpy().tolist(), strict=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+import viewers
 import yaml
 from safetensors import safe_open
 
@@ -52,8 +53,7 @@ def test_every_notebook_ran_to_its_end_with_figures(smoke):
         code = [cell for cell in executed.cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in code), source.name
         assert not [output for cell in code for output in cell.outputs if output.output_type == "error"], source.name
-        shown = [output for cell in code for output in cell.outputs if "text/html" in output.get("data", {})]
-        assert any("<img" in output["data"]["text/html"] for output in shown), source.name
+        viewers.check(executed)
 
 
 def test_the_page_is_complete_and_needs_no_network(smoke):

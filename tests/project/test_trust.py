@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import nbformat
 import pandas as pd
 import pytest
+import viewers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -106,10 +107,8 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_names_and_descriptions_are_escaped_on_the_page(tmp_path, monkeypatch):
+def test_names_and_descriptions_are_escaped_on_the_page(tmp_path, shown):
     """A file name, a label and a description that are markup: in a table, a figure and the page's head."""
-    shown: list[str] = []
-    monkeypatch.setattr(style, "display", lambda output: shown.append(output.data))
     run = SimpleNamespace(
         folder=tmp_path, embedded=False, networks=[], profile=SimpleNamespace(name="x", hash=lambda *parts: "0")
     )
@@ -120,11 +119,12 @@ def test_names_and_descriptions_are_escaped_on_the_page(tmp_path, monkeypatch):
         cells=[nbformat.v4.new_code_cell("x"), nbformat.v4.new_markdown_cell("# Heading")]
     )
     notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text=NASTY)]
-    notebook.cells[0].outputs += [nbformat.v4.new_output("display_data", {"text/html": text}) for text in shown]
+    notebook.cells[0].outputs += shown
+    viewers.check(notebook)
     nbformat.write(notebook, tmp_path / "01_x.ipynb")
     text = page.build([tmp_path / "01_x.ipynb"], NASTY, NASTY)
     tags = Tags(text).found
-    assert len(shown) == 2
+    assert len(shown) == 3
     assert "script" not in [tag for tag, _ in tags]
     assert not [attrs for _, attrs in tags if "onerror" in attrs]
     assert [attrs["src"][:11] for tag, attrs in tags if tag == "img"] == ["data:image/"]

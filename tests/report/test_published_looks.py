@@ -18,7 +18,7 @@ from dfnb import profile
 from dfnb.plots import style
 
 FIGURES = Path(__file__).parents[2] / "figures"
-DRAWN = sorted(path for path in FIGURES.glob("*.png") if not path.name.startswith("bench-"))  # those have a table
+DRAWN = sorted(path for path in FIGURES.glob("*.[pj][np]g") if not path.name.startswith("bench-"))  # those have a table
 NETWORKS = [f"{variant}-{head}" for variant, head in profile.load("demo").train.networks]
 
 # Full colour blindness on linear RGB (Machado, Oliveira and Fernandes 2009, table 1)

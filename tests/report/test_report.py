@@ -4,10 +4,13 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
 import pytest
+import viewers
+from matplotlib.figure import Figure
 
 from dfnb import profile, report
 from dfnb.common.errors import UserError
@@ -116,21 +119,22 @@ def test_data_brings_no_html_of_its_own_and_nothing_runs():
     assert "interactive" not in body
 
 
-def test_figures_take_their_vectors_and_tables_their_captions_along(tmp_path):
+def test_figures_take_their_vectors_and_tables_their_captions_along(tmp_path, shown):
     (tmp_path / "one.svg").write_text("<svg/>")
-    picture = '<figure id="{0}"><img src="data:image/png;base64,AA==" alt="what it shows" width="800"></figure>'
-    html = (
-        picture.format("one")
-        + picture.format("two")
-        + style.html_table(pd.DataFrame({"network": ["<a>"], "AUC": [0.5]}), "t", "A caption", [1])
-    )
-    body = page.section(
-        with_outputs(nbformat.v4.new_output("display_data", data={"text/html": html})), "x", tmp_path
-    ).body
+    run = SimpleNamespace(embedded=False, folder=tmp_path)
+    for name in ("one", "two"):
+        plot = style.Plot(Figure(figsize=(1, 1)), {"value": 1}, 'what "it" shows')
+        style.show(plot, name, run=run, caption=f"<{name}> & *its* caption", private=True)
+    style.table(pd.DataFrame({"network": ["<a>"], "AUC": [0.5]}), "t", run=run, caption="A caption", private=True)
+    body = page.section(with_outputs(*shown), "x", tmp_path).body
     read = Reader(body)
     assert [source[:20] for source in read.sources] == ["data:image/svg+xml;b", "data:image/png;base6"]
+    assert body.count("alt='what \"it\" shows'") == 2
+    for name in ("one", "two"):
+        assert f"<figcaption>&lt;{name}&gt; &amp; *its* caption</figcaption>" in body
     assert {link.removeprefix("#") for link in read.links} <= set(read.ids)
     assert '<th class="short" scope="row">&lt;a&gt;</th>' in body
+    assert '<td class="short number">0.500</td>' in body
     assert body.count('scope="col"') == 2
     caption = re.search(r'<figcaption id="([^"]+)">A caption</figcaption>', body)[1]
     assert f'aria-labelledby="{caption}"' in body
@@ -174,6 +178,12 @@ def test_the_published_report_is_small_and_every_picture_has_words():
     assert {link[1:] for link in read.links if link.startswith("#")} <= set(read.ids)
     assert all(link.startswith(("#", "https://")) for link in read.links)
     assert len(read.ids) == len(set(read.ids))
+
+
+@pytest.mark.parametrize("path", report.find_notebooks(notebooks.PACKAGE.parent / "notebooks"), ids=lambda p: p.stem)
+def test_a_published_notebook_shows_everything_wherever_it_is_opened(path):
+    viewers.check(nbformat.read(path, as_version=4))
+    assert path.stat().st_size < 3e6
 
 
 def test_published_notebooks_lose_what_papermill_added():

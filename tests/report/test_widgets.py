@@ -1,6 +1,5 @@
 """Widgets appear where someone can use them, and nowhere else; they show the figure that their controls ask for."""
 
-import re
 from types import SimpleNamespace
 
 import cv2
@@ -9,6 +8,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import viewers
 from drawn_faces import landmarks, picture
 from jupyter_client.manager import start_new_kernel
 
@@ -75,46 +75,39 @@ def test_widgets_of_a_notebook_saved_by_hand_reach_neither_the_published_one_nor
     assert "kept" in nbformat.writes(cleaned)
 
 
-@pytest.fixture
-def shown(monkeypatch) -> list[str]:
-    """HTML of all that is displayed, in order."""
-    pieces: list[str] = []
-    monkeypatch.setattr(style, "display", lambda piece: pieces.append(piece.data))
-    return pieces
-
-
 def controls(widget: ipw.Widget) -> dict[str, ipw.Widget]:
     """A widget's controls by their descriptions."""
     inner = {name: part for child in getattr(widget, "children", ()) for name, part in controls(child).items()}
     return inner | ({widget.description: widget} if getattr(widget, "description", "") else {})
 
 
-def image(html: str) -> str:
-    return re.search(r'src="([^"]+)"', html)[1]
+def last(shown: list) -> tuple[str, str]:
+    """The last figure's picture."""
+    return viewers.image([output for output in shown if "figure" in output.metadata][-1])
 
 
-def of(plot: style.Plot, run: SimpleNamespace, shown: list[str]) -> str:
-    """The image of a figure as a notebook shows it."""
+def of(plot: style.Plot, run: SimpleNamespace, shown: list) -> tuple[str, str]:
+    """The picture of a figure as a notebook shows it."""
     style.show(plot, "x", run=run, caption="x", private=True)
-    return image(shown.pop())
+    picture = last(shown)
+    del shown[-2:]
+    return picture
 
 
 def test_the_sliders_of_self_blending_show_the_pair_for_their_values(shown):
     faces = [SimpleNamespace(rgb=picture(420, 400, seed), landmarks=landmarks()) for seed in range(2)]
     run, blender = SimpleNamespace(embedded=True), SelfBlender()
     moved = controls(widgets.self_blending(run, faces, blender, seed=5))
-    start = image(shown[-1])
-    assert start == of(blend_choices.pair(faces[0], blender, 5), run, shown)
+    assert last(shown) == of(blend_choices.pair(faces[0], blender, 5), run, shown)
     values = {"ratio": 0.45, "amplitude": 7.5, "soften": 3.0, "colour": -14.0}
     labels = {name: choice.label for name, choice in blend_choices.choices(blender).items()}
     moved["picture"].value = 1
     for name, value in values.items():
-        before, moved[labels[name]].value = image(shown[-1]), value
-        assert image(shown[-1]) != before, name
-    last = image(shown[-1])
+        before, moved[labels[name]].value = last(shown), value
+        assert last(shown) != before, name
     plot = blend_choices.pair(faces[1], blender, 5, **values)
-    assert last == of(plot, run, shown)
-    assert f"{plot.numbers['mean_difference_levels']:.2f} of 255 levels" in shown[-1]
+    assert last(shown) == of(plot, run, shown)
+    assert f"{plot.numbers['mean_difference_levels']:.2f} of 255 levels" in shown[-1].data["text/plain"]
 
 
 def test_the_threshold_slider_shows_its_figure_and_its_confusion_table(shown, tmp_path):
@@ -126,12 +119,12 @@ def test_the_threshold_slider_shows_its_figure_and_its_confusion_table(shown, tm
     moved = controls(widgets.threshold(run, ["plain-linear", "proposed-arcface"]))
     moved["threshold"].value = 0.65
     moved["network"].value = "plain-linear"
-    figure, table = shown[-2:]
-    assert image(figure) == of(operating_points.figure(videos, "plain-linear", [0.65]), run, shown)
+    caption, table = shown[-2:]
+    assert last(shown) == of(operating_points.figure(videos, "plain-linear", [0.65]), run, shown)
     row = operating_points.confusion(videos, {"a": 0.65}).iloc[0]
-    assert f"{row['real called fake, share']:.0%} of the real videos are called fake" in figure
+    assert f"{row['real called fake, share']:.0%} of the real videos are called fake" in caption.data["text/plain"]
     for a in ("real", "fake"):
-        assert f">{row[f'{a} called fake']}</td>" in table
+        assert str(row[f"{a} called fake"]) in viewers.rows(table.data["text/html"])[1]
 
 
 def test_the_attention_list_shows_the_maps_of_the_chosen_video(shown, videos, tmp_path):
@@ -148,7 +141,7 @@ def test_the_attention_list_shows_the_maps_of_the_chosen_video(shown, videos, tm
     moved = controls(widgets.attention(run, "proposed-arcface"))
     values = metrics.video_scores(scored)
     assert len(moved["video"].options) == len(values)
-    assert len(shown) == 1  # a picture before anyone moves anything
+    assert len(shown) == 2  # a picture with its caption before anyone moves anything
     moved["order"].value = "highest score first"
     assert moved["video"].value[2] == values.loc[values["score"].idxmax(), "video"]
     name = "real/two people"
@@ -158,9 +151,8 @@ def test_the_attention_list_shows_the_maps_of_the_chosen_video(shown, videos, tm
     predicted = attention_maps.predict(net, chosen, 64)
     for face in (3, 0):
         moved["face"].value = face
-        last = shown[-1]
-        assert image(last) == of(widgets.one_face(predicted, face), run, shown)
-        assert f"score {predicted.scores[face]:.2f}" in last
+        assert f"score {predicted.scores[face]:.2f}" in shown[-1].data["text/plain"]
+        assert last(shown) == of(widgets.one_face(predicted, face), run, shown)
 
 
 def test_one_face_is_enlarged_and_has_a_blank_place_where_nothing_was_manipulated():
