@@ -1,7 +1,8 @@
-"""JupyterLab in a real browser: a slider moves a picture in notebook 2, and notebook 8 looks at a video."""
+"""JupyterLab in a real browser: published notebooks, notebook 2's slider moves a picture, 8 looks at a video."""
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import browser
 import nbformat
 import pytest
+import viewers
 import yaml
 
 pytestmark = pytest.mark.browser
@@ -49,6 +51,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     subprocess.run(command, check=True, env=environment, cwd=ROOT)
     shown = folder / "notebooks"
     shown.mkdir()
+    shutil.copytree(ROOT / "notebooks", shown / "published")
     for source in (ROOT / "notebooks").glob("0[28]_*.ipynb"):
         notebook = nbformat.read(source, as_version=4)
         for cell in notebook.cells:
@@ -113,11 +116,31 @@ def shot(tab, name: str) -> None:
     tab.screenshot(path=browser.screenshots() / f"{name}.png")
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")), ids=lambda path: path.stem)
+def test_a_published_notebook_shows_its_pictures_and_tables_to_whoever_only_opens_it(lab, tmp_path, path):
+    """JupyterLab trusts no output that it didn't make itself, and strips what isn't plain from its HTML."""
+    notebook = nbformat.read(path, as_version=4)
+    figures, tables = (viewers.outputs_of(notebook, kind) for kind in ("figure", "table"))
+    with browser.browser(tmp_path / "profile") as context:
+        tab = context.new_page()
+        tab.goto(lab.at(f"published/{path.name}"), timeout=3 * MINUTES)
+        drawn = tab.locator(".jp-RenderedImage img")
+        drawn.nth(len(figures) - 1).wait_for(timeout=3 * MINUTES)
+        assert drawn.count() == len(figures)
+        assert tab.evaluate("[...document.querySelectorAll('.jp-RenderedImage img')].every(i => i.naturalWidth > 600)")
+        seen = tab.locator(".jp-RenderedHTML table")
+        assert [viewers.rows(part) for part in seen.evaluate_all("all => all.map(e => e.outerHTML)")] == [
+            viewers.rows(table.data["text/html"]) for table in tables.values()
+        ]
+        drawn.first.scroll_into_view_if_needed()
+        shot(tab, f"lab-{path.stem}")
+
+
 def test_a_slider_of_notebook_2_moves_the_picture(lab, tmp_path):
     with browser.browser(tmp_path / "profile") as context:
         tab = context.new_page()
         run_all(tab, lab, "02_self_blended_images.ipynb")
-        image = tab.locator("figure", has_text="Mean difference between real and fake").locator("img")
+        image = tab.locator(".jupyter-widgets-output-area .jp-RenderedImage img").first
         image.wait_for(timeout=MINUTES)
         image.scroll_into_view_if_needed()
         before = image.screenshot()
@@ -147,7 +170,7 @@ def test_notebook_8_looks_at_a_sample_and_at_a_picked_file(lab, tmp_path):
         run_all(tab, lab, "08_your_own_video.ipynb")
         first = tab.locator(".jp-OutputArea-output blockquote").first
         assert "Not valid for real videos" in first.inner_text()
-        figures = tab.locator(".jp-OutputArea-output figure img")
+        figures = tab.locator(".jp-RenderedImage img")
         assert figures.count() == 3  # the sample's faces, course and strongest frames
         figures.nth(1).scroll_into_view_if_needed()
         shot(tab, "lab-08-sample")
