@@ -140,7 +140,7 @@ def test_a_slider_of_notebook_2_moves_the_picture(lab, tmp_path):
     with browser.browser(tmp_path / "profile") as context:
         tab = context.new_page()
         run_all(tab, lab, "02_self_blended_images.ipynb")
-        image = tab.locator(".jupyter-widgets-output-area .jp-RenderedImage img").first
+        image = tab.locator(".widget-output .jp-RenderedImage img").first
         image.wait_for(timeout=MINUTES)
         image.scroll_into_view_if_needed()
         before = image.screenshot()
