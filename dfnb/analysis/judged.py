@@ -89,7 +89,19 @@ def report(run: "Run", name: str, problems: pd.DataFrame) -> tuple[list[str], li
         with files.replacing(run.judged_folder(name) / file) as temporary:
             table.to_csv(temporary, index=False)
     shown = reached[(reached["level"] == "video") & (reached["size_rule"] == run.profile.evaluate.size_rule)]
-    about = ["dataset", "method", "videos", "auc", "low", "high", "sample_low", "sample_high", "real", "fake", "missing"]
+    about = [
+        "dataset",
+        "method",
+        "videos",
+        "auc",
+        "low",
+        "high",
+        "sample_low",
+        "sample_high",
+        "real",
+        "fake",
+        "missing",
+    ]
     compact = ["part", "videos", "network", "network_auc", "auc", "difference", "low", "high", "p", "p_holm"]
     texts = [shown[about], *([against[compact]] if len(against) else [])]
     notes = _lines(run, name, problems)
