@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PROFILE ?= demo
 BIN := .venv/bin
-# which build of torch: cpu is without GPU libraries (README, "Installation"). Unless named, the one that is installed
+# which build of torch: cpu is without GPU libraries (notebooks/INSTALLATION.md). Unless named, the one that is installed
 TORCH ?= $(or $(patsubst .venv/.ready-%,%,$(firstword $(wildcard .venv/.ready-*))),default)
 ifeq ($(filter default auto cpu xpu cu1% rocm%,$(TORCH)),)
 $(error TORCH=$(TORCH) isn't understood; it may be default, auto, cpu, xpu, cuNNN (such as cu126) or rocmN.N)

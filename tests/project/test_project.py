@@ -138,9 +138,9 @@ def test_torchs_threads_wait_asleep_unless_told_otherwise():
         assert done.stdout.strip() == expected
 
 
-def test_the_readme_states_the_benchmarks_size_as_the_profile_has_it():
+def test_the_pages_state_the_benchmarks_size_as_the_profile_has_it():
     demo = profile.load("demo").demo
-    readme = " ".join((ROOT / "README.md").read_text().split())
+    readme = " ".join((ROOT / "notebooks" / "EXPLORE.md").read_text().split())
     assert f"{demo.ff_train} + {demo.ff_val} + {demo.ff_test} original videos" in readme
     assert f"{demo.celeb_real} real and {demo.celeb_fake} fake Celeb-DF-like videos" in readme
     assert f"{demo.ffiw} and {demo.ffiw} FFIW-like ones; {demo.frames} frames a video" in readme
@@ -149,7 +149,7 @@ def test_the_readme_states_the_benchmarks_size_as_the_profile_has_it():
 
 
 def test_links_in_the_readmes_lead_to_files_that_exist():
-    for page in (ROOT / "README.md", ROOT / "notebooks" / "README.md", ROOT / "CONTRIBUTING.md"):
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "notebooks").glob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
 
