@@ -486,6 +486,9 @@ def score(
         typer.Option("--html", metavar="FILE|FOLDER", help="write one page of all files (.html), or a page a file"),
     ] = None,
     frames: Annotated[int, typer.Option(min=1, help="evenly spaced frames looked at in a video")] = 32,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, max=1000, help="frames a second looked at, instead of --frames evenly")
+    ] = None,
     upsample: Annotated[int, typer.Option(min=0, max=2, help="look for smaller faces: doublings of the frame")] = 0,
     faces: Annotated[
         Literal["hog", "cnn", "both"],
@@ -521,7 +524,7 @@ def score(
     as_json |= output is not None and output.suffix == ".json"
     networks.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
     found_files = find_files(paths)
-    detector = answer.detector(checkpoint, frames, upsample, precision, faces)
+    detector = answer.detector(checkpoint, frames, upsample, precision, faces, rate)
     if needed := finders.time_needed(detector.finder, found_files, frames):
         typer.echo(f"dfnb: {needed}", err=True)
     pictures = plot is not None or page is not None
@@ -636,12 +639,12 @@ def _check_outputs(output: Path | None, plot: Path | None, page: Path | None) ->
 
 
 def _write_scores(rows: list[dict[str, Any]], warning: str | None, output: Path | None, as_json: bool) -> None:
-    import pandas as pd
+    from dfnb.own_video import file_scores
 
     if as_json:
-        text = json.dumps({"warning": warning, "files": rows} if warning else {"files": rows}, indent=1) + "\n"
+        text = json.dumps(file_scores.as_json(rows, warning), indent=1) + "\n"
     else:
-        text = (f"# {warning}\n" if warning else "") + pd.DataFrame(rows).to_csv(index=False)
+        text = file_scores.as_csv(rows, warning)
     if output is None:
         typer.echo(shown(files.plain(text)), nl=False)
     else:

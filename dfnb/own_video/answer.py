@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dfnb import networks
 from dfnb.common import devices, files
@@ -20,7 +21,7 @@ from dfnb.common.errors import UserError, printable
 from dfnb.data import frames
 from dfnb.networks.checkpoint import IMPORTED
 from dfnb.own_video import about as file_facts
-from dfnb.own_video import file_scores, finders, timeline
+from dfnb.own_video import file_scores, finders, people, timeline
 from dfnb.plots import pictures, style
 from dfnb.plots.style import Plot
 from dfnb.scoring import metrics
@@ -38,7 +39,7 @@ class Detector:
     """A checkpoint ready to score files.
 
     about: what training wrote into the checkpoint. sha256: of the checkpoint's file. frames: how many of a video,
-    evenly spaced, are scored.
+    evenly spaced, are scored. rate: or how many a second.
     """
 
     net: networks.Network
@@ -47,6 +48,7 @@ class Detector:
     finder: finders.Finder
     frames: int = 32
     precision: Precision = "auto"
+    rate: float | None = None
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -84,7 +86,8 @@ class Detector:
 
     def answers(self, paths: Sequence[Path], pictures: bool = True) -> Iterator["Answer"]:
         """`answer` for several files, in order, in batches across files: see `file_scores.score_files`."""
-        scores = file_scores.score_files(self.scorer, self.finder, paths, self.size, self.frames, pictures=pictures)
+        how = {"pictures": pictures, "rate": self.rate}
+        scores = file_scores.score_files(self.scorer, self.finder, paths, self.size, self.frames, **how)
         for path, scored in zip(paths, scores, strict=True):
             fps = frames.probe(path).fps if pictures and scored.row["score"] is not None else 0.0
             yield Answer(self, path, scored, fps)
@@ -126,10 +129,12 @@ def detector(
     upsample: int = 0,
     precision: Precision = "auto",
     faces: finders.Choice = "hog",
+    rate: float | None = None,
 ) -> Detector:
     """Load a checkpoint. count: frames of a video; upsample: see `FaceFinder`; precision: see `dfnb.scoring.inference`.
 
     checkpoint: a file, or what else `networks.located` takes. faces: which detector finds them, see `finders.finder`.
+    rate: frames a second of a video, instead of `count`.
     Raises UserError, naming the file, where it is no checkpoint of ours.
     """
     checkpoint = networks.located(checkpoint)
@@ -137,7 +142,7 @@ def detector(
     about = networks.metadata(checkpoint)
     finder = finders.finder(faces, upsample)
     net = networks.load(checkpoint).to(devices.scoring_device())
-    return Detector(net, about, files.sha256(checkpoint), finder, count, precision)
+    return Detector(net, about, files.sha256(checkpoint), finder, count, precision, rate)
 
 
 @dataclass(frozen=True)
@@ -173,17 +178,16 @@ class Answer:
         with_face = table["frame"].unique()
         wanted = set(with_face[style.evenly(len(with_face), count)].tolist())
         shown, texts = [], []
-        for index, rgb in frames.sample_frames(self.path, self.detector.frames):
-            if index not in wanted:
-                continue
+        for index, rgb in frames.at(self.path, wanted):
             rows = table[table["frame"] == index]
             scale = min(1.0, 640 / max(rgb.shape))
             boxed = pictures.frame_with_boxes(rgb, rows)
             shown.append(cv2.resize(boxed, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
             when = f"{index / self.fps:.1f} s" if self.fps else f"frame {index}"
-            texts.append(f"{when}: " + ", ".join(f"{value:.2f}" for value in rows["score"]))
+            whose = [f" (person {person + 1})" if len(self.people) > 1 else "" for person in rows["person"]]
+            texts.append(f"{when}: " + ", ".join(f"{v:.2f}{who}" for v, who in zip(rows["score"], whose, strict=True)))
         empty = [None] * (count - len(shown))  # a picture alone would be as large as the page
-        numbers = table[table["frame"].isin(wanted)][["frame", "face", "x0", "y0", "x1", "y1", "score"]]
+        numbers = table[table["frame"].isin(wanted)][["frame", "face", "x0", "y0", "x1", "y1", "person", "score"]]
         alt = f"Frames with a box around each face found, and the faces' scores. {'; '.join(texts)}."
         return pictures.grid([shown + empty], captions=[texts + [""] * len(empty)], numbers=numbers, alt=alt)
 
@@ -195,21 +199,49 @@ class Answer:
         """The frames with the highest scores and their attention maps, see `timeline.strongest`."""
         return timeline.strongest(self.scored, self.fps)
 
+    @property
+    def people(self) -> list[dict[str, Any]]:
+        """A row a person, the most suspicious first: see `people.ranked`."""
+        return self.scored.row["people"]
+
+    def thumbnail(self, person: int) -> NDArray[np.uint8]:
+        """The face of a person with the highest score, (S, S, 3) uint8 RGB. person: place in `people`."""
+        seen = self.scored.faces.query("person == @person")
+        return self.scored.crops[int(seen["score"].idxmax())]
+
+    def person_course(self, person: int) -> Plot:
+        """A person's score over time, see `timeline.person_course`."""
+        return timeline.person_course(self.scored, person)
+
+    def person_summary(self, person: int) -> str:
+        """A person's number, its interval, and when the person was seen."""
+        row, frame = self.people[person], self.people[person]["frames"] == 1
+        text = f"probability of fake, by this network: {row['score']:.2f}"
+        if row["low"] is not None:
+            text += f" (95 % interval {row['low']:.2f} to {row['high']:.2f})"
+        text += f", from {row['frames']} frame{'s' * (not frame)}"
+        if self.fps:
+            text += f", at {row['from']:.1f} s" if frame else f" between {row['from']:.1f} and {row['to']:.1f} s"
+        return text
+
     def summary(self) -> str:
-        """The number, its interval and what it rests on. No yes or no."""
+        """The most suspicious person, then the protocol's score and what it rests on. No yes or no."""
         row = self.scored.row
         if not self.has_score:
             return f"There is no score: {row['reason']}."
-        values = metrics.frame_scores(self.scored.faces)["score"]
-        found = timeline.interval(values)
+        found = people.interval(metrics.frame_scores(self.scored.faces)["score"])
+        who = f"The most suspicious of {len(self.people)} people" if len(self.people) > 1 else "One person"
         basis = f"{row['faces']} face{'s' * (row['faces'] != 1)} in {row['frames_with_face']} of {row['frames']} frames"
-        text = f"Probability of fake, by this network: {row['score']:.2f}, from {basis}. "
+        text = (
+            f"{who}: {self.person_summary(0)}. The protocol's score of the whole file, for comparison with papers (the "
+            f"mean of each frame's highest face): {row['score']:.2f}, from {basis}. "
+        )
         if found is None:
-            return text + f"An interval needs {timeline.FEWEST} frames with a face."
+            return text + f"An interval needs {people.FEWEST} frames with a face."
         return (
-            f"{text}95 % interval of that mean: {found.low:.2f} to {found.high:.2f}; its {len(values)} frames resemble "
-            f"one another and are worth about {found.effective:.0f} independent ones. The interval is about other "
-            "frames of the same video, not about whether the network is right."
+            f"{text}95 % interval of that mean: {found.low:.2f} to {found.high:.2f}; its {row['frames_with_face']} "
+            f"frames resemble one another and are worth about {found.effective:.0f} independent ones. An interval is "
+            "about other frames of the same video, not about whether the network is right."
         )
 
     def caveats(self) -> list[str]:
@@ -235,6 +267,11 @@ class Answer:
             px = float(np.median(np.sqrt((table["x1"] - table["x0"]) * (table["y1"] - table["y0"]))))
             small = "they were enlarged, and detail is missing" if px < size else "nothing had to be enlarged"
             reasons.append(f"The faces are {px:.0f} px in size (median), the network looks at {size} px, so {small}.")
+        if len(self.people) > 1 or row["frames"] > 1:
+            reasons.append(
+                "Faces were linked into people by face recognition, which can take two people who look alike for one, "
+                "or one person seen from the front and from the side for two."
+            )
         if row["frames_with_face"] < row["frames"]:
             without = row["frames"] - row["frames_with_face"]
             reasons.append(f"In {without} of {row['frames']} frames no face was found; nothing is known of these.")

@@ -1,5 +1,6 @@
 """Score videos and images of any kind: find them, find their faces, run the network; a row a file."""
 
+import heapq
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +18,18 @@ from dfnb.common import faults, files
 from dfnb.common.errors import UserError, printable
 from dfnb.data import faces
 from dfnb.data.catalogues.lists import videos_and_images
+from dfnb.own_video.people import ranked
 from dfnb.own_video.prefetch import FrameFaces, prefetch_faces
+from dfnb.own_video.recognition import Recognition
+from dfnb.own_video.tracks import Tracks
 from dfnb.scoring import metrics
 from dfnb.scoring.inference import Precision, Scorer
 from dfnb.scoring.score import probability, to_input
 from dfnb.scoring.score_table import MARGIN
 
 BATCH = 16  # crops; larger batches gain nothing on a processor
+STRONGEST = 4  # faces of a person, and frames of a file, whose pictures are kept
+SCHEMA = 2  # of `as_json`
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
@@ -47,12 +53,19 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 
 
 class Scored(NamedTuple):
-    """One file's scores, see `score_files`. crops, maps: of each face, for pictures; left out by default."""
+    """One file's scores, see `score_files`. crops, maps: for pictures; left out by default.
+
+    faces: a row a face, columns as in `FaceScores.table`, with seconds (when its frame is shown) and person (its place
+        in the row's people).
+    crops: (S, S, 3) uint8 RGB by row of `faces`: of each person, and of the file's frames, those with the `STRONGEST`
+        highest scores.
+    maps: (N, h, w) float32 in 0..1, in the order of `faces`; None where the network has no attention branch.
+    """
 
     row: dict[str, Any]
-    faces: pd.DataFrame  # a row a face, columns as in `FaceScores.table`
-    crops: list[NDArray[np.uint8]]  # (S, S, 3) RGB, in the order of `faces`
-    maps: NDArray[np.float32] | None  # (N, h, w) in 0..1; None where the network has no attention branch
+    faces: pd.DataFrame
+    crops: dict[int, NDArray[np.uint8]]
+    maps: NDArray[np.float32] | None
 
 
 def score_file(
@@ -64,9 +77,10 @@ def score_file(
     batch: int = BATCH,
     pictures: bool = False,
     precision: Precision = "auto",
+    rate: float | None = None,
 ) -> Scored:
     """Score one video or image; see `score_files`."""
-    return next(score_files(net, finder, [path], size, count, batch, pictures, precision))
+    return next(score_files(net, finder, [path], size, count, batch, pictures, precision, rate))
 
 
 def score_files(
@@ -78,29 +92,32 @@ def score_files(
     batch: int = BATCH,
     pictures: bool = False,
     precision: Precision = "auto",
+    rate: float | None = None,
 ) -> Iterator[Scored]:
     """Score videos and images, in order.
 
     Faces are prefetched, and batches run across files, so that short files don't leave the network idle; a file's
-    result comes when the batch with its last face is full. Without pictures, memory doesn't grow with a video's length.
+    result comes when the batch with its last face is full. Of a video's length, memory grows with
+    a row a face alone.
 
     net: a network, or an `inference.Scorer`, which then decides size and precision. size: S, side of the network's
     input in pixels. count: evenly spaced frames scored in a video. batch: crops. pictures: keep crops and maps.
-    precision: see `dfnb.scoring.inference`.
-    A result's row has file, score (probability of fake in 0..1; None where there is none), frames, frames_with_face,
-    faces, reason (why there is no score, or ""), and notes where more than decoding was needed to show the file's
-    frames. A file that can't be read is a row with its reason, not an error.
+    precision: see `dfnb.scoring.inference`. rate: frames a second scored in a video, instead of `count`.
+    A result's row has file, score (the protocol's: the mean over frames of the highest face; probability of fake in
+    0..1; None where there is none), people (of `people.ranked`), frames, frames_with_face, faces, reason (why there is
+    no score, or ""), and notes where more than decoding was needed to show the file's frames. A file that can't be read
+    is a row with its reason, not an error.
     """
     scorer = net if isinstance(net, Scorer) else Scorer(net, size, precision)
     opened: deque[_File] = deque()
-    waiting: list[tuple[_File, NDArray[np.uint8]]] = []
+    waiting: list[_Waiting] = []
     with tqdm(unit="frame", leave=False, mininterval=1.0) as bar:
-        for seen in prefetch_faces(finder, paths, count, MARGIN, scorer.size):
+        for seen in prefetch_faces(finder, paths, count, MARGIN, scorer.size, rate=rate):
             if not opened or opened[-1].done:
                 opened.append(_File(seen.path, pictures))
                 bar.set_description_str(printable(seen.path.name), refresh=False)  # tqdm adds a colon itself here
             file = opened[-1]
-            waiting += [(file, crop) for crop in seen.crops]
+            waiting += [_Waiting(file, *pair) for pair in zip(seen.crops, seen.chips, strict=True)]
             file.add(seen)
             bar.update(seen.frame is not None)
             while len(waiting) >= batch:
@@ -113,9 +130,20 @@ def score_files(
         yield from (file.result() for file in opened)
 
 
+def as_json(rows: Sequence[dict[str, Any]], warning: str | None = None) -> dict[str, Any]:
+    """What `dfnb score --json` prints, as the README describes it. rows: of `Scored`."""
+    return {"schema": SCHEMA} | ({"warning": warning} if warning else {}) | {"files": list(rows)}
+
+
+def as_csv(rows: Sequence[dict[str, Any]], warning: str | None = None) -> str:
+    """A line a file, after a line with the warning; what isn't a single value, such as people, is left out."""
+    flat = [{name: value for name, value in row.items() if not isinstance(value, list | dict)} for row in rows]
+    return (f"# {warning}\n" if warning else "") + pd.DataFrame(flat).to_csv(index=False)
+
+
 @dataclass
 class _File:
-    """A file while it is being scored."""
+    """A file while it is being scored. Frames wait until all their faces are scored, then these are linked."""
 
     path: Path
     pictures: bool
@@ -123,42 +151,86 @@ class _File:
     frames: int = 0
     reason: str = ""
     notes: tuple[str, ...] = ()
+    waiting: deque[FrameFaces] = field(default_factory=deque)
+    embeddings: list[NDArray[np.float32]] = field(default_factory=list)  # of the frames that wait
+    tracks: Tracks = field(default_factory=Tracks)
     places: list[tuple] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
-    crops: list[NDArray[np.uint8]] = field(default_factory=list)
     maps: list[NDArray[np.float32]] = field(default_factory=list)
+    crops: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    strongest: dict[int | None, list[tuple[float, int]]] = field(default_factory=dict)  # by person; None: all frames
 
     def add(self, seen: FrameFaces) -> None:
         self.done, self.frames = seen.frame is None, self.frames + (seen.frame is not None)
         self.reason = seen.reason or self.reason
         self.notes = seen.notes or self.notes
-        self.places += [(seen.frame, rank, *box) for rank, box in enumerate(seen.boxes)]
-        self.crops += seen.crops if self.pictures else []
+        self.waiting += [seen] if seen.boxes else []
+
+    def score(self, score: float, embedding: NDArray[np.float32]) -> None:
+        """The next face's score and embedding."""
+        self.scores.append(score)
+        self.embeddings.append(embedding)
+        if len(self.embeddings) == len(self.waiting[0].boxes):
+            self._link(self.waiting.popleft())
+
+    def _link(self, seen: FrameFaces) -> None:
+        people = self.tracks.add(seen.seconds, seen.boxes, np.stack(self.embeddings))
+        self.embeddings.clear()
+        start = len(self.places)
+        for rank, (box, person) in enumerate(zip(seen.boxes, people, strict=True)):
+            self.places.append((seen.frame, rank, *box, seen.seconds, person))
+        if self.pictures:
+            self.crops |= dict(enumerate(seen.crops, start))
+            self._keep_strongest(start, people, np.asarray(seen.boxes))
+
+    def _keep_strongest(self, start: int, people: Sequence[int], boxes: NDArray[np.float64]) -> None:
+        """Forget the crops that are neither among their person's strongest nor those of the strongest frames."""
+        scores, area = self.scores[start:], np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+        faces = [*zip(people, scores, range(start, len(self.places)), strict=True)]
+        highest = max((face for face in faces if 2 * area[face[2] - start] >= area.max()), key=lambda face: face[1])
+        for group, score, row in [*faces, (None, *highest[1:])]:
+            best = self.strongest.setdefault(group, [])
+            heapq.heappush(best, (score, -row))  # of equal scores the earlier
+            if len(best) > STRONGEST:
+                heapq.heappop(best)
+        kept = {-row for best in self.strongest.values() for _, row in best}
+        self.crops = {row: crop for row, crop in self.crops.items() if row in kept}
 
     @property
     def is_complete(self) -> bool:
-        return self.done and len(self.scores) == len(self.places)
+        return self.done and not self.waiting
 
     def result(self) -> Scored:
         name = files.plain(str(self.path))
-        row: dict[str, Any] = {"file": name, "score": None, "frames": self.frames, "frames_with_face": 0}
+        row: dict[str, Any] = {"file": name, "score": None, "people": [], "frames": self.frames, "frames_with_face": 0}
         row |= {"faces": len(self.places), "reason": self.reason}
         row |= {"notes": "; ".join(self.notes)} if self.notes else {}
-        table = pd.DataFrame(self.places, columns=["frame", "face", "x0", "y0", "x1", "y1"])
+        columns = ["frame", "face", "x0", "y0", "x1", "y1", "seconds", "person"]
+        table = pd.DataFrame(self.places, columns=columns)
         about = {"dataset": "files", "split": "", "video": name, "label": "", "method": ""}
         table = table.assign(**about, group=name, score=np.array(self.scores, np.float32))
         if not self.places:
-            return Scored(row | {"reason": self.reason or "no face found"}, table, [], None)
+            return Scored(row | {"reason": self.reason or "no face found"}, table, {}, None)
         video = metrics.video_scores(table).iloc[0]
-        row |= {"score": float(video["score"]), "frames_with_face": int(video["frames"])}
+        people, table = ranked(table)
+        row |= {"score": float(video["score"]), "people": people, "frames_with_face": int(video["frames"])}
         return Scored(row, table, self.crops, np.stack(self.maps) if self.maps else None)
 
 
-def _run(scorer: Scorer, waiting: Sequence[tuple[_File, NDArray[np.uint8]]]) -> None:
-    """Score crops, and give each file its scores and maps."""
-    with faults.named_faults(waiting[0][0].path.name), torch.inference_mode():
-        output = scorer(torch.stack([to_input(crop, scorer.mean, scorer.std) for _, crop in waiting]))
-    for k, ((file, _), score) in enumerate(zip(waiting, probability(output.logits).tolist(), strict=True)):
-        file.scores.append(score)
-        if file.pictures and output.attention is not None:
-            file.maps.append(output.attention[k, 0].float().cpu().numpy())
+class _Waiting(NamedTuple):
+    """A face that waits for the networks, as they want it: see `FrameFaces`."""
+
+    file: _File
+    crop: NDArray[np.uint8]
+    chip: NDArray[np.uint8]
+
+
+def _run(scorer: Scorer, waiting: Sequence[_Waiting]) -> None:
+    """Score and embed faces, and give each file what is its own."""
+    with faults.named_faults(waiting[0].file.path.name), torch.inference_mode():
+        output = scorer(torch.stack([to_input(face.crop, scorer.mean, scorer.std) for face in waiting]))
+        embeddings = Recognition.load().to(scorer.device).embed([face.chip for face in waiting])
+    for k, (face, score) in enumerate(zip(waiting, probability(output.logits).tolist(), strict=True)):
+        if face.file.pictures and output.attention is not None:
+            face.file.maps.append(output.attention[k, 0].float().cpu().numpy())
+        face.file.score(score, embeddings[k])

@@ -5,36 +5,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from dfnb.common import files
 from dfnb.common.errors import printable
 from dfnb.own_video import timeline
 from dfnb.own_video.answer import Answer, Detector
 from dfnb.plots.page import render
-from dfnb.plots.style import PICTURES, picture
+from dfnb.plots.style import PICTURES, Plot, picture
 
 HERE = Path(__file__).parent
+MOST_PEOPLE = 12  # shown with their pictures
 CAPTIONS = {
-    "course": "The score over time. A single frame's score has no interval of its own; the shaded one is their mean's.",
+    "course": "The protocol's score over time. A single frame has no interval of its own; the shaded one is the mean's.",
     "strongest": f"The frames with the highest scores. {timeline.CAPTION}",
     "faces_found": "Faces found, in evenly spaced frames; below each frame its faces' scores.",
 }
 
 
 def section(answer: Answer, name: str | None = None) -> str:
-    """One file as an HTML fragment: the number, its course, the strongest frames, the faces found, the caveats.
+    """One file as an HTML fragment: its people, the most suspicious first; the whole file; the caveats.
 
+    Of each person: a face, the score with its interval, its course. Of the file: the protocol's score over time, the
+    strongest frames, the faces found.
     name: what the page calls the file, see `names`; the file's own name by default.
     """
     name = name or printable(answer.path.name)
     several = answer.scored.row["frames_with_face"] > 1
     kinds = [kind for kind in CAPTIONS if several or kind != "course"] if answer.has_score else []
-    figures = []
-    for kind in kinds:
-        plot = getattr(answer, kind)()
-        ending, data = picture(plot)
-        source = f"data:{PICTURES[ending]};base64,{base64.b64encode(data).decode()}"
-        figures.append({"source": source, "alt": plot.alt, "caption": CAPTIONS[kind]})
-    return render(HERE / "section.html.j2", answer=answer, name=name, anchor=_anchor(name), figures=figures)
+    figures = [_figure(getattr(answer, kind)()) | {"caption": CAPTIONS[kind]} for kind in kinds]
+    people = [_person(answer, place) for place in range(min(MOST_PEOPLE, len(answer.people)))]
+    about = {"answer": answer, "name": name, "anchor": _anchor(name)}
+    return render(HERE / "section.html.j2", **about, people=people, figures=figures)
 
 
 def document(sections: Sequence[str], rows: Sequence[dict[str, Any]], detector: Detector) -> str:
@@ -70,6 +72,22 @@ def names(paths: Sequence[Path]) -> list[str]:
         if len(set(called)) == len(set(whole)):
             break
     return called
+
+
+def _person(answer: Answer, place: int) -> dict[str, Any]:
+    _, png = cv2.imencode(".png", answer.thumbnail(place)[..., ::-1])
+    course = _figure(answer.person_course(place)) if answer.people[place]["frames"] > 1 else None
+    text = answer.person_summary(place)
+    return {"face": _base64(png.tobytes()), "text": text[0].upper() + text[1:], "course": course}
+
+
+def _figure(plot: Plot) -> dict[str, str]:
+    ending, data = picture(plot)
+    return {"source": f"data:{PICTURES[ending]};base64,{_base64(data)}", "alt": plot.alt}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _anchor(name: str) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dfnb.common.errors import UserError
 from dfnb.data import frames
 from dfnb.data.faces import Box, FaceFinder, crop
+from dfnb.own_video.recognition import aligned
 
 WAITING_BYTES = 256 << 20  # of frames whose faces aren't asked for yet, at most
 WAITING_FRAMES = 32  # and how many frames, at most
@@ -26,6 +27,7 @@ WAITING_FRAMES = 32  # and how many frames, at most
 class FrameFaces(NamedTuple):
     """The faces of one frame, the largest first: their boxes, and their crops (S, S, 3) uint8 RGB.
 
+    chips: the same faces as `recognition` wants them. seconds: when the frame is shown, after the first.
     frame: its index; None marks the end of a file, and then reason says why the file ended early, "" where it didn't.
     """
 
@@ -33,14 +35,22 @@ class FrameFaces(NamedTuple):
     frame: int | None
     boxes: list[Box]
     crops: list[NDArray[np.uint8]]
+    chips: list[NDArray[np.uint8]]
+    seconds: float = 0.0
     reason: str = ""
     notes: tuple[str, ...] = ()  # at the end of a file: what was done to show its frames, see `data.timelines.Timeline`
 
 
 def prefetch_faces(
-    finder: FaceFinder, paths: Sequence[Path], count: int, margin: float, size: int, threads: int | None = None
+    finder: FaceFinder,
+    paths: Sequence[Path],
+    count: int,
+    margin: float,
+    size: int,
+    threads: int | None = None,
+    rate: float | None = None,
 ) -> Iterator[FrameFaces]:
-    """Find the faces in `count` evenly spaced frames of each file.
+    """Find the faces in `count` evenly spaced frames of each file, or in `rate` frames a second where that is given.
 
     Yields an item for each frame and one for each file's end, in order.
     margin: of a crop around the box, as a share of the box, on each side. size: S, pixels. threads: that find faces;
@@ -52,13 +62,13 @@ def prefetch_faces(
     waiting: deque[tuple[Future[FrameFaces], int]] = deque()
     held = 0
     try:
-        for path, frame, rgb, reason, notes in _decoded(paths, count):
+        for seen, rgb in _decoded(paths, count, rate):
             if rgb is None:
                 end: Future[FrameFaces] = Future()
-                end.set_result(FrameFaces(path, None, [], [], reason, notes))
+                end.set_result(seen)
                 waiting.append((end, 0))
             else:
-                waiting.append((pool.submit(_find, finder, path, frame, rgb, margin, size), rgb.nbytes))
+                waiting.append((pool.submit(_find, finder, seen, rgb, margin, size), rgb.nbytes))
                 held += rgb.nbytes
             while len(waiting) > WAITING_FRAMES or held > WAITING_BYTES:
                 future, nbytes = waiting.popleft()
@@ -71,29 +81,31 @@ def prefetch_faces(
 
 
 def _decoded(
-    paths: Sequence[Path], count: int
-) -> Iterator[tuple[Path, int, NDArray[np.uint8] | None, str, tuple[str, ...]]]:
-    """Each file's frames as (path, index, frame, "", ()), then (path, 0, None, reason, notes): see `FrameFaces`."""
+    paths: Sequence[Path], count: int, rate: float | None
+) -> Iterator[tuple[FrameFaces, NDArray[np.uint8] | None]]:
+    """Each file's frames, whose faces aren't known yet, then its end, without a frame: see `FrameFaces`."""
     for path in paths:
         reason, notes = "", ()
         try:
             known = frames.timeline(path)
             notes = known.notes
-            for frame, rgb in frames.sample_frames(path, count, known=known):
-                yield path, frame, rgb, "", ()
+            n = count if rate is None else max(1, round(rate * known.seconds))
+            for frame, rgb in frames.sample_frames(path, n, known=known):
+                yield FrameFaces(path, frame, [], [], [], known.seconds_at(frame)), rgb
         except UserError as error:
             reason = str(error).removeprefix(f"{path}: ")
         except MemoryError:
             reason = "out of memory"
-        yield path, 0, None, reason, notes
+        yield FrameFaces(path, None, [], [], [], reason=reason, notes=notes), None
 
 
-def _find(finder: FaceFinder, path: Path, frame: int, rgb: NDArray[np.uint8], margin: float, size: int) -> FrameFaces:
+def _find(finder: FaceFinder, seen: FrameFaces, rgb: NDArray[np.uint8], margin: float, size: int) -> FrameFaces:
     try:
         found = finder(rgb)
         crops = [crop(rgb, face.box, margin, size) for face in found]
+        chips = [aligned(rgb, face.landmarks) for face in found]
     except (RuntimeError, cv2.error) as error:  # what dlib and OpenCV raise
-        return FrameFaces(path, frame, [], [], f"the face finder failed ({str(error).strip().splitlines()[0]})")
+        return seen._replace(reason=f"the face finder failed ({str(error).strip().splitlines()[0]})")
     except MemoryError:
-        return FrameFaces(path, frame, [], [], "out of memory")
-    return FrameFaces(path, frame, [face.box for face in found], crops)
+        return seen._replace(reason="out of memory")
+    return seen._replace(boxes=[face.box for face in found], crops=crops, chips=chips)

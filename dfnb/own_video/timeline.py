@@ -5,60 +5,21 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
-from scipy.stats import t as student
 
 from dfnb.common import files
 from dfnb.common.errors import printable
-from dfnb.own_video.file_scores import Scored
+from dfnb.own_video.file_scores import STRONGEST, Scored
+from dfnb.own_video.people import interval
 from dfnb.plots import pictures
 from dfnb.plots.style import DPI, FAINT, INK, Plot, new_figure, styled, taken_literally
 from dfnb.scoring import metrics
 
-STRONGEST = 4  # frames shown
-FEWEST = 5  # frames that an interval needs
 LINE = "#0072B2"
 _LONGEST = 200  # bytes of a name; file systems have 255, and temporary files add some
 CAPTION = "Faces of the strongest frames; below them the attention map: where the network looks, not what is fake."
-
-
-class Interval(NamedTuple):
-    """95 % interval of a video's score, both in 0..1, and how many independent frames its frames are worth."""
-
-    low: float
-    high: float
-    effective: float
-
-
-def interval(scores: ArrayLike) -> Interval | None:
-    """How far a video's score might move with other frames of the same video. None for fewer than `FEWEST` frames.
-
-    scores: (n,) in 0..1, a score a frame, in order, evenly spaced. The interval doesn't say whether the network is
-    right.
-    Neighbouring frames resemble one another, so n of them are worth fewer independent ones: n (1 - r) / (1 + r), with r
-    the correlation of neighbours (Bayley and Hammersley 1946), corrected for its bias in short series (Kendall 1954)
-    and clipped to 0..0.9. The interval is Student's for the mean of that many samples.
-    On simulated series whose neighbours correlate by 0, 0.5 and 0.8 it covers the true mean in 97, 93 and 93 % of cases
-    with 32 frames, in 97, 91 and 84 % with 6; resampling single frames would in 93, 74 and 45 %, and 88, 65 and 35 %.
-    """
-    values = np.asarray(scores, float)
-    n, deviations = len(values), values - values.mean()
-    squares = float(deviations @ deviations)
-    if n < FEWEST:
-        return None
-    if squares < 1e-12:
-        return Interval(float(values.mean()), float(values.mean()), float(n))
-    neighbours = float(deviations[1:] @ deviations[:-1]) / squares
-    r = min(max((n * neighbours + 1) / (n - 3), 0.0), 0.9)
-    effective = max(2.0, n * (1 - r) / (1 + r))
-    variance = squares / n / (1 - 1 / effective)  # of single frames
-    half = float(student.ppf(0.975, effective - 1) * np.sqrt(variance / effective))
-    return Interval(max(values.mean() - half, 0.0), min(values.mean() + half, 1.0), effective)
 
 
 def timeline(scored: Scored, fps: float = 0.0, warning: str | None = None) -> Plot:
@@ -95,10 +56,29 @@ def course(scored: Scored, fps: float = 0.0) -> Plot:
     return Plot(figure, _numbers(frames, fps), _alt(scored, frames), vector=False)
 
 
+def person_course(scored: Scored, person: int) -> Plot:
+    """A person's score over time: a point a frame, their mean, and its interval. person: place in the row's people."""
+    seen = scored.faces.query("person == @person")[["frame", "seconds", "score"]].reset_index(drop=True)
+    about = scored.row["people"][person]
+    with styled():
+        figure = new_figure(1.7)
+        axes = figure.subplots()
+        if about["low"] is not None:
+            axes.axhspan(about["low"], about["high"], color=LINE, alpha=0.13, linewidth=0)
+        axes.axhline(about["score"], color=FAINT, linewidth=1, linestyle="--")
+        axes.plot(seen["seconds"], seen["score"], color=LINE, marker="o", markersize=3)
+        first, last = scored.faces["seconds"].agg(["min", "max"])
+        margin = 0.03 * (last - first) or 1.0
+        axes.set(ylim=(-0.03, 1.03), xlim=(first - margin, last + margin), xlabel="seconds", ylabel="fake")
+    alt = f"Person {person + 1}: probability of fake {about['score']:.2f}, from {seen['score'].min():.2f} to "
+    alt += f"{seen['score'].max():.2f} over {len(seen)} frames between {about['from']:.1f} and {about['to']:.1f} s."
+    return Plot(figure, seen, alt, vector=False)
+
+
 def strongest(scored: Scored, fps: float = 0.0) -> Plot:
     """The faces with the highest frame scores, and their attention maps where the network has a branch."""
     _, best = _frames(scored)
-    side = max(200, scored.crops[0].shape[0])
+    side = max(200, scored.crops[best[0]].shape[0])
     crops = [pictures.enlarged(scored.crops[face], side) for face in best]
     rows = [crops]
     if scored.maps is not None:
@@ -143,7 +123,7 @@ def _draw_course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequenc
     when, found = frames["frame"] / (fps or 1), interval(frames["score"])
     if found:
         axes.axhspan(found.low, found.high, color=LINE, alpha=0.13, linewidth=0, label="95 % interval of the mean")
-    axes.axhline(scored.row["score"], color=FAINT, linewidth=1, linestyle="--", label="mean: the video's score")
+    axes.axhline(scored.row["score"], color=FAINT, linewidth=1, linestyle="--", label="mean: the protocol's score")
     axes.plot(when, frames["score"], color=LINE, marker="o", markersize=4, label="a frame's score")
     axes.set(ylim=(-0.03, 1.03), ylabel="probability of fake", xlabel="seconds" if fps else "frame")
     if len(frames) == 1:

@@ -13,7 +13,7 @@ from untrained import SIZE, command
 
 from dfnb.common.errors import UserError
 from dfnb.data import frames
-from dfnb.own_video import answer, page, timeline
+from dfnb.own_video import answer, page, people
 from dfnb.own_video import widgets as own_widgets
 from dfnb.plots import style
 
@@ -33,7 +33,7 @@ def test_the_interval_holds_the_mean_about_as_often_as_it_says(r, least):
     rng, held, naive, count = np.random.default_rng(1), 0, 0, 1000
     for _ in range(count):
         values = 0.5 + 0.01 * series(rng, 32, r)  # small, so that the clipping at 0 and 1 plays no part
-        found = timeline.interval(values)
+        found = people.interval(values)
         held += found.low <= 0.5 <= found.high
         naive += abs(values.mean() - 0.5) <= 2.04 * values.std(ddof=1) / np.sqrt(32)
     assert held / count > least
@@ -42,12 +42,12 @@ def test_the_interval_holds_the_mean_about_as_often_as_it_says(r, least):
 
 
 def test_intervals_of_few_equal_and_extreme_frames():
-    assert timeline.interval([0.1, 0.9, 0.4, 0.6]) is None
-    assert timeline.interval([0.3] * 6)[:2] == pytest.approx((0.3, 0.3))
-    low, high, _ = timeline.interval([0.0, 1.0, 0.0, 1.0, 1.0, 1.0])
+    assert people.interval([0.1, 0.9, 0.4, 0.6]) is None
+    assert people.interval([0.3] * 6)[:2] == pytest.approx((0.3, 0.3))
+    low, high, _ = people.interval([0.0, 1.0, 0.0, 1.0, 1.0, 1.0])
     assert low >= 0
     assert high <= 1
-    alternating = timeline.interval([0.4, 0.6] * 16)
+    alternating = people.interval([0.4, 0.6] * 16)
     assert alternating.effective == pytest.approx(32)  # neighbours that differ are not counted as more than they are
     assert alternating[:2] == pytest.approx(
         [0.5 - 2.0395 * 0.1 * np.sqrt(32 / 31) / np.sqrt(32), 0.5 + 2.0395 * 0.1 * np.sqrt(32 / 31) / np.sqrt(32)],
@@ -91,7 +91,7 @@ def test_a_page_of_several_files(monkeypatch, capsys, checkpoints, videos, hosti
     assert len(read.ids) == len(set(read.ids)) == 5
     assert set(read.links) == set(read.ids)
     pictures = [given for tag, given in read.tags if tag == "img"]
-    assert len(pictures) == 9  # three each of the files with a score
+    assert len(pictures) == 3 * 3 + 4 * 2  # three a file with a score; a face and a course for each of four people
     assert all(re.match("data:image/(png|jpeg);base64,", given["src"]) and len(given["alt"]) > 40 for given in pictures)
     assert not [tag for tag, _ in read.tags if tag in ("script", "link", "iframe")]
     assert "onerror" not in {name for _, given in read.tags for name in given}
@@ -149,6 +149,9 @@ def test_words_and_doubts_are_measured_on_the_file(found):
     assert any(f"{px:.0f} px in size" in reason and f"{SIZE} px" in reason for reason in reasons)
     summary = found.summary()
     assert f"{found.scored.row['score']:.2f}, from 12 faces in 6 of 6 frames" in summary
+    assert summary.startswith(f"The most suspicious of 2 people: {found.person_summary(0)}")
+    assert f"{max(row['score'] for row in found.people):.2f} (95 % interval" in found.person_summary(0)
+    assert found.person_summary(0).endswith("from 6 frames between 0.0 and 0.4 s")
     assert "95 % interval" in summary
     facts = found.detector.facts().set_index("what")["value"]
     assert "no real person" in facts["real faces of"]
@@ -193,7 +196,7 @@ def test_the_picker_answers_with_the_page_and_writes_it_beside_the_notebook(foun
     assert widget.path.options == ("one.mp4",)
     widget.path.value = "one.mp4"
     widget.start.click()
-    assert widget.section.value.count("<img ") == 3
+    assert widget.section.value.count("<img ") == 3 + 2  # the person's face and course
     widget.keep.click()
     text = (tmp_path / "one.mp4.html").read_text("utf-8")
     assert widget.section.value in text

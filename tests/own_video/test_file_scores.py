@@ -68,6 +68,12 @@ def test_the_score_is_the_networks_probability_by_the_reports_own_rules(checkpoi
         values.append(max(net(crop).logits.softmax(1)[0, 1].item() for crop in crops))
     assert scored.row["score"] == pytest.approx(np.mean(values), abs=1e-4)
     assert len(scored.crops) == len(scored.maps) == len(scored.faces) == scored.row["faces"]
+    for place, person in enumerate(scored.row["people"]):
+        seen = scored.faces[scored.faces["person"] == place]
+        assert person["score"] == pytest.approx(seen["score"].mean())
+        assert seen["frame"].tolist() == scored.faces["frame"].unique().tolist()
+        assert (person["frames"], person["low"]) == (3, None)  # too few for an interval
+        assert [person["from"], person["to"]] == pytest.approx(seen["frame"].iloc[[0, -1]] / 25)
     assert metrics.video_scores(scored.faces)["score"].iloc[0] == pytest.approx(scored.row["score"])
 
 
@@ -84,9 +90,10 @@ def test_batches_across_files_give_each_file_its_own_scores(monkeypatch, checkpo
     assert set(runs[:-1]) == {5}  # full batches, whatever the files' lengths
     assert [one.row["file"] for one in together] == [str(path) for path in paths]
     for one, other in zip(alone, together, strict=True):
-        assert one.row == other.row | {"score": pytest.approx(other.row["score"], abs=1e-5)}
+        near = [{k: v and pytest.approx(v, abs=1e-5) for k, v in each.items()} for each in other.row["people"]]
+        assert one.row == other.row | {"score": pytest.approx(other.row["score"], abs=1e-5), "people": near}
         pd.testing.assert_frame_equal(one.faces, other.faces, check_exact=False, rtol=1e-4)
-        assert len(other.crops) == len(other.faces)
+        assert set(other.crops) == set(other.faces.index)  # no more than four frames a file
         assert other.maps is None if other.faces.empty else len(other.maps) == len(other.faces)
 
 
@@ -165,7 +172,11 @@ def test_pictures_and_json_carry_the_warning_of_a_network_that_knows_rendered_he
     arguments = [videos / "real", "--frames", 4, "--plot", tmp_path / "plots", "-o", tmp_path / "scores.json"]
     assert command(monkeypatch, checkpoints["rendered"], *arguments) == 3
     said = json.loads((tmp_path / "scores.json").read_text())
+    assert said["schema"] == 2
     assert said["warning"].startswith("not valid for real videos")
+    people = {Path(row["file"]).name: row["people"] for row in said["files"]}
+    assert {name: len(rows) for name, rows in people.items() if rows} == {"one.mp4": 1, "two people.mp4": 2}
+    assert all(list(each) == ["score", "low", "high", "frames", "from", "to"] for each in people["two people.mp4"])
     assert "not valid for real videos" in capsys.readouterr().err
     drawn = sorted(file.name for file in (tmp_path / "plots").iterdir())
     assert [name.rsplit("-", 1)[0] for name in drawn] == ["one.mp4", "two people.mp4"]
