@@ -17,7 +17,7 @@ from dfnb.plots.style import PICTURES, Plot, picture
 HERE = Path(__file__).parent
 MOST_PEOPLE = 12  # shown with their pictures
 CAPTIONS = {
-    "course": "The protocol's score over time. A single frame has no interval of its own; the shaded one is the mean's.",
+    "course": "The protocol's score over time. A single frame has no interval; the shaded one is the mean's.",
     "strongest": f"The frames with the highest scores. {timeline.CAPTION}",
     "faces_found": "Faces found, in evenly spaced frames; below each frame its faces' scores.",
 }
