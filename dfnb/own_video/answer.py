@@ -209,6 +209,19 @@ class Answer:
         seen = self.scored.faces.query("person == @person")
         return self.scored.crops[int(seen["score"].idxmax())]
 
+    def cast(self, most: int = 6) -> Plot:
+        """A face of each person, the most suspicious first, with the person's score, its interval, frames."""
+        faces, texts = [], []
+        for person, row in enumerate(self.people[:most]):
+            faces.append(pictures.enlarged(self.thumbnail(person), 200))
+            interval = f"{row['low']:.2f} to {row['high']:.2f}" if row["low"] is not None else "no interval"
+            count = f"{row['frames']} frame{'s' * (row['frames'] > 1)}"
+            texts.append(f"{person + 1}: {row['score']:.2f}\n{interval}\n{count}")
+        empty = [None] * (most - len(faces))  # a face alone would be as large as the page
+        alt = f"The people of the file, the most suspicious first; scores: {'; '.join(texts)}.".replace("\n", ", ")
+        captions = [texts + [""] * len(empty)]
+        return pictures.grid([faces + empty], captions=captions, numbers=pd.DataFrame(self.people), alt=alt)
+
     def person_course(self, person: int) -> Plot:
         """A person's score over time, see `timeline.person_course`."""
         return timeline.person_course(self.scored, person)

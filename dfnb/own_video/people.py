@@ -58,8 +58,8 @@ def ranked(faces: pd.DataFrame) -> tuple[list[dict[str, Any]], pd.DataFrame]:
         found, times = interval(seen["score"]), seen["seconds"].round(3)
         rows[person] = {
             "score": float(seen["score"].mean()),
-            "low": found and found.low,
-            "high": found and found.high,
+            "low": float(found.low) if found else None,
+            "high": float(found.high) if found else None,
             "frames": len(seen),
             "from": float(times.min()),
             "to": float(times.max()),

@@ -159,7 +159,9 @@ def test_who_is_highest_by_person_and_by_frame():
             rows[-1] |= {"video": "a", "dataset": "b", "label": "fake", "manipulated": person == 0}
             rows[-1] |= {"x0": 0.0, "y0": 0.0, "x1": 10.0, "y1": 10.0, "true": person}
     seen = pd.DataFrame(rows)
-    assert people_truth.who_is_highest(seen).to_dict("records") == [{"video": "a", "by_person": True, "by_frame": False}]
+    assert people_truth.who_is_highest(seen).to_dict("records") == [
+        {"video": "a", "by_person": True, "by_frame": False}
+    ]
     assert people_truth.linking(seen).to_dict("records") == [{"video": "a", "people": 2, "found": 2, "switches": 0}]
     boxes = np.concatenate([np.tile(unit(k % 2, 0.5), (1, 1)) for k in range(len(seen))])
     assert people_truth.link(seen, boxes, bonus=0.0).tolist() == [0, 1] * 3
