@@ -184,11 +184,13 @@ class Answer:
             boxed = pictures.frame_with_boxes(rgb, rows)
             shown.append(cv2.resize(boxed, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
             when = f"{index / self.fps:.1f} s" if self.fps else f"frame {index}"
-            whose = [f" (person {person + 1})" if len(self.people) > 1 else "" for person in rows["person"]]
-            texts.append(f"{when}: " + ", ".join(f"{v:.2f}{who}" for v, who in zip(rows["score"], whose, strict=True)))
+            numbered = [f"{person + 1}: " if len(self.people) > 1 else "" for person in rows["person"]]
+            scores = [f"{who}{score:.2f}" for who, score in zip(numbered, rows["score"], strict=True)]
+            lines = [", ".join(scores[k : k + 3]) for k in range(0, len(scores), 3)]
+            texts.append("\n".join([when, *lines]))
         empty = [None] * (count - len(shown))  # a picture alone would be as large as the page
         numbers = table[table["frame"].isin(wanted)][["frame", "face", "x0", "y0", "x1", "y1", "person", "score"]]
-        alt = f"Frames with a box around each face found, and the faces' scores. {'; '.join(texts)}."
+        alt = f"Frames with a box around each face found, and the faces' scores. {'; '.join(texts)}.".replace("\n", " ")
         return pictures.grid([shown + empty], captions=[texts + [""] * len(empty)], numbers=numbers, alt=alt)
 
     def course(self) -> Plot:
