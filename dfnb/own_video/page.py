@@ -19,7 +19,7 @@ MOST_PEOPLE = 12  # shown with their pictures
 CAPTIONS = {
     "course": "The protocol's score over time. A single frame has no interval; the shaded one is the mean's.",
     "strongest": f"The frames with the highest scores. {timeline.CAPTION}",
-    "faces_found": "Faces found, in evenly spaced frames; below each frame its faces' scores, after the person's number.",
+    "faces_found": "Faces found, in evenly spaced frames; below each its faces' scores, after the person's number.",
 }
 
 
