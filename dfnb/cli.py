@@ -504,6 +504,14 @@ def score(
             "auto: fast from 256 px on"
         ),
     ] = "auto",
+    limits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="NAME=NUMBER",
+            help="beyond which it can't tell: frames, pixels, sharpness, quantiser, distance; may be repeated",
+        ),
+    ] = None,
 ) -> None:
     """Score videos, images or folders: a row per file with the probability of being fake.
 
@@ -516,7 +524,7 @@ def score(
     from tqdm import tqdm
 
     from dfnb import networks
-    from dfnb.own_video import answer, find_files, finders, timeline
+    from dfnb.own_video import answer, doubts, find_files, finders, timeline
     from dfnb.own_video import page as pages
 
     _check_outputs(output, plot, page)
@@ -524,7 +532,8 @@ def score(
     as_json |= output is not None and output.suffix == ".json"
     networks.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
     found_files = find_files(paths)
-    detector = answer.detector(checkpoint, frames, upsample, precision, faces, rate)
+    beyond = doubts.limits(limits or ())
+    detector = answer.detector(checkpoint, frames, upsample, precision, faces, rate, beyond)
     if needed := finders.time_needed(detector.finder, found_files, frames):
         typer.echo(f"dfnb: {needed}", err=True)
     pictures = plot is not None or page is not None
@@ -533,7 +542,8 @@ def score(
     bar = tqdm(answers, total=len(found_files), unit="file", disable=None, mininterval=0.5)
     try:
         for found, path, name in zip(bar, found_files, pages.names(found_files), strict=True):
-            rows.append(found.scored.row | ({"about": found.about} if as_json else {}))
+            more = {"cannot_tell": found.cannot_tell, "about": found.about} if as_json else {}
+            rows.append(found.scored.row | more)
             if plot is not None and found.has_score:
                 timeline.save(timeline.timeline(found.scored, found.fps, detector.warning), plot, path)
             if page is not None and page.suffix == ".html":

@@ -5,7 +5,7 @@ A number, never a yes or no. A network trained on the embedded benchmark's rende
 
 import html
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,13 @@ from dfnb import networks
 from dfnb.common import devices, files
 from dfnb.common.errors import UserError, printable
 from dfnb.data import frames
+from dfnb.data.catalogues import IMAGE_SUFFIXES
 from dfnb.networks.checkpoint import IMPORTED
 from dfnb.own_video import about as file_facts
-from dfnb.own_video import file_scores, finders, people, timeline
+from dfnb.own_video import doubts, file_scores, finders, people, timeline
 from dfnb.plots import pictures, style
 from dfnb.plots.style import Plot
-from dfnb.scoring import metrics
+from dfnb.scoring import metrics, real_people
 from dfnb.scoring.inference import Precision, Scorer
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Detector:
     """A checkpoint ready to score files.
 
     about: what training wrote into the checkpoint. sha256: of the checkpoint's file. frames: how many of a video,
-    evenly spaced, are scored. rate: or how many a second.
+    evenly spaced, are scored. rate: or how many a second. limits: beyond which it can't tell.
     """
 
     net: networks.Network
@@ -49,6 +50,7 @@ class Detector:
     frames: int = 32
     precision: Precision = "auto"
     rate: float | None = None
+    limits: doubts.Limits = field(default_factory=doubts.Limits)
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -66,6 +68,11 @@ class Detector:
         if self.is_imported:
             return f"{self.about['domain']}: another project trained this network, on what isn't known here"
         return EMBEDDED if self.about.get("domain") == "embedded benchmark" else None
+
+    @property
+    def real_people(self) -> dict[str, Any]:
+        """What the checkpoint keeps of held-out real people (`real_people.record`); {} where it keeps nothing."""
+        return self.about.get("real_people", {})
 
     @property
     def is_imported(self) -> bool:
@@ -86,9 +93,13 @@ class Detector:
 
     def answers(self, paths: Sequence[Path], pictures: bool = True) -> Iterator["Answer"]:
         """`answer` for several files, in order, in batches across files: see `file_scores.score_files`."""
-        how = {"pictures": pictures, "rate": self.rate}
+        how = {"pictures": pictures, "rate": self.rate, "held_out": self.real_people}
         scores = file_scores.score_files(self.scorer, self.finder, paths, self.size, self.frames, **how)
         for path, scored in zip(paths, scores, strict=True):
+            unit = unit_of(path)
+            for person in scored.row["people"]:
+                found = real_people.standing(person["score"], self.real_people, unit)
+                person["p_real"] = found.p if found else None
             fps = frames.probe(path).fps if pictures and scored.row["score"] is not None else 0.0
             yield Answer(self, path, scored, fps)
 
@@ -130,11 +141,12 @@ def detector(
     precision: Precision = "auto",
     faces: finders.Choice = "hog",
     rate: float | None = None,
+    limits: doubts.Limits | None = None,
 ) -> Detector:
     """Load a checkpoint. count: frames of a video; upsample: see `FaceFinder`; precision: see `dfnb.scoring.inference`.
 
     checkpoint: a file, or what else `networks.located` takes. faces: which detector finds them, see `finders.finder`.
-    rate: frames a second of a video, instead of `count`.
+    rate: frames a second of a video, instead of `count`. limits: see `doubts`; the measured ones by default.
     Raises UserError, naming the file, where it is no checkpoint of ours.
     """
     checkpoint = networks.located(checkpoint)
@@ -142,7 +154,12 @@ def detector(
     about = networks.metadata(checkpoint)
     finder = finders.finder(faces, upsample)
     net = networks.load(checkpoint).to(devices.scoring_device())
-    return Detector(net, about, files.sha256(checkpoint), finder, count, precision, rate)
+    return Detector(net, about, files.sha256(checkpoint), finder, count, precision, rate, limits or doubts.Limits())
+
+
+def unit_of(path: Path) -> real_people.Unit:
+    """What a file's score is compared with: single images, or videos."""
+    return "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video"
 
 
 @dataclass(frozen=True)
@@ -161,6 +178,22 @@ class Answer:
             return file_facts.about(self.path)
         except UserError:
             return {}
+
+    @cached_property
+    def cannot_tell(self) -> list[str]:
+        """Why nothing can be told of the most suspicious person, a sentence each; empty where something can."""
+        if not self.has_score:
+            return [f"There is no score: {self.scored.row['reason']}."]
+        leading = self.scored.faces[self.scored.faces["person"] == 0]
+        return doubts.reasons(leading, unit_of(self.path) == "video", self.about, self.detector.limits)
+
+    @property
+    def doubt(self) -> str:
+        """`cannot_tell` in Markdown, to stand before `summary`; "" where something can be told."""
+        if not self.has_score or not self.cannot_tell:
+            return ""
+        listed = "".join(f"- {reason}\n" for reason in self.cannot_tell)
+        return f"**This network can't tell. The numbers below mean little:**\n\n{listed}\n"
 
     @property
     def about_sentences(self) -> list[str]:
@@ -231,12 +264,24 @@ class Answer:
     def person_summary(self, person: int) -> str:
         """A person's number, its interval, and when the person was seen."""
         row, frame = self.people[person], self.people[person]["frames"] == 1
-        text = f"probability of fake, by this network: {row['score']:.2f}"
+        text = f"{self._standing(row['score'])}. Probability of fake, by this network: {row['score']:.2f}"
         if row["low"] is not None:
             text += f" (95 % interval {row['low']:.2f} to {row['high']:.2f})"
         text += f", from {row['frames']} frame{'s' * (not frame)}"
         if self.fps:
             text += f", at {row['from']:.1f} s" if frame else f" between {row['from']:.1f} and {row['to']:.1f} s"
+        return text
+
+    def _standing(self, score: float) -> str:
+        """What a number of this height means among real people, without a full stop."""
+        found = real_people.standing(score, self.detector.real_people, unit_of(self.path))
+        if found is None:
+            few = f"fewer than {real_people.FEWEST} real people"
+            return f"how rare such a score is among real people isn't known, since this network was checked on {few}"
+        embedded = self.detector.warning == EMBEDDED
+        text = f"a score {real_people.words(found, 'rendered heads' if embedded else 'real people')}"
+        if found.unit != unit_of(self.path):
+            text += f" (those in {found.unit}s, so this is a rough guide)"
         return text
 
     def summary(self) -> str:
@@ -286,6 +331,18 @@ class Answer:
             reasons.append(
                 "Faces were linked into people by face recognition, which can take two people who look alike for one, "
                 "or one person seen from the front and from the side for two."
+            )
+        p = self.people[0]["p_real"] if self.people else None
+        if p is not None and len(self.people) > 1:
+            reasons.append(
+                f"The most suspicious of {len(self.people)} people is named first, and of so many one is easily high: "
+                f"if all are real, a score as rare as this is seen in up to {min(1, p * len(self.people)):.0%} of such "
+                "files."
+            )
+        if p is not None:
+            reasons.append(
+                "How rare a score is among real people holds for people filmed as they were. With other cameras or "
+                "compression, real people get high scores more often. It says nothing about fakes."
             )
         if row["frames_with_face"] < row["frames"]:
             without = row["frames"] - row["frames_with_face"]

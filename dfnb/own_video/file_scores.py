@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +18,12 @@ from dfnb.common import faults, files
 from dfnb.common.errors import UserError, printable
 from dfnb.data import faces
 from dfnb.data.catalogues.lists import videos_and_images
+from dfnb.own_video.doubts import sharpness
 from dfnb.own_video.people import ranked
 from dfnb.own_video.prefetch import FrameFaces, prefetch_faces
 from dfnb.own_video.recognition import Recognition
 from dfnb.own_video.tracks import Tracks
-from dfnb.scoring import metrics
+from dfnb.scoring import metrics, real_people
 from dfnb.scoring.inference import Precision, Scorer
 from dfnb.scoring.score import probability, to_input
 from dfnb.scoring.score_table import MARGIN
@@ -93,6 +94,7 @@ def score_files(
     pictures: bool = False,
     precision: Precision = "auto",
     rate: float | None = None,
+    held_out: Mapping[str, Any] | None = None,
 ) -> Iterator[Scored]:
     """Score videos and images, in order.
 
@@ -102,7 +104,8 @@ def score_files(
 
     net: a network, or an `inference.Scorer`, which then decides size and precision. size: S, side of the network's
     input in pixels. count: evenly spaced frames scored in a video. batch: crops. pictures: keep crops and maps.
-    precision: see `dfnb.scoring.inference`. rate: frames a second scored in a video, instead of `count`.
+    precision: see `dfnb.scoring.inference`. rate: frames a second scored in a video, instead of `count`. held_out: what
+    the checkpoint keeps of real people (`real_people.record`), for the distance of faces from theirs.
     A result's row has file, score (the protocol's: the mean over frames of the highest face; probability of fake in
     0..1; None where there is none), people (of `people.ranked`), frames, frames_with_face, faces, reason (why there is
     no score, or ""), and notes where more than decoding was needed to show the file's frames. A file that can't be read
@@ -121,12 +124,12 @@ def score_files(
             file.add(seen)
             bar.update(seen.frame is not None)
             while len(waiting) >= batch:
-                _run(scorer, waiting[:batch])
+                _run(scorer, waiting[:batch], held_out)
                 del waiting[:batch]
             while opened and opened[0].is_complete:
                 yield opened.popleft().result()
         if waiting:
-            _run(scorer, waiting)
+            _run(scorer, waiting, held_out)
         yield from (file.result() for file in opened)
 
 
@@ -156,6 +159,8 @@ class _File:
     tracks: Tracks = field(default_factory=Tracks)
     places: list[tuple] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
+    distances: list[float] = field(default_factory=list)
+    sharpness: list[float] = field(default_factory=list)
     maps: list[NDArray[np.float32]] = field(default_factory=list)
     crops: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     strongest: dict[int | None, list[tuple[float, int]]] = field(default_factory=dict)  # by person; None: all frames
@@ -165,10 +170,12 @@ class _File:
         self.reason = seen.reason or self.reason
         self.notes = seen.notes or self.notes
         self.waiting += [seen] if seen.boxes else []
+        self.sharpness += [sharpness(crop) for crop in seen.crops]
 
-    def score(self, score: float, embedding: NDArray[np.float32]) -> None:
-        """The next face's score and embedding."""
+    def score(self, score: float, distance: float, embedding: NDArray[np.float32]) -> None:
+        """The next face's score, distance from held-out real faces, and embedding."""
         self.scores.append(score)
+        self.distances.append(distance)
         self.embeddings.append(embedding)
         if len(self.embeddings) == len(self.waiting[0].boxes):
             self._link(self.waiting.popleft())
@@ -208,7 +215,8 @@ class _File:
         columns = ["frame", "face", "x0", "y0", "x1", "y1", "seconds", "person"]
         table = pd.DataFrame(self.places, columns=columns)
         about = {"dataset": "files", "split": "", "video": name, "label": "", "method": ""}
-        table = table.assign(**about, group=name, score=np.array(self.scores, np.float32))
+        measured = {"sharpness": self.sharpness, "distance": self.distances, "score": np.array(self.scores, np.float32)}
+        table = table.assign(**about, group=name, **measured)
         if not self.places:
             return Scored(row | {"reason": self.reason or "no face found"}, table, {}, None)
         video = metrics.video_scores(table).iloc[0]
@@ -225,12 +233,16 @@ class _Waiting(NamedTuple):
     chip: NDArray[np.uint8]
 
 
-def _run(scorer: Scorer, waiting: Sequence[_Waiting]) -> None:
+def _run(scorer: Scorer, waiting: Sequence[_Waiting], held_out: Mapping[str, Any] | None) -> None:
     """Score and embed faces, and give each file what is its own."""
     with faults.named_faults(waiting[0].file.path.name), torch.inference_mode():
         output = scorer(torch.stack([to_input(face.crop, scorer.mean, scorer.std) for face in waiting]))
         embeddings = Recognition.load().to(scorer.device).embed([face.chip for face in waiting])
+    distances = np.full(len(waiting), np.nan)
+    if held_out and held_out["limit"] > 0:
+        seen = output.embedding.float().cpu().numpy()
+        distances = real_people.distance(seen, held_out) / held_out["limit"]
     for k, (face, score) in enumerate(zip(waiting, probability(output.logits).tolist(), strict=True)):
         if face.file.pictures and output.attention is not None:
             face.file.maps.append(output.attention[k, 0].float().cpu().numpy())
-        face.file.score(score, embeddings[k])
+        face.file.score(score, float(distances[k]), embeddings[k])

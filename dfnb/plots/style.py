@@ -277,7 +277,7 @@ def html_table(frame: pd.DataFrame, caption: str, digits: int = 3) -> str:
     for column, values in frame.items():
         if pd.api.types.is_float_dtype(values):
             formats[column] = partial(_number, digits=digits)
-        elif pd.api.types.is_integer_dtype(values) and values.abs().max() >= 10_000:
+        elif pd.api.types.is_integer_dtype(values) and (values.abs() >= 10_000).any():
             formats[column] = "{:,}".format
     styler = Styler(frame.reset_index(drop=True), caption=html.escape(caption), cell_ids=False).hide(axis="index")
     styler.format(formats, na_rep="–", escape="html")

@@ -83,11 +83,13 @@ def standing(score: float, about: Mapping[str, Any], unit: Unit) -> Standing | N
     return None
 
 
-def words(found: Standing) -> str:
-    """Such as "higher than 97 % of the 400 real people this network was checked on"."""
-    checked = f"the {found.people} real people this network was checked on"
+def words(found: Standing, who: str = "real people") -> str:
+    """Such as "higher than 97 % of the 400 real people this network was checked on". who: what these people are."""
+    checked = f"the {found.people} {who} this network was checked on"
     if found.as_high == 0:
-        return f"higher than that of any of {checked}: fewer than one real person in {found.people + 1} gets it"
+        return (
+            f"higher than all of {checked}: of {who} like them, fewer than one in {found.people + 1} has such a score"
+        )
     if found.as_high == found.people:
-        return f"as low as the lowest of {checked}"
+        return f"no higher than any of {checked}"
     return f"higher than {100 * (1 - found.as_high / found.people):.3g} % of {checked}"

@@ -107,7 +107,7 @@ def test_a_file_dropped_in_is_answered_and_its_page_kept(site, videos, tmp_path,
         words = tab.locator("main").inner_text()
         assert words.index("Not valid for real videos") < words.index("Drop a video") < words.index("of 6 frames")
         assert "Why this may be wrong" in words
-        assert tab.evaluate("document.images.length") == 3
+        assert tab.evaluate("document.images.length") == 7
         assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
         assert tab.evaluate("document.documentElement.scrollWidth") <= browser.SCREENS[screen][0]
         no_barrier(tab)

@@ -9,7 +9,7 @@ from scipy.special import expit
 from scipy.stats import t as student
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dfnb.plots import tables
+from dfnb.plots import style, tables
 from dfnb.scoring import comparisons, metrics
 
 NAMES = ["network1-linear", "proposed-linear"]
@@ -138,3 +138,10 @@ def test_holm_is_bonferroni_for_the_smallest_and_never_falls():
     p = np.array([0.04, 0.01, 0.03, 0.5])
     np.testing.assert_allclose(comparisons.holm(p), [0.09, 0.04, 0.09, 0.5])  # worked by hand
     np.testing.assert_allclose(comparisons.holm(np.array([0.9, 0.8])), [1.0, 1.0])
+
+
+def test_a_column_of_whole_numbers_of_which_none_is_known_is_shown_as_dashes():
+    frame = pd.DataFrame({"set": ["a", "b"], "expected": pd.array([None, None], dtype="Int64"), "n": [12_345, 7]})
+    text = style.html_table(frame, "Unknown.")
+    assert text.count("–") == 2
+    assert "12,345" in text

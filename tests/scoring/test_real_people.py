@@ -92,8 +92,9 @@ def test_words_count_what_they_say():
     assert real_people.words(real_people.Standing(13 / 401, 400, 12, "video")) == (
         "higher than 97 % of the 400 real people this network was checked on"
     )
-    assert "fewer than one real person in 401" in real_people.words(real_people.Standing(1 / 401, 400, 0, "video"))
-    assert "as low as the lowest" in real_people.words(real_people.Standing(1.0, 30, 30, "image"))
+    assert "fewer than one in 401" in real_people.words(real_people.Standing(1 / 401, 400, 0, "video"))
+    lowest = real_people.words(real_people.Standing(1.0, 30, 30, "image"), "rendered heads")
+    assert lowest == "no higher than any of the 30 rendered heads this network was checked on"
 
 
 def test_a_trained_network_brings_its_real_people_along(made, checkpoint):  # noqa: F811
