@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from threading import Thread
 from typing import Protocol, TypeVar
 
 from tqdm.auto import tqdm
@@ -41,7 +42,7 @@ def finished(todo: Iterable[Piece], jobs: int, threads: int | None, bar: tqdm) -
     share, ahead = threads or max(1, joblib.cpu_count() // jobs), iter(todo)
     with (
         _quiet_children(share),
-        ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _use, (share,)) as pool,
+        ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (share,)) as pool,
     ):
         waiting: dict[Future[str], Piece] = {}
         try:
@@ -64,6 +65,22 @@ def _attempt(piece: Work) -> str:
     except UserError as error:
         return str(error)
     return ""
+
+
+def _begin(threads: int) -> None:
+    """What a process does first: take its threads, and end with the command, however that ends.
+
+    Killed, a command would leave behind trainings that go on for hours and hold the locks of the next one.
+    """
+    _use(threads)
+    Thread(target=_end_with_the_command, daemon=True).start()
+
+
+def _end_with_the_command() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _use(threads: int, starting: str | None = None) -> None:

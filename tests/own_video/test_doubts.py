@@ -1,5 +1,6 @@
 """When a network can't tell: each limit by itself, what is measured against other definitions, and what users see."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -48,6 +49,27 @@ def test_limits_can_be_changed_and_wrong_ones_are_named():
     for wrong in ("pixels", "pixels=", "pixels=-1", "pixels=nan", "size=3"):
         with pytest.raises(UserError, match=r"--limit .*NAME=NUMBER.*pixels"):
             doubts.limits([wrong])
+
+
+def test_limits_are_those_of_the_published_table():
+    """Where the AUC on forgeries of genuine faces has lost half of what it had above chance, between two levels."""
+    table = pd.read_csv(Path(__file__).parents[2] / "figures" / "genuine-limits.csv")
+    table = table[table["kind"] == "our forgeries"]
+    clean = table[table["quality"] == "as they are"].iloc[0]
+    half = 0.5 + (clean["auc"] - 0.5) / 2
+    for quality, column, limit in (
+        ("face size", "pixels", doubts.Limits().pixels),
+        ("blur", "sharpness", doubts.Limits().sharpness),
+        ("H.264", "level", doubts.Limits().quantiser),
+    ):
+        rows = pd.concat([clean.to_frame().T, table[table["quality"] == quality]])
+        worse = int(np.argmax(rows["auc"] < half))
+        assert worse > 0, quality
+        auc, value = (
+            rows["auc"].to_numpy(float)[worse - 1 : worse + 1],
+            rows[column].to_numpy(float)[worse - 1 : worse + 1],
+        )
+        assert limit == pytest.approx(np.interp(half, auc[::-1], value[::-1]), rel=0.06), quality
 
 
 def test_sharpness_is_scipys_laplacian_falls_with_blur_and_not_with_light():
