@@ -318,7 +318,7 @@ def _compare(run: Any, checkpoints: list[Path], against: list[Path], kinds: list
     typer.echo(f"compared: {path}")
 
 
-@app.command(rich_help_panel="Report")
+@app.command(rich_help_panel="Laboratories")
 def judge(
     scores: Annotated[list[Path] | None, typer.Argument(metavar="[SCORES...]", help="CSV or Parquet files")] = None,
     profile: ProfileOption = "demo",

@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor
 
 from dfnb.common import files
 from dfnb.common.errors import UserError
+from dfnb.networks import backbones
 from dfnb.networks import checkpoint as checkpoints
 from dfnb.networks import tensors as tensor_files
 from dfnb.networks.network import Network, build
@@ -128,8 +128,9 @@ def _state_dict(file: Path, source: Source) -> dict[str, Tensor]:
 def _network(source: Source, tensors: dict[str, Tensor], file: str) -> Network:
     """The network that these tensors make. Raises UserError naming the tensor that doesn't fit."""
     settings = {"normalise": [list(map(float, source.mean)), list(map(float, source.std))], "unpadded": source.unpadded}
-    network = build("plain", "linear", source.backbone, pretrained=False, seed=0, **settings).eval()
-    theirs = timm.create_model(source.backbone, pretrained=False, num_classes=2).eval()
+    network = build("plain", "linear", source.backbone, pretrained=False, seed=0, size=source.size, **settings).eval()
+    theirs = backbones.create(source.backbone, source.size).eval()
+    theirs.reset_classifier(2)
     last, expected = theirs.pretrained_cfg["classifier"], theirs.state_dict()
     names = original_names(expected) if source.original else {name: name for name in expected}
     for name, original in names.items():

@@ -123,11 +123,12 @@ def test_deepfakebenchs_network_with_its_first_convolution(tmp_path):
 
 
 @pytest.mark.parametrize("fake", [0, 1])
-@pytest.mark.parametrize("backbone", [TINY, "tf_efficientnet_lite0"])
+@pytest.mark.parametrize("backbone", [TINY, "tf_efficientnet_lite0", "resnet10t", "vit_xsmall_patch16_clip_224"])
 def test_timms_classifier_with_stated_input(backbone, fake, tmp_path):
     torch.manual_seed(2)
     images = pictures(4, 64)
-    theirs = trained(timm.create_model(backbone, num_classes=2), images)
+    sized = {"img_size": 64} if backbone.startswith("vit") else {}
+    theirs = trained(timm.create_model(backbone, num_classes=2, **sized), images)
     file, checkpoint = tmp_path / "weights", tmp_path / "c.safetensors"
     (save_file if fake else torch.save)(theirs.state_dict(), file)
     domain = networks.convert(file, checkpoint, "timm", **(STATED | {"backbone": backbone, "fake": fake}))
