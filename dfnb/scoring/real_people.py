@@ -57,16 +57,16 @@ def record(scored: FaceScores, store: FaceStore) -> dict[str, Any]:
 
 
 def distance(embedding: NDArray[np.floating], about: Mapping[str, Any]) -> NDArray[np.float64]:
-    """How far faces are from the held-out real ones: (N, D) -> (N,), 0..; about 1 for faces like them.
+    """How far faces are from the held-out real ones: (N, D) -> (N,), 0..; about 1 at most for faces like them.
 
     about: centre and spread of `record`. The root of the mean square of the deviations, each in its standard
-    deviations; a number that is the same for all held-out faces doesn't count.
+    deviations, or in the median of these where its own is smaller: what hardly varies among few faces decides nothing.
     """
     centre, spread = np.asarray(about["centre"]), np.asarray(about["spread"])
-    varies = spread > 1e-9
-    if not varies.any():
+    if not (spread > 0).any():
         return np.zeros(len(embedding))
-    return np.sqrt((((embedding - centre)[:, varies] / spread[varies]) ** 2).mean(1))
+    unit = np.maximum(spread, np.median(spread[spread > 0]))
+    return np.sqrt((((np.asarray(embedding) - centre) / unit) ** 2).mean(1))
 
 
 def standing(score: float, about: Mapping[str, Any], unit: Unit) -> Standing | None:
