@@ -107,7 +107,7 @@ def curve(run: "Run", name: str) -> Plot:
             axes.fill_between(grid, low, high, color=style.colour, alpha=0.16, linewidth=0)
             axes.plot(grid, hits / len(p), color=style.colour, lw=style.width, drawstyle="steps-post")
             axes.plot([0, 0.5], [0, 0.5], color=FAINT, lw=1, ls=(0, (2, 3)))
-            axes.set_title(f"{run.title(part)} ({len(p)} people)", fontsize=11)
+            axes.set_title(f"{run.title(part)}\n{len(p)} real people", fontsize=11)
             axes.set(xlim=(0, 0.5), ylim=(0, 1), xlabel="stated rate")
             shares = {"stated": grid, "realised": hits / len(p), "low": low, "high": high}
             shares |= {"chance_low": chance[0], "chance_high": chance[1]}
