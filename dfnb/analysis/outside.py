@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SIZE = 128  # pixels of a side
 EPOCHS, BATCH, RATE = 12, 32, 4e-3
+FEWEST = 10  # people
 FIRST = 0.6  # share of the faces that the network learns from; it is tested on the others
 
 
@@ -64,11 +65,11 @@ def small_network(seed: int) -> nn.Module:
 def leak(seen: Views, seed: int = 0) -> metrics.AUC:
     """How well the network tells fake from real on faces that it hasn't learned from, with a 95 % interval over faces.
 
-    Raises ValueError where there are fewer than 10 faces.
+    Raises ValueError where there are fewer than `FEWEST` people.
     """
     names = np.unique(seen.faces)
-    if len(names) < 10:
-        raise ValueError(f"{len(names)} faces are too few to learn from and to test on")
+    if len(names) < FEWEST:
+        raise ValueError(f"{len(names)} people are too few to learn from and to test on")
     rng = generator("outside", seed)
     learned = np.isin(seen.faces, rng.permutation(names)[: int(FIRST * len(names))])
     net = _trained(_images(seen, np.flatnonzero(learned)), seed, rng)
@@ -108,9 +109,12 @@ def _trained(images: torch.Tensor, seed: int, rng: np.random.Generator) -> nn.Mo
 def table(pairs: "PairDataset", count: int = 600, seed: int = 0) -> pd.DataFrame:
     """What leaks outside the mask, and, for comparison, what the same network learns inside it.
 
-    Columns: seen ("outside the mask", "inside the mask"), pairs, people, auc, low, high.
+    Columns: seen ("outside the mask", "inside the mask"), pairs, people, auc, low, high. Empty where there are fewer
+    than `FEWEST` people.
     """
     rows = []
+    if pairs.store.manifest["group"].nunique() < FEWEST:
+        return pd.DataFrame(columns=["seen", "pairs", "people", "auc", "low", "high"])
     for where, seen in zip(("outside the mask", "inside the mask"), views(pairs, count), strict=True):
         value, low, high = leak(seen, seed)
         about = {"seen": where, "pairs": len(seen.faces), "people": len(np.unique(seen.faces))}
@@ -127,6 +131,8 @@ def readable(found: pd.DataFrame) -> pd.DataFrame:
 
 def finding(found: pd.DataFrame) -> str:
     """Whether anything leaks, in Markdown."""
+    if found.empty:
+        return f"There are fewer than {FEWEST} people, too few to learn from and to test on."
     row = found.set_index("seen").loc["outside the mask"]
     leaks = row["low"] > 0.5
     text = f"From what lies outside the mask the AUC is {row['auc']:.3f} ({row['low']:.3f} to {row['high']:.3f}): "

@@ -54,15 +54,18 @@ def test_views_are_the_pixels_of_one_side_of_the_mask():
 
 def test_a_person_is_on_one_side_of_the_split_and_few_people_are_refused():
     few = noise(20, True)._replace(faces=np.repeat([f"p{k}" for k in range(5)], 4))
-    with pytest.raises(ValueError, match="5 faces are too few"):
+    with pytest.raises(ValueError, match="5 people are too few"):
         outside.leak(few)
+    nothing = outside.table(PairDataset(drawn(9), size=64, train=True))
+    assert nothing.empty
+    assert "fewer than 10 people" in outside.finding(nothing)
 
 
 def test_words_follow_the_interval(monkeypatch):
     found = iter([(0.52, 0.47, 0.57), (0.9, 0.8, 0.95)])
     monkeypatch.setattr(outside, "views", lambda pairs, count: [SimpleNamespace(faces=np.array(["a", "b"]))] * 2)
     monkeypatch.setattr(outside, "leak", lambda seen, seed: next(found))
-    table = outside.table(None)
+    table = outside.table(SimpleNamespace(store=SimpleNamespace(manifest=pd.DataFrame({"group": range(10)}))))
     assert table["auc"].tolist() == [0.52, 0.9]
     assert outside.readable(table)["AUC (95 %)"].tolist() == ["0.520 (0.470 to 0.570)", "0.900 (0.800 to 0.950)"]
     assert "nothing that this network could find leaks" in outside.finding(table)

@@ -224,7 +224,7 @@ def test_the_detector_is_the_one_that_is_named(monkeypatch):
     x, y = face.landmarks.mean(0)
     assert 250 < x < 550
     assert 120 < y < 300
-    with pytest.raises(UserError, match=r"no detector 'mtcnn'; use one of hog, middle"):
+    with pytest.raises(UserError, match=r"no detector 'mtcnn'; use one of hog, cnn, middle"):
         faces.FaceFinder(detector="mtcnn")
 
 

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from dfnb.common.errors import UserError
+from dfnb.experiment import checkpoints
 from dfnb.experiment.checkpoints import MEAN, compare
 from dfnb.scoring import metrics
 
@@ -38,6 +39,12 @@ def a_run(better: float = 1.2, worse: float = 0.8) -> SimpleNamespace:
     )
 
 
+@pytest.fixture(autouse=True)
+def domains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the checkpoints were trained on: there are no files here."""
+    monkeypatch.setattr(checkpoints, "trained_for", lambda path: (128, f"faces of {path.name[:-1]}"))
+
+
 def auc(table: pd.DataFrame) -> float:
     return float(roc_auc_score(table["label"] == "fake", table["score"]))
 
@@ -46,6 +53,9 @@ def test_aucs_and_differences_are_scikit_learns_and_the_mean_is_the_kinds():
     run = a_run()
     table = compare(run, OURS, THEIRS, {"both": ["second", "third"]}).set_index("kind")
     assert list(table.index) == ["first", "both", MEAN]
+    assert table[["trained_on", "reference_trained_on"]].drop_duplicates().values.tolist() == [
+        ["faces of ours", "faces of theirs"]
+    ]
     means = {
         (side, part): np.mean([auc(run.checkpoint_video_scores(part, path)) for path in paths])
         for side, paths in (("auc", OURS), ("reference_auc", THEIRS))

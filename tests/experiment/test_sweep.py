@@ -102,7 +102,7 @@ def test_trainings_that_differ_in_name_only_are_one():
     assert not same(one, norm)
     assert not same(one, ("plain", "linear", 0), (without, {}))
     assert not same(norm, norm, ({"model.drop_rate": 0.4}, {}))
-    assert not same(norm, norm, ({"train.ema_decay": 0.99}, {}))
+    assert not same(norm, norm, ({"train.ema_decay": 0.999}, {}))
     margin, weight = {"arcface.margin": 0.0}, {"train.attention_weight": 0.0}
     assert same(proposed, proposed, (margin, {}))
     assert not same(("proposed", "arcface", 0), ("proposed", "arcface", 0), (margin, {}))

@@ -162,6 +162,9 @@ def test_memory_stays_flat_whatever_the_length_of_a_video(checkpoints, heads, tm
     assert after - before < 30_000  # KiB
 
 
+PERSON = ("score", "low", "high", "frames", "from", "to")
+
+
 def test_pictures_and_json_carry_the_warning_of_a_network_that_knows_rendered_heads(
     monkeypatch,
     capsys,
@@ -176,7 +179,8 @@ def test_pictures_and_json_carry_the_warning_of_a_network_that_knows_rendered_he
     assert said["warning"].startswith("not valid for real videos")
     people = {Path(row["file"]).name: row["people"] for row in said["files"]}
     assert {name: len(rows) for name, rows in people.items() if rows} == {"one.mp4": 1, "two people.mp4": 2}
-    assert all(list(each) == ["score", "low", "high", "frames", "from", "to"] for each in people["two people.mp4"])
+    assert all(list(each) == [*PERSON, "p_real"] for each in people["two people.mp4"])
+    assert all("frames" in row["cannot_tell"][0] for row in said["files"] if row["people"])  # 4 are too few
     assert "not valid for real videos" in capsys.readouterr().err
     drawn = sorted(file.name for file in (tmp_path / "plots").iterdir())
     assert [name.rsplit("-", 1)[0] for name in drawn] == ["one.mp4", "two people.mp4"]

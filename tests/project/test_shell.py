@@ -7,6 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from dfnb import profile
 from dfnb.cli import app
 
 
@@ -32,7 +33,7 @@ def test_commands_options_profiles_and_networks_are_completed(tmp_path):
     (tmp_path / "mine.yaml").touch()
     assert complete("dfnb eva", tmp_path) == ["evaluate"]
     assert complete("dfnb report --pub", tmp_path) == ["--publish"]
-    assert complete("dfnb train --profile ", tmp_path) == ["demo", "faces", "paper", "smoke", "mine.yaml"]
+    assert complete("dfnb train --profile ", tmp_path) == [*profile.names(), "mine.yaml"]
     assert complete("dfnb train --variant net", tmp_path) == ["network1", "network2"]
 
 
