@@ -25,6 +25,7 @@ from dfnb.own_video import about as file_facts
 from dfnb.own_video import doubts, file_scores, finders, people, timeline
 from dfnb.plots import pictures, style
 from dfnb.plots.style import Plot
+from dfnb.profile import Sbi
 from dfnb.scoring import metrics, real_people
 from dfnb.scoring.inference import Precision, Scorer
 
@@ -125,13 +126,24 @@ class Detector:
         head = {"arcface": "ArcFace", "linear": "linear head"}.get(settings["head"], settings["head"])
         facts = {
             "real faces of": source,
-            "fakes": "those faces blended with themselves (SBI); no manipulated video",
+            "fakes": f"{_kinds(profile)}; no manipulated video",
             "network": f"{settings['variant']} with {head}, {settings['backbone']}, {self.size} px",
             "length": f"{length}, seed {self.about.get('seed', '?')}",
             "profile": profile.get("name", "?"),
             "checkpoint, SHA-256": self.sha256[:16],
         }
         return pd.DataFrame({"what": list(facts), "value": list(facts.values())})
+
+
+def _kinds(profile: dict[str, Any]) -> str:
+    """How the fakes of a training were made, in words. profile: as its checkpoint keeps it."""
+    try:
+        kinds = Sbi.model_validate(profile.get("sbi", {})).fakes
+    except ValueError:  # of another version
+        return "?"
+    if not kinds:
+        return "those faces blended with themselves (SBI)"
+    return f"made of those faces: {', '.join(f'{name} ({share:g})' for name, share in kinds)}"
 
 
 def detector(
@@ -320,8 +332,8 @@ class Answer:
             )
         if not self.detector.is_imported:
             reasons.append(
-                "It learned to notice blending, from real faces blended with themselves. A face generated whole, a "
-                "voice, a cut or a caption that lies leaves no such trace."
+                "It learned to notice blending, from fakes made of real faces alone. A face generated whole, a voice, "
+                "a cut or a caption that lies leaves no such trace."
             )
         if len(table):
             px = float(np.median(np.sqrt((table["x1"] - table["x0"]) * (table["y1"] - table["y0"]))))
