@@ -117,7 +117,7 @@ def test_a_file_dropped_in_is_answered_and_its_page_kept(site, videos, tmp_path,
         assert download.value.suggested_filename == "two people.mp4.html"
         kept = Path(download.value.path()).read_text("utf-8")
         assert kept.startswith("<!doctype html>")
-        assert kept.count("<img ") == 3
+        assert kept.count("<img ") == 7
         assert heard.errors == []
         elsewhere = [url for url in heard.requests if not url.startswith((site.address, "data:", "blob:"))]
         assert elsewhere == []
