@@ -6,8 +6,8 @@ import pandas as pd
 
 from dfnb.common import files
 from dfnb.common.errors import UserError
+from dfnb.experiment.run import auc_of
 from dfnb.plots import style, tables
-from dfnb.scoring import metrics
 
 if TYPE_CHECKING:
     from dfnb.experiment.run import Run
@@ -29,21 +29,17 @@ def results(run: "Run", name: str) -> pd.DataFrame:
         about = {key: row[key] for key in ("network", "seed", "part", "dataset", "level", "size_rule", "checkpoint")}
         scored = videos[videos["frames"] > 0]
         if shown and missing and scored["label"].nunique() == 2:
-            rows.append(about | _auc(scored) | {"method": "all", "videos": "scored", "missing": 0})
+            rows.append(
+                about | auc_of(row["dataset"], "video", scored) | {"method": "all", "videos": "scored", "missing": 0}
+            )
         methods = videos.loc[videos["label"] == "fake", "method"].unique()
         for method in methods if shown and len(methods) > 1 else ():
             chosen = videos[(videos["label"] == "real") | (videos["method"] == method)]
             lost = int((chosen["frames"] == 0).sum())
-            rows.append(about | _auc(chosen) | {"method": method, "videos": "all", "missing": lost})
+            rows.append(
+                about | auc_of(row["dataset"], "video", chosen) | {"method": method, "videos": "all", "missing": lost}
+            )
     return pd.DataFrame(rows)
-
-
-def _auc(videos: pd.DataFrame) -> dict[str, float]:
-    fake, scores = (videos["label"] == "fake").to_numpy(), videos["score"].to_numpy()
-    value, alone = metrics.auc_groups(fake, scores, videos["group"]), metrics.auc_logit(fake, scores)
-    found = {"auc": value.value, "low": value.low, "high": value.high}
-    found |= {"sample_low": alone.low, "sample_high": alone.high}
-    return found | {"real": int((~fake).sum()), "fake": int(fake.sum())}
 
 
 def compared(run: "Run", name: str) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -21,7 +21,6 @@ from dfnb.scoring import metrics
 if TYPE_CHECKING:
     from dfnb.sbi import PairDataset
 
-SIZE = 128  # pixels of a side
 EPOCHS, BATCH, RATE = 12, 32, 4e-3
 FEWEST = 10  # people
 FIRST = 0.6  # share of the faces that the network learns from; it is tested on the others

@@ -14,7 +14,6 @@ import pandas as pd
 from scipy.stats import betabinom, binomtest
 
 from dfnb.analysis import corruptions, robustness
-from dfnb.data.catalogues import IMAGE_SUFFIXES
 from dfnb.networks.checkpoint import metadata
 from dfnb.plots.style import FAINT, Plot, look, new_figure, styled
 from dfnb.scoring import metrics, real_people
@@ -55,8 +54,8 @@ def by_chance(rate: float, held_out: int, tested: int) -> tuple[float, float]:
 
 def unit_of(run: "Run", part: str) -> real_people.Unit:
     """What has a score in a test part: single images, or videos."""
-    is_image = [Path(path).suffix.lower() in IMAGE_SUFFIXES for path in run.clips(part)["path"]]
-    return "image" if all(is_image) else "video"
+    units = {real_people.unit_of(Path(path)) for path in run.clips(part)["path"]}
+    return "image" if units == {"image"} else "video"
 
 
 def held_out(about: dict[str, Any], unit: real_people.Unit) -> int:

@@ -309,7 +309,7 @@ class Run(Artefacts):
             videos, title = self._video_scores(part, given), self.title(part)
             pairs = dict(zip(("pair_accuracy", "pair_low", "pair_high", "pairs"), _pair_accuracy(videos), strict=True))
             about, origin = {"part": part, "dataset": title}, {"trained_on": domain, "checkpoint": digest}
-            rows.append(about | _auc_of(title, "video", videos) | pairs | origin)
+            rows.append(about | auc_of(title, "video", videos) | pairs | origin)
         results = pd.DataFrame(rows)
         if self.build != "nothing":
             self._write(results, self.checkpoint_folder(given.path) / "results.csv")
@@ -365,7 +365,7 @@ class Run(Artefacts):
             for level, size_rule, scored in self._levels(part, network, table):
                 how = {"level": level, "size_rule": size_rule}
                 checkpoint = {"checkpoint": table["checkpoint"].iloc[0]}
-                rows.append(about | how | _auc_of(about["dataset"], level, scored) | checkpoint)
+                rows.append(about | how | auc_of(about["dataset"], level, scored) | checkpoint)
         return rows
 
     def _levels(self, part: str, network: Scored, table: pd.DataFrame) -> list[tuple[str, bool, pd.DataFrame]]:
@@ -390,7 +390,7 @@ class Run(Artefacts):
         return self.results()
 
 
-def _auc_of(title: str, level: str, scored: pd.DataFrame) -> dict[str, Any]:
+def auc_of(title: str, level: str, scored: pd.DataFrame) -> dict[str, Any]:
     """AUC of videos, frames or faces with both intervals, and how many there are: auc, low, high, sample_low, ..."""
     fake, scores = (scored["label"] == "fake").to_numpy(), scored["score"].to_numpy()
     if fake.all() or not fake.any():

@@ -19,7 +19,6 @@ from dfnb import networks
 from dfnb.common import devices, files
 from dfnb.common.errors import UserError, printable
 from dfnb.data import frames
-from dfnb.data.catalogues import IMAGE_SUFFIXES
 from dfnb.networks.checkpoint import IMPORTED
 from dfnb.own_video import about as file_facts
 from dfnb.own_video import doubts, file_scores, finders, people, timeline
@@ -97,7 +96,7 @@ class Detector:
         how = {"pictures": pictures, "rate": self.rate, "held_out": self.real_people}
         scores = file_scores.score_files(self.scorer, self.finder, paths, self.size, self.frames, **how)
         for path, scored in zip(paths, scores, strict=True):
-            unit = unit_of(path)
+            unit = real_people.unit_of(path)
             for person in scored.row["people"]:
                 found = real_people.standing(person["score"], self.real_people, unit)
                 person["p_real"] = found.p if found else None
@@ -169,11 +168,6 @@ def detector(
     return Detector(net, about, files.sha256(checkpoint), finder, count, precision, rate, limits or doubts.Limits())
 
 
-def unit_of(path: Path) -> real_people.Unit:
-    """What a file's score is compared with: single images, or videos."""
-    return "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video"
-
-
 @dataclass(frozen=True)
 class Answer:
     """What was found in one file. fps: frames a second, 0 where unknown, such as for an image."""
@@ -197,7 +191,7 @@ class Answer:
         if not self.has_score:
             return [f"There is no score: {self.scored.row['reason']}."]
         leading = self.scored.faces[self.scored.faces["person"] == 0]
-        return doubts.reasons(leading, unit_of(self.path) == "video", self.about, self.detector.limits)
+        return doubts.reasons(leading, real_people.unit_of(self.path) == "video", self.about, self.detector.limits)
 
     @property
     def doubt(self) -> str:
@@ -286,13 +280,13 @@ class Answer:
 
     def _standing(self, score: float) -> str:
         """What a number of this height means among real people, without a full stop."""
-        found = real_people.standing(score, self.detector.real_people, unit_of(self.path))
+        found = real_people.standing(score, self.detector.real_people, real_people.unit_of(self.path))
         if found is None:
             few = f"fewer than {real_people.FEWEST} real people"
             return f"how rare such a score is among real people isn't known, since this network was checked on {few}"
         embedded = self.detector.warning == EMBEDDED
         text = f"a score {real_people.words(found, 'rendered heads' if embedded else 'real people')}"
-        if found.unit != unit_of(self.path):
+        if found.unit != real_people.unit_of(self.path):
             text += f" (those in {found.unit}s, so this is a rough guide)"
         return text
 

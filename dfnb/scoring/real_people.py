@@ -36,6 +36,11 @@ class Standing(NamedTuple):
     unit: Unit
 
 
+def unit_of(path: Path) -> Unit:
+    """What a file's score is compared with: single images, or videos (a folder of frames is one)."""
+    return "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video"
+
+
 def record(scored: FaceScores, store: FaceStore) -> dict[str, Any]:
     """What a checkpoint keeps of the held-out real faces, as JSON writes it.
 
@@ -47,7 +52,7 @@ def record(scored: FaceScores, store: FaceStore) -> dict[str, Any]:
     table = scored.table[real]
     paths = store.manifest.loc[real, "path"].groupby(table["video"].to_numpy()).first()
     videos = metrics.video_scores(table).drop_duplicates("group")
-    is_image = np.array([Path(paths[video]).suffix.lower() in IMAGE_SUFFIXES for video in videos["video"]], bool)
+    is_image = np.array([unit_of(Path(paths[video])) == "image" for video in videos["video"]], bool)
     scores = {"image": videos.loc[is_image, "score"], "video": videos.loc[~is_image, "score"]}
     seen = scored.embedding[real].astype(np.float64)
     centre, spread = seen.mean(0), seen.std(0)
