@@ -380,13 +380,17 @@ def sweep(
     only_tables: Annotated[
         bool, typer.Option("--tables", help="write the tables of what is finished, and train nothing")
     ] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="copy a study's tables into this project's figures/")
+    ] = False,
 ) -> None:
     """Seeds and ablations: train and score every variation of a base profile, one question each.
 
     Reads the base profile's videos. Writes runs/SWEEP/: networks and scores of every variation, sweep.csv and
     sweep.json; unchanged networks are those of the base profile's run. A finished cell isn't run again, so an
     interrupted sweep goes on where it stopped; the table always holds what is finished. `dfnb report --publish` copies
-    it into figures/. --set changes the base profile. Exit status: 0 all cells have a result, 3 some failed.
+    it into figures/; of a plan with contrasts, such as study, --publish does. --set changes the base profile. Exit
+    status: 0 all cells have a result, 3 some failed.
     """
     from dfnb.common import processes
     from dfnb.experiment import sweep as sweeps
@@ -409,6 +413,8 @@ def sweep(
     for name, reason in failed.items():
         typer.echo(printable(f"dfnb: {name}: {reason}"), err=True)
     typer.echo(f"sweep: {swept.folder / 'sweep.csv'}")
+    for path in swept.publish(Path.cwd()) if publish else ():
+        typer.echo(f"published: {path}")
     raise typer.Exit(Exit.SOME if failed else Exit.ALL)
 
 

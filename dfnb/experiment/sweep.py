@@ -3,6 +3,7 @@
     runs/<sweep>/<variation>/      networks and scores of its cells, as in a run
     runs/<sweep>/sweep.csv         AUC of every finished cell by set, with what was asked and what was held fixed
     runs/<sweep>/sweep-differences.csv    every variation against the unchanged networks, and these among themselves
+    runs/<sweep>/sweep-contrasts.csv      the plan's questions, over all seeds, by set and on the mean over sets
     runs/<sweep>/sweep.json        how long it took, on what, and which cells are missing
 
 Videos, faces and unchanged networks are those of the base profile's run. Cells whose training is the very same (equal
@@ -11,6 +12,7 @@ taps under two readings, say) are trained once.
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ from dfnb.experiment.jobs import finished
 from dfnb.experiment.run import Run
 from dfnb.experiment.sweep_plan import Plan, Variation
 from dfnb.profile import resolve
-from dfnb.scoring import comparisons, metrics
+from dfnb.scoring import comparisons, contrasts, metrics
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,11 @@ class Sweep:
             profile = sweep_plan.applied(variation, base.profile)
             run = Run(profile, self.folder / variation.name, shared=base, build=base.build)
             self.cells += [Cell(variation, network, run) for network in run.networks]
+        sides = {_side(cell) for cell in self.cells}
+        for asked in plan.contrasts:
+            if unknown := {asked.ours, asked.theirs} - sides:
+                known = ", ".join(sorted(sides))
+                raise UserError(f"sweep {plan.name}: {asked.name}: no network {min(unknown)!r}; it has {known}")
 
     @cached_property
     def origins(self) -> dict[str, Cell]:
@@ -95,8 +102,10 @@ class Sweep:
         return found
 
     def missing(self) -> list[Cell]:
-        """The cells still to be trained or scored, in the plan's order, each training once."""
+        """The cells still to be trained or scored, in the plan's order (of contrasts by seed), each training once."""
         trained = [cell for cell in self.cells if self.origins[cell.name] is cell]
+        if self.plan.contrasts:  # a seed of all networks answers more than all seeds of one
+            trained.sort(key=lambda cell: cell.network.seed)
         return [cell for cell in trained if not cell.is_finished()]
 
     def states(self) -> Iterator[str]:
@@ -138,6 +147,75 @@ class Sweep:
         """Write sweep-differences.csv from what is finished."""
         with files.replacing(self.folder / "sweep-differences.csv") as temporary:
             self.differences().to_csv(temporary, index=False)
+        if self.plan.contrasts:
+            with files.replacing(self.folder / "sweep-contrasts.csv") as temporary:
+                self.contrasts().to_csv(temporary, index=False)
+
+    def contrasts(self) -> pd.DataFrame:
+        """The plan's questions: a row for each and every kind of test set, and the mean over kinds.
+
+        Columns: contrast, question, ours, theirs, those of `contrasts.contrast`, p_holm (for all questions on a kind),
+        sampling_sd and seed_sd (of one AUC, pooled over the networks). Over all finished seeds of each side; a question
+        with an unfinished side is left out.
+        """
+        kinds, rows = self.kinds(), []
+        if not kinds:
+            return pd.DataFrame()
+        parts = [part for group in kinds.values() for part in group]
+        finished: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            if self.origins[cell.name].is_finished():
+                finished.setdefault(_side(cell), []).append(self.origins[cell.name])
+        spreads = self._spreads(finished, kinds)
+        for asked in self.plan.contrasts:
+            if not {asked.ours, asked.theirs} <= set(finished):
+                continue
+            sides = (
+                {part: [cell.scores(part) for cell in finished[side]] for part in parts}
+                for side in (asked.ours, asked.theirs)
+            )
+            about = {"contrast": asked.name, "question": asked.question, "ours": asked.ours, "theirs": asked.theirs}
+            table = contrasts.contrast(*sides, kinds, spreads)
+            deviations = {kind: math.sqrt(spread.variance) if spread else math.nan for kind, spread in spreads.items()}
+            rows.append(table.assign(**about, seed_sd=table["kind"].map(deviations)))
+        if not rows:
+            return pd.DataFrame()
+        frame = pd.concat(rows, ignore_index=True)
+        for _, family in frame.groupby("kind"):
+            frame.loc[family.index, "p_holm"] = comparisons.holm(family["p"].to_numpy())
+        first = ["contrast", "question", "ours", "theirs"]
+        return frame[[*first, *(column for column in frame if column not in first)]]
+
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """The base profile's test sets by kind: those of the plan, and each other set by itself."""
+        there = {kind: parts for kind, parts in self.plan.kinds.items() if set(parts) <= set(self.base.tests)}
+        named = {part for parts in there.values() for part in parts}
+        return {part: (part,) for part in self.base.tests if part not in named} | there
+
+    def _spreads(
+        self, finished: dict[str, list[Cell]], kinds: dict[str, tuple[str, ...]]
+    ) -> dict[str, comparisons.SeedSpread | None]:
+        rows = []
+        for side, cells in finished.items():
+            for cell in cells:
+                about = {"network": side, "seed": cell.network.seed}
+                rows += [about | {"part": row["part"], "auc": row["auc"]} for row in self._results(cell)]
+        return contrasts.seed_spreads(pd.DataFrame(rows), kinds)
+
+    def publish(self, root: Path) -> list[Path]:
+        """Copy the tables into the project's figures, by the sweep's name: study.csv, study-contrasts.csv, study.json.
+
+        Raises UserError where the plan asks no contrasts: its tables are published with the report of its base.
+        """
+        if not self.plan.contrasts:
+            raise UserError(f"sweep {self.plan.name}: without contrasts; `dfnb report --publish` publishes it")
+        written = []
+        for name in ("sweep.csv", "sweep-contrasts.csv", "sweep.json"):
+            target = root / "figures" / name.replace("sweep", self.folder.name)
+            with files.replacing(target) as temporary:
+                shutil.copyfile(self.folder / name, temporary)
+            written.append(target)
+        return written
 
     def table(self) -> pd.DataFrame:
         """AUC of every finished cell by set, by video under the profile's size rule (SBI pairs by face).
@@ -295,6 +373,12 @@ class Sweep:
 
     def _spent(self) -> float:
         return float(self.record().get("seconds", 0.0))
+
+
+def _side(cell: Cell) -> str:
+    """A cell's network as contrasts name it: see `sweep_plan.Contrast`."""
+    variation = cell.variation.name
+    return cell.network.name if variation == sweep_plan.BASE else f"{variation}/{cell.network.name}"
 
 
 def _together(cells: list[Cell]) -> list[list[Cell]]:

@@ -44,8 +44,22 @@ class Variation(Section):
     label: str = Field(min_length=1, description="a few words for tables and figures")
     question: str = Field(min_length=1)
     networks: tuple[tuple[Variant, Head], ...] | Literal["all"] = Field("all", description="all: the base profile's")
-    seeds: tuple[int, ...] | None = Field(None, description="the base profile's first unless given")
+    seeds: tuple[int, ...] | Literal["all"] | None = Field(
+        None, description="the base profile's first unless given; all: each of the base profile's"
+    )
     change: dict[str, Any] = Field(default_factory=dict, description="settings, such as arcface.margin: 0")
+
+
+class Contrast(Section):
+    """A question that two networks answer, over all their seeds: is the AUC of `ours` higher than that of `theirs`?
+
+    Each is a network's name, such as proposed-arcface, after a variation's name and a slash where it is of one.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    question: str = Field(min_length=1)
+    ours: str
+    theirs: str
 
 
 class Plan(Section):
@@ -55,6 +69,10 @@ class Plan(Section):
     description: str = ""
     base: str = Field("demo", description="profile that the variations change")
     variations: tuple[Variation, ...] = Field(min_length=1)
+    contrasts: tuple[Contrast, ...] = Field((), description="comparisons decided together, on the mean over sets, too")
+    kinds: dict[str, tuple[str, ...]] = Field(
+        {}, description="sets that count as one in contrasts, by a name, where the base profile has them"
+    )
 
     @model_validator(mode="after")
     def _names_and_keys(self) -> "Plan":
@@ -103,11 +121,16 @@ def applied(variation: Variation, base: Profile) -> Profile:
     """The base profile with a variation's settings, networks and seeds. Raises UserError naming what doesn't fit."""
     changes: dict[str, Any] = {
         "name": f"{base.name}-{variation.name}",
-        "train.seeds": variation.seeds or base.train.seeds[:1],
+        "train.seeds": seeds_of(variation, base),
     }
     if variation.networks != "all":
         changes["train.networks"] = variation.networks
     return profiles.changed(base, changes | variation.change)
+
+
+def seeds_of(variation: Variation, base: Profile) -> tuple[int, ...]:
+    """The seeds a variation is trained with."""
+    return base.train.seeds if variation.seeds == "all" else variation.seeds or base.train.seeds[:1]
 
 
 def same_base(profile: Profile) -> str:
@@ -119,7 +142,7 @@ def asked(variation: Variation, base: Profile) -> str:
     """What a variation changes, in words, with what the base has instead."""
     seeds = base.train.seeds[:1]
     words = differences(variation.change, base)
-    if variation.seeds not in (None, seeds):
+    if variation.seeds not in (None, "all", seeds):
         words.append(f"seed {_in_words(variation.seeds)} instead of {_in_words(seeds)}")
     return "; ".join(words) or "nothing"
 
@@ -135,7 +158,7 @@ def differences(change: Mapping[str, Any], base: Profile) -> list[str]:
 def held(variation: Variation, plan: Plan, base: Profile) -> str:
     """What a variation holds fixed: every other setting that the sweep asks about, with its value, and the rest."""
     fixed = [f"{WORDS.get(key, key)} {_in_words(at(base, key))}" for key in plan.knobs() if key not in variation.change]
-    if variation.seeds in (None, base.train.seeds[:1]):
+    if variation.seeds in (None, "all", base.train.seeds[:1]):
         fixed.append(f"seed {_in_words(base.train.seeds[:1])}")
     return "; ".join([*fixed, f"all else as in profile {base.name}"])
 

@@ -2,7 +2,7 @@
 
 Comes in: a network and a face store, or scores alone. Goes out: score tables, AUCs, paired comparisons.
 Where is what: running a network in `inference` and `score`, tables on disk in `score_table`, numbers in `metrics`,
-comparisons of networks in `comparisons`, averages over them in `ensembles`.
+comparisons of networks in `comparisons`, over several sets at once in `contrasts`, averages over them in `ensembles`.
 """
 
 import lazy_loader

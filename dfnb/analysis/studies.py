@@ -1,0 +1,173 @@
+"""A study: the contrasts of a sweep (`Sweep.contrasts`), this machine's or the published ones, as tables and charts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from dfnb.analysis.findings import Difference
+from dfnb.common import files
+from dfnb.common.errors import UserError
+from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, styled
+from dfnb.plots.tables import SIGNIFICANT
+from dfnb.profile import resolve
+from dfnb.scoring import contrasts
+from dfnb.scoring.comparisons import SeedSpread
+
+if TYPE_CHECKING:
+    from dfnb.experiment.run import Run
+
+KINDS = {
+    "ff": "FF++", "celeb-df": "Celeb-DF", "ffiw": "FFIW", "dfdc-crops": "DFDC crops", "forged": "our forgeries",
+    contrasts.MEAN: "mean",
+}  # fmt: skip
+SHORT = {"plain-norm": "baseline", "attention-untaught/proposed-arcface": "unsupervised attention"}
+
+
+class Study(NamedTuple):
+    """A study's files. table: of every training; contrasts: a row a question and kind; record: plan and environment.
+
+    Empty (false by `found`) where there is none.
+    """
+
+    table: pd.DataFrame
+    contrasts: pd.DataFrame
+    record: dict[str, Any]
+    published: bool
+
+    @property
+    def found(self) -> bool:
+        return bool(self.record)
+
+    def spreads(self) -> dict[str, SeedSpread | None]:
+        """The spread over seeds of every kind's AUC and of their mean, see `contrasts.seed_spreads`."""
+        kinds = {kind: (kind,) for kind in self.contrasts["kind"].unique() if kind != contrasts.MEAN}
+        groups = self.record["plan"]["kinds"]
+        kinds = {kind: tuple(groups.get(kind, parts)) for kind, parts in kinds.items()}
+        named = self.table.assign(network=self.table["variation"] + "/" + self.table["network"])
+        return contrasts.seed_spreads(named, kinds)
+
+    def made(self) -> str:
+        """How and on what it was made, in a sentence."""
+        record, about = self.record, self.record["environment"]
+        seeds = self.table["seed"].nunique()
+        text = (
+            f"{'Published study' if self.published else 'Study of this machine'}, profile {record['base']}: "
+            f"{record['trainings']} trainings, {seeds} seeds, {record['training_seconds'] / 60:.0f} minutes of "
+            f"training, {about['hardware'].split(',')[0]}, torch {about['versions']['torch']}."
+        )
+        return text
+
+
+def read(run: "Run", name: str) -> Study:
+    """The study `name` of this machine, if its questions have answers, or else the published one.
+
+    name: of the sweep's folder, such as study-genuine. Raises UserError where a table is damaged.
+    """
+    for folder, stem, published in (
+        (resolve(run.profile.runs) / name, "sweep", False),
+        (resolve(Path("figures")), name, True),
+    ):
+        paths = [folder / file for file in (f"{stem}.csv", f"{stem}-contrasts.csv", f"{stem}.json")]
+        if not all(path.is_file() for path in paths):
+            continue
+        try:
+            table, answers = (pd.read_csv(path) for path in paths[:2])
+        except pd.errors.EmptyDataError:  # no question has an answer yet
+            continue
+        except ValueError as error:
+            raise UserError(
+                f"{folder}: a table of the study {name} is damaged ({error}); run `dfnb sweep --tables`"
+            ) from None
+        return Study(table, answers, files.read_json(paths[2]), published)
+    return Study(pd.DataFrame(), pd.DataFrame(), {}, False)
+
+
+def sides(row: Any) -> str:
+    """What is subtracted from what, such as "proposed minus network1"."""
+    return f"{_name(row.ours)} minus {_name(row.theirs)}"
+
+
+def _name(side: str) -> str:
+    if side in SHORT:
+        return SHORT[side]
+    return SHORT.get(side.rsplit("-", 1)[0], look(side).label)
+
+
+def chart(study: Study) -> Plot:
+    """Every question's difference with its 95 % interval, a panel a kind of test set; filled marks are significant.
+
+    The grey bar reaches as far as a difference may lie from 0 without being found four times in five.
+    """
+    rows = study.contrasts
+    questions, kinds = list(dict.fromkeys(rows["contrast"])), list(dict.fromkeys(rows["kind"]))
+    kinds = [contrasts.MEAN, *(kind for kind in kinds if kind != contrasts.MEAN)]
+    labels = [sides(rows[rows["contrast"] == name].iloc[0]).replace(" minus ", "\nminus ") for name in questions]
+    with styled():
+        figure = new_figure(1.2 + 0.62 * len(questions))
+        panels = figure.subplots(1, len(kinds), sharey=True, sharex=True, squeeze=False)[0]
+        for axes, kind in zip(panels, kinds, strict=True):
+            for row in rows[rows["kind"] == kind].itertuples():
+                y, clear = questions.index(row.contrast), row.p_holm < SIGNIFICANT
+                colour = look(row.ours).colour
+                axes.plot([-row.smallest, row.smallest], [y, y], color=FAINT, lw=9, alpha=0.22, solid_capstyle="butt")
+                axes.plot([row.low, row.high], [y, y], color=colour, lw=2, solid_capstyle="butt")
+                axes.plot(
+                    row.difference, y, "o", color=colour, ms=7, mew=1.5, mfc=colour if clear else "white", zorder=4
+                )
+            axes.axvline(0, color=INK, lw=1)
+            axes.set_title(KINDS.get(kind, kind), fontsize=11)
+            axes.set_ylim(len(questions) - 0.5, -0.5)
+            axes.grid(axis="y", visible=False)
+            axes.tick_params(axis="y", length=0)
+            axes.locator_params(axis="x", nbins=4)
+        panels[0].set_yticks(range(len(questions)), labels, fontsize=9)
+        figure.supxlabel("difference of the AUCs (95 %; filled: significant; grey: too small to be found)", fontsize=10)
+    summary = "; ".join(
+        f"{sides(row)}: {Difference(row.difference, row.low, row.high)}"
+        for row in rows[rows["kind"] == contrasts.MEAN].itertuples()
+    )
+    return Plot(figure, rows, f"Differences of the AUC over all seeds, mean over the sets: {summary}.")
+
+
+def readable(study: Study) -> pd.DataFrame:
+    """A row a question: its difference on every kind and on their mean, and the smallest that could have been seen."""
+    lines = []
+    for _, rows in study.contrasts.groupby("contrast", sort=False):
+        by_kind = {row.kind: row for row in rows.itertuples()}
+        mean = by_kind.pop(contrasts.MEAN)
+        line = {"compared": sides(mean), "mean (95 %)": str(Difference(mean.difference, mean.low, mean.high))}
+        line |= {"smallest that could be seen": f"{mean.smallest:.3f}", "p, corrected": f"{mean.p_holm:.2g}"}
+        for kind, row in by_kind.items():
+            line[KINDS.get(kind, kind)] = str(Difference(row.difference, row.low, row.high))
+        lines.append(line | {"seeds": f"{mean.seeds} and {mean.reference_seeds}"})
+    return pd.DataFrame(lines)
+
+
+def networks(study: Study) -> pd.DataFrame:
+    """A row a network: mean AUC over seeds on each set, with its standard deviation over seeds."""
+    table = study.table[study.table["part"] != "sbi"]
+    named = table["network"].where(table["variation"] == "base", table["variation"] + "/" + table["network"])
+    lines = []
+    for name, rows in table.groupby(named, sort=False):
+        cells = {
+            where: f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+            for where, values in rows.groupby("dataset", sort=False)["auc"]
+        }
+        lines.append({"network": _name(name), "seeds": rows["seed"].nunique()} | cells)
+    return pd.DataFrame(lines)
+
+
+def finding(study: Study) -> str:
+    """Each question's answer on the mean over the sets, in Markdown: a line a question."""
+    if not study.found:
+        return "No such study is here or published: `dfnb sweep --profile study` makes it (hours on a CPU)."
+    lines = []
+    for row in study.contrasts[study.contrasts["kind"] == contrasts.MEAN].itertuples():
+        found = Difference(row.difference, row.low, row.high)
+        if row.p_holm < SIGNIFICANT:
+            answer = f"**{_name(row.ours if row.difference > 0 else row.theirs)} is better**"
+        else:
+            answer = f"**not decided**; a difference of {row.smallest:.3f} would have been found four times in five"
+        lines.append(f"- {row.question} {sides(row)}, mean over the sets: {found}, p = {row.p_holm:.2g}: {answer}.")
+    return "\n".join(lines)
