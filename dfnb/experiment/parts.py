@@ -11,11 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dfnb import profile as profiles
 from dfnb.common import files, processes
 from dfnb.common.errors import UserError
+from dfnb.common.randomness import generator
 from dfnb.data import catalogues
 from dfnb.data import faces as face_finding
 from dfnb.data import store as stores
@@ -45,6 +47,11 @@ TAKEN = ("faces", "sbi", "validation-pairs", *PARTS)  # names that none of `data
 DECIDE_FACES = ("demo", "data", "faces")  # sections of a profile
 
 
+def _decide_faces(profile: Profile) -> str:
+    """A hash of what decides which faces are found; how many of them are trained on doesn't."""
+    return profiles.changed(profile, {"data.people": None}).hash(*DECIDE_FACES)
+
+
 class Parts:
     """Videos and faces of one profile.
 
@@ -61,7 +68,7 @@ class Parts:
         self.profile, self.build = profile, build
         self._check_sets()
         self.jobs: int | None = profile.processes  # None: where faces are found is up to joblib.parallel_config
-        if shared is not None and shared.profile.hash(*DECIDE_FACES) != profile.hash(*DECIDE_FACES):
+        if shared is not None and _decide_faces(shared.profile) != _decide_faces(profile):
             raise ValueError(f"{folder}: of other videos or faces than {shared.data_folder}")
         self._shared = shared
         self.data_folder: Path = shared.data_folder if shared else folder
@@ -287,7 +294,23 @@ class Parts:
         return part in ("folder", "deepfakebench") or (part in ("train", "validation") and data.faces is not None)
 
     def store(self, part: str) -> FaceStore:
-        """The face store of a part."""
+        """The face store of a part; of the training faces those of `data.people` alone, where that is given."""
+        found = self._whole(part)
+        people = self.profile.data.people
+        return found if part != "train" or people is None else found.subset(self._of_people(found, people))
+
+    def _of_people(self, store: FaceStore, count: int) -> np.ndarray:
+        """Which rows are of the first `count` people in a random order, in which fewer are always a part of more."""
+        everyone = sorted(store.manifest["group"].unique())
+        if count > len(everyone):
+            raise UserError(
+                f"profile {self.profile.name}: data.people = {count}: faces of {len(everyone)} people were found; use "
+                "fewer, or leave it out"
+            )
+        chosen = generator("people to train on", 0).permutation(everyone)[:count]
+        return np.flatnonzero(store.manifest["group"].isin(chosen))
+
+    def _whole(self, part: str) -> FaceStore:
         if part not in self._stores:
             clips = None
             if processes.is_main():

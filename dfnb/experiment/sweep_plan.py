@@ -25,6 +25,9 @@ WORDS = {
     "train.optimizer": "optimizer",
     "train.weight_decay": "weight decay",
     "train.ema_decay": "decay of the averaged weights",
+    "train.steps": "steps",
+    "data.people": "people",
+    "model.size": "input (px)",
     "model.attention": "attention",
     "model.tap_reading": "taps by",
     "model.normalise": "normalisation",
@@ -86,7 +89,8 @@ class Plan(Section):
                 except UserError as error:
                     raise ValueError(f"{variation.name}: networks: {error}") from None
             for key in variation.change:
-                if key.split(".")[0] not in SWEPT or key in ("train.networks", "train.seeds"):
+                swept = key.split(".")[0] in SWEPT or key == "data.people"
+                if not swept or key in ("train.networks", "train.seeds"):
                     raise ValueError(
                         f"{variation.name}: {key} can't be changed; all cells share videos and faces, and networks and "
                         f"seeds have entries of their own (change settings of {', '.join(SWEPT)})"

@@ -115,6 +115,9 @@ class Data(Section):
         "images in whose path below the root that group is the same text are one video, which it names",
     )
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the people in `faces` kept for validation")
+    people: int | None = Field(
+        None, ge=2, description="train on so many people (of FaceForensics++ videos), drawn at random; all unless given"
+    )
     compression: Literal["raw", "c23", "c40"] = "c23"
     manipulations: tuple[str, ...] = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
     train_frames: int = Field(8, ge=1, le=100_000, description="frames a training video (SBI's protocol)")

@@ -130,3 +130,32 @@ def test_cells_share_the_base_runs_faces_and_equal_trainings(tmp_path):
     assert sum(name == origin for name, origin in origins.items()) == len(set(origins.values()))
     with pytest.raises(ValueError, match="other videos"):
         run.Run(profile.load("demo"), tmp_path / "x", shared=base)
+    run.Run(profile.changed(base.profile, {"data.people": 2}), tmp_path / "x", shared=base)  # of the same faces
+
+
+@pytest.mark.parametrize(("name", "base"), [("study", "study"), ("study", "genuine"), ("curve", "genuine")])
+def test_the_studies_of_the_package_fit_their_bases(name, base):
+    loaded, known = sweep_plan.load(name), profile.load(base)
+    assert profile.load(loaded.base)
+    networks_of = {
+        f"{variation.name}/{'-'.join(network)}" for variation in loaded.variations for network in variation.networks
+    } | {"-".join(network) for network in known.train.networks}
+    assert {side for asked in loaded.contrasts for side in (asked.ours, asked.theirs)} <= networks_of
+    for variation in loaded.variations:
+        changed = sweep_plan.applied(variation, known)
+        assert set(changed.train.seeds) <= set(known.train.seeds)  # the unchanged network is there to compare
+        assert set(changed.train.networks) <= set(known.train.networks)
+
+
+def test_contrasts_name_networks_of_the_sweep_and_seeds_come_one_after_the_other(tmp_path):
+    base = run.Run(profile.load("smoke", {"runs": str(tmp_path), "train.seeds": [0, 1]}), build="all")
+    asked = {"name": "c", "question": "why?", "ours": "proposed-linear", "theirs": "network1-linear"}
+    entry = {"name": "a", "change": {"train.attention_weight": 0}, "networks": [["proposed", "linear"]], "seeds": "all"}
+    whole = sweep.Sweep(plan(entry, contrasts=[asked]), base)
+    seeds = [cell.network.seed for cell in whole.missing()]
+    assert seeds == sorted(seeds)
+    assert seeds.count(0) == seeds.count(1) == len(base.networks) // 2 + 1
+    with pytest.raises(UserError, match=r"c: no network 'a/network1-linear'; it has a/proposed-linear, network1"):
+        sweep.Sweep(plan(entry, contrasts=[asked | {"theirs": "a/network1-linear"}]), base)
+    with pytest.raises(UserError, match="dfnb report --publish"):
+        sweep.Sweep(plan(entry), base).publish(tmp_path)

@@ -13,7 +13,7 @@ from dfnb.common import files
 from dfnb.common.errors import UserError
 
 
-@pytest.mark.parametrize("name", ["smoke", "demo", "paper", "clip"])
+@pytest.mark.parametrize("name", ["smoke", "demo", "study", "genuine", "paper", "clip"])
 def test_the_packaged_profiles_are_valid(name):
     assert profile.load(name).name == name
 
@@ -93,7 +93,7 @@ def test_a_file_that_is_no_profile_is_named(tmp_path, text, says):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UserError, match="clip, demo, faces, paper, paper-plus, smoke"):
+    with pytest.raises(UserError, match="clip, demo, faces, genuine, paper, paper-plus, smoke, study"):
         profile.load("dmeo")
 
 

@@ -14,7 +14,10 @@ import yaml
 from safetensors import safe_open
 
 from dfnb import networks
+from dfnb import profile as profiles
+from dfnb.common.errors import UserError
 from dfnb.data import store
+from dfnb.experiment.run import Run, open_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,7 +145,13 @@ def swept(smoke) -> dict:
         variation("wild", {"train.lr": 1.0e20}),
     ]
     path = smoke["profile"].with_name("sweep.yaml")
-    path.write_text(yaml.safe_dump({"name": "few", "base": str(smoke["profile"]), "variations": variations}))
+    contrasts = [
+        {"name": name, "question": "why?", "ours": "proposed-linear", "theirs": f"{name}/proposed-linear"}
+        for name in ("untaught", "wild")
+    ]
+    plan = {"name": "few", "base": str(smoke["profile"]), "variations": variations}
+    plan |= {"contrasts": contrasts, "kinds": {"foreign": ["celeb-df", "ffiw"], "absent": ["dfdc"]}}
+    path.write_text(yaml.safe_dump(plan))
     command = ("sweep", "--profile", path, "--threads", "1")
     return {"command": command, "done": dfnb(*command), "folder": smoke["run"].with_name("few-smoke")}
 
@@ -163,6 +172,38 @@ def test_a_sweep_shows_what_is_finished_and_says_what_is_missing(smoke, swept):
     results = pd.read_csv(smoke["run"] / "results.csv")
     merged = table[table["variation"] == "base"].merge(results[results["size_rule"] == (results["level"] == "video")])
     assert len(merged) == 5 * 4  # the very numbers of the run
+
+
+def test_a_sweep_answers_its_questions_over_kinds_of_sets_and_publishes_them(smoke, swept, tmp_path):
+    answers = pd.read_csv(swept["folder"] / "sweep-contrasts.csv")
+    assert answers[["contrast", "kind"]].values.tolist() == [["untaught", kind] for kind in ("ff", "foreign", "mean")]
+    table = pd.read_csv(swept["folder"] / "sweep.csv").set_index(["variation", "network", "part"])["auc"]
+    by_kind = answers.set_index("kind")
+    for column, variation in (("auc", "base"), ("reference_auc", "untaught")):
+        aucs = table[variation, "proposed-linear"]
+        foreign = (aucs["celeb-df"] + aucs["ffiw"]) / 2
+        assert by_kind.loc["foreign", column] == pytest.approx(foreign)
+        assert by_kind.loc["mean", column] == pytest.approx((foreign + aucs["ff"]) / 2)
+    assert answers["smallest"].gt(0).all()
+    (tmp_path / "figures").mkdir()
+    done = dfnb(*swept["command"], "--tables", "--publish", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = {"few-smoke.csv", "few-smoke-contrasts.csv", "few-smoke.json"}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == names
+
+
+def test_training_on_fewer_people_keeps_some_of_those_of_more(smoke):
+    base = open_run(str(smoke["profile"]))
+    everyone = set(base.store("train").manifest["group"])
+    kept = []
+    for count in (2, 3):
+        fewer = Run(profiles.changed(base.profile, {"data.people": count}), shared=base)
+        kept.append(set(fewer.store("train").manifest["group"]))
+        assert len(kept[-1]) == count
+        assert fewer.store("validation").digest == base.store("validation").digest
+    assert kept[0] < kept[1] <= everyone
+    with pytest.raises(UserError, match=r"data\.people = 1000: faces of \d+ people were found"):
+        Run(profiles.changed(base.profile, {"data.people": 1000}), shared=base).store("train")
 
 
 def test_equal_taps_are_trained_once(swept):
