@@ -381,17 +381,18 @@ def sweep(
         bool, typer.Option("--tables", help="write the tables of what is finished, and train nothing")
     ] = False,
     publish: Annotated[
-        bool, typer.Option("--publish", help="copy a study's tables into this project's figures/")
+        bool, typer.Option("--publish", help="copy the tables into this project's figures/, under the sweep's name")
     ] = False,
 ) -> None:
     """Seeds and ablations: train and score every variation of a base profile, one question each.
 
     Reads the base profile's videos. Writes runs/SWEEP/: networks and scores of every variation, sweep.csv and
     sweep.json; unchanged networks are those of the base profile's run. A finished cell isn't run again, so an
-    interrupted sweep goes on where it stopped; the table always holds what is finished. `dfnb report --publish` copies
-    it into figures/; of a plan with contrasts, such as study, --publish does. --set changes the base profile. Exit
-    status: 0 all cells have a result, 3 some failed.
+    interrupted sweep goes on where it stopped; the table always holds what is finished. --publish
+    copies it into figures/, and of genuine sets how often real people reach a stated rate. --set changes the base
+    profile. Exit status: 0 all cells have a result, 3 some failed.
     """
+    from dfnb.analysis import stated_rate
     from dfnb.common import processes
     from dfnb.experiment import sweep as sweeps
 
@@ -413,7 +414,7 @@ def sweep(
     for name, reason in failed.items():
         typer.echo(printable(f"dfnb: {name}: {reason}"), err=True)
     typer.echo(f"sweep: {swept.folder / 'sweep.csv'}")
-    for path in swept.publish(Path.cwd()) if publish else ():
+    for path in stated_rate.published_with(swept, Path.cwd()) if publish else ():
         typer.echo(f"published: {path}")
     raise typer.Exit(Exit.SOME if failed else Exit.ALL)
 

@@ -53,7 +53,8 @@ class Swept:
             f"{record['jobs']} at a time), {about['hardware'].split(',')[0]}, torch {about['versions']['torch']}."
         )
         missing = len(record["missing"])
-        return text + (f" {missing} of its {record['cells']} cells are missing." if missing else "")
+        text += f" {missing} of its {record['cells']} cells are missing." if missing else ""
+        return text + ("" if self.same_base else " Trained with other settings than this run's networks.")
 
 
 def swept(run: "Run") -> Swept:
@@ -130,7 +131,9 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
             "difference": rows["difference"],
             "95 % from": rows["low"],
             "to": rows["high"],
+            "smallest that could be seen": comparisons.smallest_of(rows["low"], rows["high"]),
             "p, corrected": rows["p_holm"],
+            "seeds": [f"{row.seeds} and {row.reference_seeds}" for row in rows.itertuples()],
         }
     )
     return table.reset_index(drop=True)

@@ -14,19 +14,21 @@ import pandas as pd
 from scipy.stats import betabinom, binomtest
 
 from dfnb.analysis import corruptions, robustness
+from dfnb.common import files
 from dfnb.networks.checkpoint import metadata
 from dfnb.plots.style import FAINT, Plot, look, new_figure, styled
 from dfnb.scoring import metrics, real_people
 
 if TYPE_CHECKING:
     from dfnb.experiment.run import Run
+    from dfnb.experiment.sweep import Sweep
 
 RATES = (0.1, 0.05, 0.01)
 
 
-def kept(run: "Run", name: str) -> dict[str, Any]:
+def kept(run: "Run", name: str, seed: int | None = None) -> dict[str, Any]:
     """What the network's checkpoint keeps of held-out real people (`real_people.record`); {} for an older one."""
-    return metadata(run.trained(run.find(name))).get("real_people", {})
+    return metadata(run.trained(run.find(name, seed))).get("real_people", {})
 
 
 def p_values(videos: pd.DataFrame, about: dict[str, Any], unit: real_people.Unit = "video") -> np.ndarray:
@@ -64,15 +66,15 @@ def held_out(about: dict[str, Any], unit: real_people.Unit) -> int:
     return standing.people if standing else 0
 
 
-def realised(run: "Run", name: str) -> pd.DataFrame:
+def realised(run: "Run", name: str, seed: int | None = None) -> pd.DataFrame:
     """Stated against realised rates on every test part; a row a part and rate that its people can tell.
 
     Columns: part, dataset, people (held out), tested (real people of the part), stated, realised, low, high (95 %,
     Clopper and Pearson 1934), chance_low, chance_high (`by_chance`). Empty where too few people were held out.
     """
-    rows, about = [], kept(run, name)
+    rows, about = [], kept(run, name, seed)
     for part in run.tests:
-        p = p_values(run.video_scores(part, name), about, unit_of(run, part))
+        p = p_values(run.video_scores(part, name, seed), about, unit_of(run, part))
         people = held_out(about, unit_of(run, part))
         for rate in (rate for rate in RATES if len(p) and rate >= 1 / (people + 1)):
             hits = int((p <= rate).sum())
@@ -82,6 +84,39 @@ def realised(run: "Run", name: str) -> pd.DataFrame:
             rows.append(row | dict(zip(("chance_low", "chance_high"), by_chance(rate, people, len(p)), strict=True)))
     columns = ["part", "dataset", "people", "tested", "stated", "realised", "low", "high", "chance_low", "chance_high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def published_with(sweep: "Sweep", root: Path) -> list[Path]:
+    """Publish a sweep (`Sweep.publish`) and, of genuine sets, the rates of every finished network of its base.
+
+    Writes figures/NAME-stated.csv: columns network, seed and those of `realised`. Returns the files written.
+    """
+    written, run = sweep.publish(root), sweep.base
+    if run.embedded:
+        return written
+    tables = [
+        realised(run, network.name, network.seed).assign(network=network.name, seed=network.seed)
+        for network in run.networks
+        if run.is_done(network)
+    ]
+    path = root / "figures" / f"{sweep.folder.name}-stated.csv"
+    with files.replacing(path) as temporary:
+        pd.concat(tables, ignore_index=True).to_csv(temporary, index=False)
+    return [*written, path]
+
+
+def over_networks(rates: pd.DataFrame) -> pd.DataFrame:
+    """Published rates as a table to read: a row a set and stated rate, the realised one over all networks and seeds."""
+    rows = []
+    for (name, stated), cells in rates.groupby(["dataset", "stated"], sort=False):
+        first, share = cells.iloc[0], 100 * cells["realised"]
+        inside = ((cells["realised"] >= cells["chance_low"]) & (cells["realised"] <= cells["chance_high"])).sum()
+        row = {"set": name, "people held out": first["people"], "real people tested": first["tested"]}
+        row |= {"stated": f"{100 * stated:g} %", "realised, mean": f"{share.mean():.1f} %"}
+        row |= {"of single networks": f"{share.min():.1f} to {share.max():.1f} %"}
+        row |= {"by chance": f"{100 * first['chance_low']:.1f} to {100 * first['chance_high']:.1f} %"}
+        rows.append(row | {"networks inside": f"{inside} of {len(cells)}"})
+    return pd.DataFrame(rows)
 
 
 def curve(run: "Run", name: str) -> Plot:

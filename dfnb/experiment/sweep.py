@@ -203,17 +203,12 @@ class Sweep:
         return contrasts.seed_spreads(pd.DataFrame(rows), kinds)
 
     def publish(self, root: Path) -> list[Path]:
-        """Copy the tables into the project's figures, by the sweep's name: study.csv, study-contrasts.csv, study.json.
-
-        Raises UserError where the plan asks no contrasts: its tables are published with the report of its base.
-        """
-        if not self.plan.contrasts:
-            raise UserError(f"sweep {self.plan.name}: without contrasts; `dfnb report --publish` publishes it")
+        """Copy the tables into the project's figures, under the sweep's name: study.csv, study-contrasts.csv, ..."""
         written = []
-        for name in ("sweep.csv", "sweep-contrasts.csv", "sweep.json"):
-            target = root / "figures" / name.replace("sweep", self.folder.name)
+        for source in sorted(self.folder.glob("sweep*.*")):
+            target = root / "figures" / source.name.replace("sweep", self.folder.name)
             with files.replacing(target) as temporary:
-                shutil.copyfile(self.folder / name, temporary)
+                shutil.copyfile(source, temporary)
             written.append(target)
         return written
 
@@ -256,7 +251,8 @@ class Sweep:
             "dataset",
             "auc",
         ]
-        columns += ["low", "high", "real", "fake", "seconds", "threads", "same_as", "checkpoint"]
+        columns += ["low", "high", "real", "fake", "pair_accuracy", "pair_low", "pair_high", "people", "steps", "size"]
+        columns += ["seconds", "threads", "same_as", "checkpoint"]
         return pd.DataFrame(rows, columns=columns)
 
     def _results(self, cell: Cell) -> list[dict[str, Any]]:
@@ -271,13 +267,21 @@ class Sweep:
             history = pd.read_csv(checkpoint.with_name("history.csv"))
             training = {"taps": ", ".join(map(str, taps)), "seconds": history["seconds"].iloc[-1]}
             training |= {"threads": about.get("threads")}
+            profile, people = cell.run.profile, cell.run.store("train").manifest["group"].nunique()
+            training |= {"people": people, "steps": profile.train.steps, "size": profile.model.size}
             rule = cell.run.profile.evaluate.size_rule
             self._known[key] = [
-                row | training
+                row | training | self._pairs(cell, row)
                 for row in cell.run.results_of(cell.network)
                 if row["level"] == "face" or (row["level"] == "video" and row["size_rule"] == rule)
             ]
         return self._known[key]
+
+    def _pairs(self, cell: Cell, row: dict[str, Any]) -> dict[str, float]:
+        if row["level"] != "video":
+            return {}
+        found = cell.run.pair_accuracy(row["part"], cell.network.name, cell.network.seed)
+        return {"pair_accuracy": found.value, "pair_low": found.low, "pair_high": found.high}
 
     @cached_property
     def _known(self) -> dict[tuple[str, int], list[dict[str, Any]]]:

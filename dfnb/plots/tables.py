@@ -251,6 +251,10 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     }  # fmt: skip
     if "network" in table:
         table = table.assign(network=[look(name).label for name in table["network"]])
+    if {"difference", "high"} <= set(table):
+        table = table.copy()
+        smallest = comparisons.smallest_of(table["low"], table["high"])
+        table.insert(table.columns.get_loc("high") + 1, "smallest that could be seen", smallest)
     return table.rename(columns=words)
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 from scipy.stats import t as student
 
 from dfnb.scoring import metrics
@@ -128,6 +128,12 @@ def smallest(sampling: Sampling, spread: SeedSpread | None, seeds: tuple[int, in
         return math.nan
     error, freedom = _error_of(sampling, spread, seeds)
     return min(1.0, float(student.ppf(0.975, freedom) + student.ppf(0.8, freedom)) * error) if error else 0.0
+
+
+def smallest_of(low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
+    """As `smallest`, from 95 % intervals alone: their half-width times 1 + z(0.8) / z(0.975), about 1.43."""
+    half = (np.asarray(high, dtype=np.float64) - np.asarray(low, dtype=np.float64)) / 2
+    return half * (1 + norm.ppf(0.8) / norm.ppf(0.975))
 
 
 def _error_of(sampling: Sampling, spread: SeedSpread | None, seeds: tuple[int, int]) -> tuple[float, float]:

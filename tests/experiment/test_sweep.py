@@ -157,5 +157,3 @@ def test_contrasts_name_networks_of_the_sweep_and_seeds_come_one_after_the_other
     assert seeds.count(0) == seeds.count(1) == len(base.networks) // 2 + 1
     with pytest.raises(UserError, match=r"c: no network 'a/network1-linear'; it has a/proposed-linear, network1"):
         sweep.Sweep(plan(entry, contrasts=[asked | {"theirs": "a/network1-linear"}]), base)
-    with pytest.raises(UserError, match="dfnb report --publish"):
-        sweep.Sweep(plan(entry), base).publish(tmp_path)

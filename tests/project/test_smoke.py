@@ -188,7 +188,7 @@ def test_a_sweep_answers_its_questions_over_kinds_of_sets_and_publishes_them(smo
     (tmp_path / "figures").mkdir()
     done = dfnb(*swept["command"], "--tables", "--publish", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    names = {"few-smoke.csv", "few-smoke-contrasts.csv", "few-smoke.json"}
+    names = {f"few-smoke{rest}" for rest in (".csv", "-contrasts.csv", "-differences.csv", ".json")}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == names
 
 
