@@ -197,15 +197,19 @@ def pairs(made: Sequence["Images"], gain: float = 6) -> Plot:
     return grid(rows, rows=["real", "fake", "mask", f"difference\n× {gain:g}"], numbers=numbers, alt=alt)
 
 
-def fakes(pairs: "PairDataset", chosen: Sequence[int], gain: float = 4) -> Plot:
-    """Some faces of `pairs`, by their places, made fakes in every way of `dfnb.sbi.FAKES`, and what that changed."""
+def fakes(pairs: "PairDataset", chosen: Sequence[int], names: Sequence[str] = (), gain: float = 4) -> Plot:
+    """Some faces of `pairs`, by their places, made fakes in every way of `dfnb.sbi.FAKES`, and what that changed.
+
+    names: what stands beside each; their numbers unless given.
+    """
     from dfnb.sbi import FAKES
 
     rows, labels, numbers = [], [], []
-    for place in chosen:
+    names = names or [f"face {k}" for k in range(1, len(chosen) + 1)]
+    for place, name in zip(chosen, names, strict=True):
         made = [pairs.images((0, place), kind) for kind in FAKES]
         rows += [[made[0].real, *(p.fake for p in made)], [None, *(difference(p.real, p.fake, gain) for p in made)]]
-        labels += [f"face {len(rows) // 2}", f"difference\n× {gain:g}"]
+        labels += [name, f"difference\n× {gain:g}"]
         for kind, p in zip(FAKES, made, strict=True):
             levels = float(np.abs(p.real.astype(float) - p.fake).mean())
             numbers.append({"face": len(rows) // 2, "kind": kind, "mean_difference_levels": levels})

@@ -1,4 +1,4 @@
-"""Forgeries for choosing settings: of rendered heads, and of the astronaut where scikit-image is installed."""
+"""Forgeries for choosing settings: of rendered heads, and of the astronaut."""
 
 import ast
 from dataclasses import replace
@@ -11,6 +11,7 @@ from lab import dfnb
 from PIL import Image
 from rendered_heads import rendered_heads
 
+from dfnb.analysis import astronaut
 from dfnb.benchmark import forgeries, forgery_folder
 from dfnb.benchmark.forgeries import METHODS, Portrait
 from dfnb.common.errors import UserError
@@ -29,8 +30,8 @@ def portraits() -> list[Portrait]:
 
 
 @pytest.fixture(scope="module")
-def astronaut() -> Portrait:
-    rgb = pytest.importorskip("skimage.data").astronaut()
+def photograph() -> Portrait:
+    rgb = astronaut.picture()
     return Portrait(rgb, faces.FaceFinder()(rgb)[0].landmarks)
 
 
@@ -117,13 +118,13 @@ def test_a_tight_crop_is_forged_up_to_its_edge_without_black_triangles(portraits
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_photograph_is_forged_and_its_face_is_found_again(astronaut, portraits, method):
-    fake = METHODS[method].forge(astronaut, portraits[0], rng(1))
+def test_a_photograph_is_forged_and_its_face_is_found_again(photograph, portraits, method):
+    fake = METHODS[method].forge(photograph, portraits[0], rng(1))
     found = faces.FaceFinder()(fake)[0]
-    assert np.hypot(*(found.landmarks - astronaut.landmarks).T).mean() < 0.08 * forgeries.face_height(found.landmarks)
-    outside = faces.face_mask(astronaut.landmarks, astronaut.rgb.shape) == 0
-    outside[int(astronaut.landmarks[33, 1]) :] &= method == "swap"  # a jaw moves
-    assert changed(astronaut, fake)[outside].max() == 0
+    assert np.hypot(*(found.landmarks - photograph.landmarks).T).mean() < 0.08 * forgeries.face_height(found.landmarks)
+    outside = faces.face_mask(photograph.landmarks, photograph.rgb.shape) == 0
+    outside[int(photograph.landmarks[33, 1]) :] &= method == "swap"  # a jaw moves
+    assert changed(photograph, fake)[outside].max() == 0
 
 
 def test_the_source_is_the_face_most_like_the_target(portraits):

@@ -26,7 +26,7 @@ IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 # abbreviations that need no word: units, formats, names of sets, methods and authors' bodies
 KNOWN = {
     "HTML", "JSON", "CSV", "PNG", "CPU", "GPU", "RGB", "JPEG", "DOI", "FF", "DF", "IT", "IBUG", "GB", "SBI", "FFIW",
-    "DFDC",
+    "DFDC", "NASA",
 }  # fmt: skip
 
 
