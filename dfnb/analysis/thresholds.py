@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 VALIDATION = "validation-pairs"  # held-out SBI pairs of the validation videos, scored like videos
 
 
+def fixed(run: "Run", name: str, fpr: float | None = None) -> float:
+    """The threshold of `thresholds` for one network, fixed on its validation data; first seed."""
+    known = run.video_scores(VALIDATION, name)
+    return metrics.threshold_at(known["label"] == "fake", known["score"], fpr)
+
+
 def thresholds(run: "Run", fpr: float | None = None) -> pd.DataFrame:
     """A threshold fixed on validation data, and what it gets wrong on test videos; first seed of the run's networks.
 
@@ -27,8 +33,7 @@ def thresholds(run: "Run", fpr: float | None = None) -> pd.DataFrame:
     """
     rows = []
     for name in names(run):
-        known = run.video_scores(VALIDATION, name)
-        threshold = metrics.threshold_at(known["label"] == "fake", known["score"], fpr)
+        known, threshold = run.video_scores(VALIDATION, name), fixed(run, name, fpr)
         for part in run.tests:
             videos = run.video_scores(part, name)
             fake, called = videos["label"] == "fake", videos["score"] >= threshold
