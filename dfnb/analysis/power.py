@@ -37,8 +37,8 @@ def table(run: "Run", ours: str, theirs: str, spread: SeedSpread | None) -> pd.D
 def of_parts(
     parts: Mapping[str, contrasts.Part], spread: SeedSpread | None, sizes: Sequence[float] = SIZES
 ) -> pd.DataFrame:
-    """`table` from scores. The spread is 0 where it is unknown."""
-    rows = []
+    """`table` from scores. The spread over seeds is taken as known, and as 0 where there is none."""
+    rows, known = [], spread and SeedSpread(spread.variance, 10**6)
     videos = sum(len(part.fake) for part in parts.values())
     groups = sum(len(set(part.groups)) for part in parts.values())
     for size in sizes:
@@ -50,7 +50,7 @@ def of_parts(
         for seeds in SEEDS:
             row = about | {"seeds": seeds, "sampling_sd": sampling.error}
             row |= {"seed_sd": spread.variance**0.5 if spread else float("nan")}
-            rows.append(row | {"smallest": comparisons.smallest(sampling, spread, (seeds, seeds))})
+            rows.append(row | {"smallest": comparisons.smallest(sampling, known, (seeds, seeds))})
     return pd.DataFrame(rows)
 
 
@@ -63,9 +63,10 @@ def chart(found: pd.DataFrame) -> Plot:
         for (size, rows), colour in zip(found.groupby("size"), shades, strict=False):
             axes.plot(rows["seeds"], rows["smallest"], "o-", color=colour, ms=4.5)
             last = rows.iloc[-1]
+            text = f"{last['videos']:,.0f} videos" + (" (this test)" if size == 1 else "")
             axes.annotate(
-                f"{last['videos']:,} videos" + (" (this test)" if size == 1 else ""), (last["seeds"], last["smallest"]),
-                (8, 0), textcoords="offset points", va="center", fontsize=9.5, color=colour,
+                text, (last["seeds"], last["smallest"]), (8, 0), textcoords="offset points", va="center", fontsize=9.5,
+                color=colour,
             )  # fmt: skip
         axes.set_xscale("log")
         axes.set_xticks(SEEDS, [str(seeds) for seeds in SEEDS])

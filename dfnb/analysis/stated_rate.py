@@ -119,6 +119,19 @@ def over_networks(rates: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def finding_over_networks(rates: pd.DataFrame) -> str:
+    """On which sets the stated rates hold, in Markdown: the mean over networks against what chance would do."""
+    if rates.empty:
+        return "No rates are published: `dfnb sweep --profile study --base genuine --publish` makes them."
+    texts = []
+    for name, cells in rates.groupby("dataset", sort=False):
+        mean = cells.groupby("stated")[["realised", "chance_low", "chance_high"]].mean()
+        off = mean[(mean["realised"] > mean["chance_high"]) | (mean["realised"] < mean["chance_low"])]
+        broken = ", ".join(f"{100 * row.realised:.1f} % instead of {100 * row.Index:g} %" for row in off.itertuples())
+        texts.append(f"{name}: " + (f"**it doesn't hold** ({broken})" if broken else "**it holds**, but for chance"))
+    return "; ".join(texts) + "."
+
+
 def curve(run: "Run", name: str) -> Plot:
     """The share of real people with p of at most the stated rate, against that rate, with its pointwise 95 % interval.
 

@@ -41,11 +41,14 @@ class Study(NamedTuple):
 
     def spreads(self) -> dict[str, SeedSpread | None]:
         """The spread over seeds of every kind's AUC and of their mean, see `contrasts.seed_spreads`."""
-        kinds = {kind: (kind,) for kind in self.contrasts["kind"].unique() if kind != contrasts.MEAN}
+        return contrasts.seed_spreads(self.table.assign(network=side_of(self.table)), self.kinds())
+
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """The test sets by kind, as the contrasts have them."""
         groups = self.record["plan"]["kinds"]
-        kinds = {kind: tuple(groups.get(kind, parts)) for kind, parts in kinds.items()}
-        named = self.table.assign(network=self.table["variation"] + "/" + self.table["network"])
-        return contrasts.seed_spreads(named, kinds)
+        return {
+            kind: tuple(groups.get(kind, (kind,))) for kind in self.contrasts["kind"].unique() if kind != contrasts.MEAN
+        }
 
     def made(self) -> str:
         """How and on what it was made, in a sentence."""
@@ -81,6 +84,25 @@ def read(run: "Run", name: str) -> Study:
             ) from None
         return Study(table, answers, files.read_json(paths[2]), published)
     return Study(pd.DataFrame(), pd.DataFrame(), {}, False)
+
+
+def read_table(run: "Run", name: str) -> pd.DataFrame:
+    """The table of a sweep (`Sweep.table`) or another published one: this machine's, or else figures/NAME.csv.
+
+    Empty where there is neither. Raises UserError where it is damaged.
+    """
+    for path in (resolve(run.profile.runs) / name / "sweep.csv", resolve(Path("figures")) / f"{name}.csv"):
+        if path.is_file():
+            try:
+                return pd.read_csv(path)
+            except ValueError as error:
+                raise UserError(f"{path}: a damaged table ({error}); make or restore it") from None
+    return pd.DataFrame()
+
+
+def side_of(table: pd.DataFrame) -> pd.Series:
+    """The network of each row as contrasts name it: see `sweep_plan.Contrast`."""
+    return table["network"].where(table["variation"] == "base", table["variation"] + "/" + table["network"])
 
 
 def sides(row: Any) -> str:
@@ -147,9 +169,8 @@ def readable(study: Study) -> pd.DataFrame:
 def networks(study: Study) -> pd.DataFrame:
     """A row a network: mean AUC over seeds on each set, with its standard deviation over seeds."""
     table = study.table[study.table["part"] != "sbi"]
-    named = table["network"].where(table["variation"] == "base", table["variation"] + "/" + table["network"])
     lines = []
-    for name, rows in table.groupby(named, sort=False):
+    for name, rows in table.groupby(side_of(table), sort=False):
         cells = {
             where: f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
             for where, values in rows.groupby("dataset", sort=False)["auc"]

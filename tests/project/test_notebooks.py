@@ -23,6 +23,8 @@ NAMES = [
     "06_attention_maps",
     "07_robustness",
     "08_your_own_video",
+    "09_genuine_faces",
+    "10_further_ablations",
 ]
 PARAMETERS = {"08_your_own_video": '\nvideo = ""\ncheckpoint = ""'}  # beside the two that all have
 
