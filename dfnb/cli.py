@@ -519,6 +519,9 @@ def score(
             help="beyond which it can't tell: frames, pixels, sharpness, quantiser, distance; may be repeated",
         ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="keep what --output holds, and score only files that are new or changed")
+    ] = False,
 ) -> None:
     """Score videos, images or folders: a row per file with the probability of being fake.
 
@@ -527,36 +530,45 @@ def score(
     faces found, what the network was trained on, why the number may be wrong, and what the file says of itself
     (container, encoder, time line, compression), which JSON has under "about". Exit status: 0 every file has a
     score, 3 some have, 4 none has, 2 wrong usage.
+
+    With --resume, a folder that grows can be scored again and again, and so can what Ctrl-C stopped. A file is known by
+    its path, as it was given, its size and its time of change; one that had no score isn't tried again either. An
+    output made with another checkpoint or other settings is an error. Pictures and pages (--plot, --html FOLDER) are
+    made of the files scored now; the exit status is about all rows.
     """
     from tqdm import tqdm
 
     from dfnb import networks
-    from dfnb.own_video import answer, doubts, find_files, finders, timeline
+    from dfnb.own_video import answer, doubts, find_files, finders, resuming, timeline
     from dfnb.own_video import page as pages
 
-    _check_outputs(output, plot, page)
+    _check_outputs(output, plot, page, resume)
     checkpoint = networks.located(checkpoint)
     as_json |= output is not None and output.suffix == ".json"
     networks.metadata(checkpoint)  # a wrong checkpoint is named at once, and so is a wrong file
     found_files = find_files(paths)
     beyond = doubts.limits(limits or ())
     detector = answer.detector(checkpoint, frames, upsample, precision, faces, rate, beyond)
+    how, rows, sections = resuming.made_with(detector), [], []
+    if resume and output is not None:
+        rows, found_files = resuming.resume(output, as_json, found_files, how)
+        typer.echo(printable(f"dfnb: {output}: {len(rows)} rows kept, {len(found_files)} files to score"), err=True)
+    versions = [resuming.version(path) for path in found_files]
     if needed := finders.time_needed(detector.finder, found_files, frames):
         typer.echo(f"dfnb: {needed}", err=True)
     pictures = plot is not None or page is not None
-    rows, sections = [], []
     answers = detector.answers(found_files, pictures)
     bar = tqdm(answers, total=len(found_files), unit="file", disable=None, mininterval=0.5)
     try:
-        for found, path, name in zip(bar, found_files, pages.names(found_files), strict=True):
+        for found, path, name, version in zip(bar, found_files, pages.names(found_files), versions, strict=True):
             more = {"cannot_tell": found.cannot_tell, "about": found.about} if as_json else {}
-            rows.append(found.scored.row | more)
             if plot is not None and found.has_score:
                 timeline.save(timeline.timeline(found.scored, found.fps, detector.warning), plot, path)
             if page is not None and page.suffix == ".html":
                 sections.append(pages.section(found, name))
             elif page is not None:
                 pages.export([found], page / timeline.named_after(path, ".html"))
+            rows.append(found.scored.row | {"made_with": how} | version | more)  # last: --resume draws no picture of it
     finally:  # what is finished is kept, whatever ends this: Ctrl-C, a full disk
         if rows:
             _write_scores(rows, detector.warning, output, as_json)
@@ -641,8 +653,12 @@ def export(
         typer.echo(path)
 
 
-def _check_outputs(output: Path | None, plot: Path | None, page: Path | None) -> None:
+def _check_outputs(output: Path | None, plot: Path | None, page: Path | None, resume: bool) -> None:
     """Before the work: whether what `dfnb score` is to write can be written there."""
+    if resume and output is None:
+        raise UserError("--resume: say with --output which file to go on with")
+    if resume and page is not None and page.suffix == ".html":
+        raise UserError(f"{page}: --resume can't add to a page of all files; give --html a folder")
     if output is not None and output.suffix not in {".csv", ".json"}:
         raise UserError(f"{output}: write to a .csv or a .json file")
     for option, folder in (("--plot", plot), ("--html", page if page and page.suffix != ".html" else None)):

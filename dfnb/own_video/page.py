@@ -65,8 +65,9 @@ def export(answers: Sequence[Answer], path: Path) -> Path:
 
 def names(paths: Sequence[Path]) -> list[str]:
     """What a page calls files: their names, with as much of their folders as tells them apart from one another."""
+    called: list[str] = []
     whole = [path.resolve().parts for path in paths]
-    most = max(len(parts) for parts in whole)
+    most = max((len(parts) for parts in whole), default=0)
     for depth in range(1, most + 1):
         called = [printable("/".join(parts[-depth:])) for parts in whole]
         if len(set(called)) == len(set(whole)):

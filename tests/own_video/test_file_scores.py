@@ -218,16 +218,19 @@ def test_folders_are_searched_and_hidden_files_left_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_scored_is_kept_when_a_batch_is_stopped(checkpoints, videos, tmp_path):
-    """Ctrl-C once the first picture is drawn: a row for each file that was finished, and one line that says so."""
+def test_what_is_scored_is_kept_when_a_batch_is_stopped(monkeypatch, checkpoints, videos, tmp_path):
+    """Ctrl-C once the second picture is drawn: a row for each file that was finished, and one line that says so.
+
+    With --resume the others follow, and then every file has its row and its picture.
+    """
     batch = tmp_path / "batch"
     batch.mkdir()
     for k in range(40):
         shutil.copy(videos / "real/one.mp4", batch / f"{k:02d}.mp4")
     arguments = [checkpoints["real"], batch, "-o", tmp_path / "scores.csv", "--plot", tmp_path / "plots"]
-    command = [sys.executable, "-m", "dfnb", "score", *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list(tmp_path.glob("plots/[0-9]*.png")):
+    started = [sys.executable, "-m", "dfnb", "score", *map(str, arguments)]
+    process = subprocess.Popen(started, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(list(tmp_path.glob("plots/[0-9]*.png"))) < 2:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
@@ -237,6 +240,11 @@ def test_what_is_scored_is_kept_when_a_batch_is_stopped(checkpoints, videos, tmp
     table = pd.read_csv(tmp_path / "scores.csv")
     assert 1 <= len(table) < 40
     assert table["score"].notna().all()
+    assert command(monkeypatch, *arguments, "--resume") == 0
+    whole = pd.read_csv(tmp_path / "scores.csv")
+    pd.testing.assert_frame_equal(whole[: len(table)], table)
+    assert whole["file"].tolist() == sorted(map(str, batch.iterdir()))
+    assert len(list(tmp_path.glob("plots/*.png"))) == 40
 
 
 def test_what_was_done_to_show_a_video_stands_in_its_row(tmp_path):
