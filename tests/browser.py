@@ -79,6 +79,13 @@ def listen(page: "Page") -> Heard:
     return heard
 
 
+def no_barrier(page: "Page") -> None:
+    """Axe finds nothing that keeps people out. Skips the test where axe isn't installed."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe isn't installed")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
 def screenshots() -> Path:
     """Where screenshots go, to be looked at: runs/screenshots/ in the project, which git ignores."""
     folder = Path(__file__).parents[1] / "runs" / "screenshots"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm.auto import tqdm
 
-from dfnb.common import faults, files
+from dfnb.common import devices, faults, files
 from dfnb.common.errors import UserError, printable
 from dfnb.data import faces
 from dfnb.data.catalogues.lists import videos_and_images
@@ -235,7 +235,7 @@ class _Waiting(NamedTuple):
 
 def _run(scorer: Scorer, waiting: Sequence[_Waiting], held_out: Mapping[str, Any] | None) -> None:
     """Score and embed faces, and give each file what is its own."""
-    with faults.named_faults(waiting[0].file.path.name), torch.inference_mode():
+    with faults.named_faults(waiting[0].file.path.name), torch.inference_mode(), devices.exact_float32():
         output = scorer(torch.stack([to_input(face.crop, scorer.mean, scorer.std) for face in waiting]))
         embeddings = Recognition.load().to(scorer.device).embed([face.chip for face in waiting])
     distances = np.full(len(waiting), np.nan)

@@ -73,12 +73,12 @@ def _read(output: Path, as_json: bool) -> list[dict[str, Any]]:
             rows = files.read_json(output)["files"]
         else:
             with open(output, encoding="utf-8", newline="") as file:
-                if file.readline().startswith("# "):  # the warning
-                    rows = list(csv.DictReader(file))
-                else:
+                if not file.readline().startswith("# "):  # the warning
                     file.seek(0)
-                    rows = list(csv.DictReader(file))
-            rows = [row | {"score": float(row["score"]) if row["score"] else None} for row in rows]
+                table = csv.DictReader(file)
+                rows = [row | {"score": float(row["score"]) if row["score"] else None} for row in table]
+                if not set(COLUMNS) <= set(table.fieldnames or ()):
+                    raise ValueError("other columns")
         if all(isinstance(row[name], int | float | str | None) for row in rows for name in COLUMNS):
             return rows
     except (OSError, ValueError, KeyError, TypeError, csv.Error):

@@ -87,19 +87,13 @@ def drop(tab, path: Path) -> None:
     )
 
 
-def no_barrier(tab) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe isn't installed")
-    found = axe.Axe().run(tab)
-    assert found.violations_count == 0, found.generate_report()
-
-
 @pytest.mark.parametrize("screen", list(browser.SCREENS))
 def test_a_file_dropped_in_is_answered_and_its_page_kept(site, videos, tmp_path, screen):
     with browser.browser(tmp_path / "profile", screen) as context:
         tab = context.new_page()
         heard = browser.listen(tab)
         tab.goto(site.address)
-        no_barrier(tab)
+        browser.no_barrier(tab)
         tab.screenshot(path=browser.screenshots() / f"serve-{screen}-start.png", full_page=True)
         drop(tab, videos / "real/two people.mp4")
         expect(tab.locator("#state")).to_have_text(DONE, timeout=3 * MINUTES)
@@ -110,7 +104,7 @@ def test_a_file_dropped_in_is_answered_and_its_page_kept(site, videos, tmp_path,
         assert tab.evaluate("document.images.length") == 7
         assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
         assert tab.evaluate("document.documentElement.scrollWidth") <= browser.SCREENS[screen][0]
-        no_barrier(tab)
+        browser.no_barrier(tab)
         tab.screenshot(path=browser.screenshots() / f"serve-{screen}-answer.png", full_page=True)
         with tab.expect_download() as download:
             tab.get_by_role("link", name="Keep this answer").click()
@@ -171,7 +165,7 @@ def test_what_is_no_video_is_named_and_the_next_file_is_answered(site, videos, t
         state = tab.locator("#state", has_text="holiday _b_.mp4: ")
         state.wait_for(timeout=MINUTES)
         tab.screenshot(path=browser.screenshots() / "serve-desktop-no-video.png")
-        no_barrier(tab)
+        browser.no_barrier(tab)
         drop(tab, videos / "fake/picture.png")
         expect(tab.locator("#state")).to_have_text(DONE, timeout=2 * MINUTES)
         assert heard.errors == []

@@ -1,5 +1,6 @@
 """Training and scoring on a GPU: the very functions of the commands, compared with the CPU and with one process."""
 
+import json
 import os
 import re
 import subprocess
@@ -11,9 +12,11 @@ import pytest
 import torch
 from faces_in_memory import DrawnFaces
 from on_gpus import fit
+from untrained import command
 
 from dfnb import networks, scoring
 from dfnb.common import devices
+from dfnb.own_video.recognition import Recognition
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 TESTS = Path(__file__).parents[1]
@@ -61,6 +64,26 @@ def test_a_variant_trains_a_step_and_scores_on_the_gpu(variant, head, gpu, tmp_p
     scored = scoring.score_store(net.to(devices.scoring_device()), faces, size=64)
     assert scored.table["score"].to_numpy() == pytest.approx(expected.table["score"].to_numpy(), abs=0.01)
     assert scored.embedding == pytest.approx(expected.embedding, abs=0.05)
+
+
+def test_files_are_scored_on_the_gpu_as_on_the_processor(monkeypatch, capsys, checkpoints, videos, gpu, tmp_path):
+    """By `dfnb score`, several files at once: scores, people and how long each was seen."""
+    found = {}
+    for kind in ("cuda", "cpu"):
+        monkeypatch.setattr(devices, "kind_of_scoring", lambda kind=kind: kind)
+        output = tmp_path / f"{kind}.json"
+        assert command(monkeypatch, checkpoints["real"], videos, "--frames", 6, "-o", output) == 3
+        assert next(Recognition.load().parameters()).device.type == kind
+        found[kind] = json.loads(output.read_text("utf-8"))["files"]
+    for on_gpu, on_cpu in zip(found["cuda"], found["cpu"], strict=True):
+        assert (on_gpu["file"], on_gpu["reason"]) == (on_cpu["file"], on_cpu["reason"])
+        if on_cpu["score"] is not None:
+            assert on_gpu["score"] == pytest.approx(on_cpu["score"], abs=1e-3)
+        for person, same in zip(on_gpu["people"], on_cpu["people"], strict=True):
+            assert person["score"] == pytest.approx(same["score"], abs=1e-3)
+            assert [person[name] for name in ("frames", "from", "to")] == [
+                same[name] for name in ("frames", "from", "to")
+            ]
 
 
 def test_mixed_precision_trains_on_the_gpu(gpu, tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import av
@@ -14,15 +15,17 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from coded_video import write
 from filmed import film
 from PIL import Image
 from untrained import SIZE, command
 
 from dfnb import networks
+from dfnb.common import devices
 from dfnb.common.errors import UserError
 from dfnb.data import faces, frames
-from dfnb.own_video import file_scores, prefetch, timeline
+from dfnb.own_video import answer, file_scores, prefetch, recognition, timeline
 from dfnb.scoring import inference, metrics, score
 
 
@@ -95,6 +98,33 @@ def test_batches_across_files_give_each_file_its_own_scores(monkeypatch, checkpo
         pd.testing.assert_frame_equal(one.faces, other.faces, check_exact=False, rtol=1e-4)
         assert set(other.crops) == set(other.faces.index)  # no more than four frames a file
         assert other.maps is None if other.faces.empty else len(other.maps) == len(other.faces)
+
+
+def test_on_a_gpu_the_faces_of_several_files_go_there_together(monkeypatch, checkpoints, videos):
+    """A GPU played by torch's device "meta", which computes shapes alone; what is copied back from it is zeros.
+
+    Both networks are there, and get their inputs there, in float32 that isn't cut to TF32's 10 bits.
+    """
+    net, copy = recognition.Recognition(), torch.Tensor.cpu
+    monkeypatch.setattr(recognition, "_load", lambda: net)
+    monkeypatch.setattr(devices, "kind_of_scoring", lambda: "meta")
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # there is none for "meta"
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: torch.zeros(x.shape, dtype=x.dtype) if x.is_meta else copy(x))
+    detector = answer.detector(checkpoints["real"], 4, precision="fast")
+    assert detector.scorer.how == devices.FLOAT32
+    seen: dict[str, list] = {"scores": [], "faces": []}
+    for name, network in (("scores", detector.scorer.net), ("faces", net)):
+
+        def note(_module, given, name=name):
+            weights = {weight.device.type for weight in _module.parameters()}
+            seen[name].append((given[0].device.type, weights, len(given[0]), torch.backends.cudnn.conv.fp32_precision))
+
+        network.register_forward_pre_hook(note)
+    found = list(detector.answers(file_scores.find_files([videos / "fake", videos / "real/one.mp4"])))
+    faces_found = sum(one.scored.row["faces"] for one in found)
+    assert len([one for one in found if one.has_score]) == 3
+    assert faces_found < file_scores.BATCH, "all fit into a batch, so one is all there must be"
+    assert seen["scores"] == seen["faces"] == [("meta", {"meta"}, faces_found, "ieee")]
 
 
 def test_what_waits_for_the_network_is_bounded(monkeypatch):
