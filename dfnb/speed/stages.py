@@ -23,6 +23,7 @@ from dfnb import networks
 from dfnb.benchmark import layout, studio, video
 from dfnb.common import processes, tuning
 from dfnb.data import FaceFinder, FaceStore, StoredFace, catalogues, frames, open_store, prepare
+from dfnb.own_video import file_scores
 from dfnb.profile import Demo, Train
 from dfnb.sbi import PairDataset, SelfBlender
 from dfnb.sbi.degrade import Degradation
@@ -30,6 +31,7 @@ from dfnb.scoring import Scorer
 from dfnb.training import loop
 
 BACKBONE, SIZE = "tf_efficientnet_b4.ap_in1k", 380  # the paper's network; side of its input, pixels
+LITE, LITE_SIZE = "tf_efficientnet_lite0", 128  # of the embedded benchmark, which laptops train
 NETWORKS = (("network1", "linear"), ("network2", "linear"), ("proposed", "arcface"))
 SIDE = 720  # of the clip's frames, pixels
 LENGTH, WANTED = 96, 8  # frames of the clip, and how many of them are looked at (SBI's protocol)
@@ -68,6 +70,8 @@ def stages(folder: Path, backbone: str = BACKBONE, size: int = SIZE) -> Iterator
     yield Stage("decoding", f"{some}, {SIDE} px", "frames", decode(clip), "decoding all frames", decode_all(clip))
     yield Stage("detection and landmarks", f"a {SIDE} px frame", "frames", detect(clip), SHA, sha)
     yield Stage("face stage", f"both, {some}", "frames", extract(clip), "plain loop", extract_plainly(clip))
+    own = f"2 frames a second scored, efficientnet_lite0, {LITE_SIZE} px"
+    yield Stage("own video", own, "frames", score_video(clip), "finding their faces", extract(clip))
     copied = read(in_memory(store))
     yield Stage("store reading", "faces of 720p footage", "faces", read(store), "copy in memory", copied)
     yield Stage("SBI pair", f"two inputs of {SIZE} px and their mask", "pairs", pairs, SHA, sha)
@@ -181,6 +185,12 @@ def extract(clip: Path) -> Work:
     """The face stage as a whole: the wanted frames decoded, and the faces in them found."""
     find = FaceFinder()
     return lambda: len([find(rgb) for _, rgb in frames.sample_frames(clip, WANTED)])
+
+
+def score_video(clip: Path) -> Work:
+    """The clip as `dfnb score --rate 2` scores it: as many frames as `WANTED`, faces linked into people, and all."""
+    scorer, find = Scorer(build("plain", "linear", LITE).eval(), LITE_SIZE), FaceFinder()
+    return lambda: file_scores.score_file(scorer, find, clip, LITE_SIZE, rate=2).row["frames"]
 
 
 def read(faces: FaceStore | list[StoredFace]) -> Work:

@@ -99,7 +99,7 @@ def test_the_data_stages_do_the_work_that_they_name(tmp_path):
     widths = [face.box[2] - face.box[0] for face in store]
     assert 150 < min(widths) <= max(widths) < 350, "as in 720p footage"
     assert len(store) == stages.WANTED
-    for of_a_clip in (stages.decode, stages.decode_all, stages.extract):
+    for of_a_clip in (stages.decode, stages.decode_all, stages.extract, stages.score_video):
         assert of_a_clip(clip)() == stages.WANTED
     for of_a_store in (stages.read, stages.self_blended_pairs, stages.load):
         assert of_a_store(store)() == stages.WANTED
