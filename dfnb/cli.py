@@ -237,6 +237,8 @@ def train(
     ]
     if not chosen:
         raise UserError(f"profile {profile}: train.networks has no {variant or 'network'} with head {head or 'any'}")
+    if processes.count() == 1:
+        run.finish(chosen)
     for network in chosen:
         checkpoint = run.train(network)
         if processes.is_main():
@@ -293,6 +295,7 @@ def evaluate(
         _compare(run, checkpoint, against, kind or [])
     if checkpoint:
         return
+    run.finish(run.networks, run.scored_parts)
     results = run.results()
     if run.tests:
         typer.echo(reports.result_table(results, run.profile.evaluate.size_rule))
@@ -374,8 +377,8 @@ def sweep(
         typer.Option(help="vary this profile instead of the sweep's own: a name, or the path of a .yaml file"),
     ] = None,
     settings: SetOption = None,
-    jobs: Annotated[int, typer.Option(min=1, help="trainings at the same time")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="threads of each; by default an equal share")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="trainings at the same time; by default one a GPU")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="of each; by default the base's, or equal shares")] = None,
     only_list: Annotated[bool, typer.Option("--list", help="say which cells are finished, and stop")] = False,
     only_tables: Annotated[
         bool, typer.Option("--tables", help="write the tables of what is finished, and train nothing")
@@ -405,7 +408,7 @@ def sweep(
             typer.echo(line)
         return
     if only_tables:
-        swept.save({}, None, jobs)
+        swept.save({}, None, jobs or 1)
         swept.compare()
         failed = {}
     else:

@@ -19,18 +19,20 @@ NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSU
 
 
 @contextmanager
-def exclusive(folder: Path, doing: str, files: Sequence[str], lock: str = ".lock") -> Iterator[None]:
+def exclusive(
+    folder: Path, doing: str, files: Sequence[str], lock: str = ".lock", wait: bool = False
+) -> Iterator[None]:
     """Only one command at a time works in `folder`; leftovers of one that was killed while writing go first.
 
     The main process holds the lock for all. files: names, without suffix, of what is written there. lock: a name of
-    its own where several commands may work in the folder, each at files of its own.
+    its own where several commands may work in the folder, each at files of its own. wait: as of `held`.
     Raises UserError where another command has the lock; `doing` says at what it is.
     """
     if not is_main():
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder / lock, f"{folder}: another command is {doing} here", "wait for it, or stop it"):
+    with held(folder / lock, f"{folder}: another command is {doing} here", "wait for it, or stop it", wait):
         for name in files:
             for stray in folder.glob(f".{name}-*"):  # how `files.replacing` names its temporary files
                 stray.unlink()

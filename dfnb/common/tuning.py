@@ -1,4 +1,5 @@
-"""Threads and memory of a process that trains or scores. No number changes by it; importing this changes nothing.
+"""Threads and memory of a process that trains or scores. Importing this changes nothing, and no number changes by it,
+save its last bits by `threads`.
 
 `wait_asleep` is called where a run is opened and where a command begins, `small_tables` where a run is opened,
 `freed_memory_kept` around the work itself.
@@ -21,6 +22,25 @@ def wait_asleep() -> None:
     second command. Torch reads it when it is loaded; later it does nothing.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Within the block torch computes with as many threads on the processor; None: with as many as before.
+
+    They decide the last bits of what it computes, whichever processor that is: sums are taken in another order.
+    """
+    if count is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def small_tables() -> None:

@@ -1,17 +1,28 @@
-"""Pieces of work, one by one or several at a time in processes of their own: a sweep's cells, a search's trials."""
+"""Pieces of work, one by one or several at a time in processes of their own.
 
-import itertools
+Trainings and scorings of a run, a sweep's cells, a search's trials, the notebooks of a report.
+"""
+
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext
 from threading import Thread
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tqdm.auto import tqdm
 
+from dfnb.common import devices, tuning
 from dfnb.common.errors import UserError
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+
+
+MEMORY = 3 << 30  # bytes: a training of the embedded benchmark with its loader takes 2 to 3 GiB, a notebook less
 
 
 class Work(Protocol):
@@ -24,55 +35,104 @@ class Work(Protocol):
 Piece = TypeVar("Piece", bound=Work)
 
 
-def finished(todo: Iterable[Piece], jobs: int, threads: int | None, bar: tqdm) -> Iterator[tuple[Piece, str]]:
-    """Finish pieces of work and yield each with the reason why it failed, or "", as they come.
+def at_once(processes: int, threads: int | None) -> int:
+    """How many trainings or scorings are at work at the same time: one a GPU; on a processor as many as fit.
 
-    todo: taken from only when a process is free, so that a piece may depend on what came of those before it.
+    processes: at most. threads: of each on a processor; None: one takes all of them.
+    """
+    here = devices.hardware()
+    if here.gpus or here.mps:
+        return min(processes, max(1, len(here.gpus)))
+    return with_memory(processes // threads if threads else 1)
+
+
+def with_memory(processes: int) -> int:
+    """At most so many processes, fewer where the machine has less than `MEMORY` for each, and at least one."""
+    try:
+        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows doesn't say
+        return max(1, processes)
+    return max(1, min(processes, installed // MEMORY))
+
+
+def finished(
+    todo: Iterable[Piece | None],
+    jobs: int,
+    threads: int | None,
+    bar: tqdm,
+    failures: type[Exception] | tuple[type[Exception], ...] = UserError,
+) -> Iterator[tuple[Piece, Exception | None]]:
+    """Finish pieces of work and yield each with the reason why it failed, or None, as they come.
+
+    todo: taken from only when a process is free, so that a piece may depend on what came of those before it; None:
+        nothing can be begun before one at work is finished.
     jobs: pieces at the same time. threads: of each; by default torch's choice for one job, and an equal share of the
-    processors for several.
+        processors for several. Where there are several GPUs, each process sees one, and as long as there are no more
+        jobs than GPUs, no two the same.
+    failures: what a piece may raise without ending the others.
+    Raises UserError where a process was killed.
     """
     if jobs == 1:
-        if threads is not None:
-            _use(threads)
-        for piece in todo:
-            yield piece, _attempt(piece)
+        with _environment({} if threads is None else {"OMP_NUM_THREADS": str(threads)}), tuning.threads(threads):
+            for piece in todo:
+                if piece is not None:
+                    yield piece, _attempt(piece, failures)
         return
     import joblib
 
-    share, ahead = threads or max(1, joblib.cpu_count() // jobs), iter(todo)
+    share, ahead = max(1, joblib.cpu_count() // jobs), iter(todo)
+    spawn = multiprocessing.get_context("spawn")
     with (
-        _quiet_children(share),
-        ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (share,)) as pool,
+        _environment(_quiet(share, threads or share)),
+        ProcessPoolExecutor(jobs, spawn, _begin, (_devices(jobs, spawn),)) as pool,
     ):
-        waiting: dict[Future[str], Piece] = {}
+        waiting: dict[Future[Exception | None], Piece] = {}
         try:
             while True:
-                for piece in itertools.islice(ahead, jobs - len(waiting)):
-                    waiting[pool.submit(_attempt, piece)] = piece
+                while len(waiting) < jobs and (piece := next(ahead, None)) is not None:
+                    waiting[pool.submit(_attempt, piece, failures)] = piece
                 if not waiting:
                     return
                 done, _ = wait(waiting, timeout=5, return_when=FIRST_COMPLETED)
                 bar.refresh()  # the time that has passed
                 for future in done:
                     yield waiting.pop(future), future.result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a process was killed, perhaps for want of memory; run it again, with fewer at a time (jobs), and it "
+                "goes on where it was last kept"
+            ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _attempt(piece: Work) -> str:
+def _attempt(piece: Work, failures: type[Exception] | tuple[type[Exception], ...]) -> Exception | None:
     try:
         piece.finish()
-    except UserError as error:
-        return str(error)
-    return ""
+    except failures as error:
+        return error
+    return None
 
 
-def _begin(threads: int) -> None:
-    """What a process does first: take its threads, and end with the command, however that ends.
+def _devices(jobs: int, context: SpawnContext) -> "Queue[str] | None":
+    """A queue of the GPU that each of the processes sees, as CUDA_VISIBLE_DEVICES names it; None without several."""
+    gpus = len(devices.hardware().gpus)
+    if gpus < 2:
+        return None
+    names = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
+    queue = context.Queue()
+    for job in range(jobs):
+        queue.put(names.split(",")[job % gpus])
+    return queue
+
+
+def _begin(gpus: "Queue[str] | None") -> None:
+    """What a process does first: take its GPU, and end with the command, however that ends.
 
     Killed, a command would leave behind trainings that go on for hours and hold the locks of the next one.
     """
-    _use(threads)
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()
     Thread(target=_end_with_the_command, daemon=True).start()
 
 
@@ -83,19 +143,17 @@ def _end_with_the_command() -> None:
     os._exit(1)
 
 
-def _use(threads: int, starting: str | None = None) -> None:
-    """starting: how this process starts others, such as those that make pairs; a spawned one would spawn, slowly."""
-    import torch
+def _quiet(share: int, threads: int) -> dict[str, str]:
+    """Environment of processes without progress bars, with as many threads in every library.
 
-    torch.set_num_threads(threads)
-    if starting is not None:
-        multiprocessing.set_start_method(starting, force=True)
+    share: of the processors; they start no more processes than that.
+    """
+    return {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(threads), "LOKY_MAX_CPU_COUNT": str(share)}
 
 
 @contextmanager
-def _quiet_children(threads: int) -> Iterator[None]:
-    """Processes started in the block draw no progress bars and use as many threads, in every library."""
-    ours = {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": str(threads)}
+def _environment(ours: Mapping[str, str]) -> Iterator[None]:
+    """Processes started in the block have these variables."""
     before = {key: os.environ.get(key) for key in ours}
     os.environ.update(ours)
     try:

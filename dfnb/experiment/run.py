@@ -12,18 +12,20 @@ Everything lies in `runs/<profile>/`:
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from dfnb import profile as profiles
 from dfnb.common import devices, files, locks, processes, tuning
 from dfnb.common.errors import UserError
 from dfnb.data import faces
-from dfnb.experiment import parameters
+from dfnb.experiment import jobs, parameters
 from dfnb.experiment.artefacts import PAIRS, Artefacts, Ensemble, Given, Judged, Mirrored, Network, Scored
 from dfnb.experiment.parts import Parts
 from dfnb.networks.checkpoint import trained_for
@@ -65,6 +67,7 @@ class Run(Artefacts):
     ) -> None:
         super().__init__(profile, folder, shared, build)
         tuning.small_tables()
+        self.threads = profile.threads  # of trainings and scoring; a sweep may be asked for others
         self._videos: dict[Any, pd.DataFrame] = {}  # of score tables as they are on disk, see `video_scores`
         self._results: tuple[Any, pd.DataFrame] | None = None
 
@@ -80,10 +83,12 @@ class Run(Artefacts):
             from dfnb import training
 
             gpus = len(devices.hardware().gpus)
-            processes.launch(training.fit, *what, checkpoint.parent, batch=self.profile.train.batch, gpus=gpus)
+            with tuning.threads(self.threads):
+                processes.launch(training.fit, *what, checkpoint.parent, batch=self.profile.train.batch, gpus=gpus)
         with processes.main_first():
             if processes.is_main():
-                self._keep_real_people(network)
+                with tuning.threads(self.threads):
+                    self._keep_real_people(network)
         return checkpoint
 
     def _keep_real_people(self, network: Network) -> None:
@@ -112,13 +117,17 @@ class Run(Artefacts):
         """
         if not isinstance(network, Network):
             raise UserError(f"{network.name}: of it there are scores alone, and no network")
-        checkpoint, state = self.checkpoint(network), self.training_state(network)
-        what = f"{checkpoint}: the network {network.name} (seed {network.seed})"
-        if state == "outdated":
-            what += f" ({self.training_changes(network)})"
-        if self.may_make(what, state, self.command("train"), training=True):
+        if self._may_train(network):
             self.train(network)
         return self.checkpoint(network)
+
+    def _may_train(self, network: Network) -> bool:
+        """Whether a network is to be trained now. Raises UserError where it must be and may not."""
+        state = self.training_state(network)
+        what = f"{self.checkpoint(network)}: the network {network.name} (seed {network.seed})"
+        if state == "outdated":
+            what += f" ({self.training_changes(network)})"
+        return self.may_make(what, state, self.command("train"), training=True)
 
     def require_weights(self, *networks: Network) -> None:
         """Raises UserError where one isn't trained yet and can't be built, or its published weights can't be had.
@@ -219,8 +228,10 @@ class Run(Artefacts):
             lock = f".{network.folder}.lock"  # others may be scored on this part meanwhile
         path, state = self.score_path(part, network), self.score_state(part, network)
         if self.may_make(f"{path}: the score table", state, command):
-            with locks.exclusive(path.parent, "scoring", (path.stem,), lock):
-                self._score(part, network, path)
+            # of two notebooks that need the same table the first makes it, and the other waits
+            with locks.exclusive(path.parent, "scoring", (path.stem,), lock, wait=True), tuning.threads(self.threads):
+                if self.score_state(part, network) != "current":
+                    self._score(part, network, path)
         return path
 
     def _judged(self, part: str, network: Judged) -> Path:
@@ -385,9 +396,71 @@ class Run(Artefacts):
         self.require_weights(*self.networks)
         for part in self.parts:
             self.store(part)
-        for network in self.networks:
-            self.trained(network)
+        self.finish(self.networks, self.scored_parts)
         return self.results()
+
+    @property
+    def at_once(self) -> int:
+        """How many networks are trained or scored at the same time: one a GPU, else the profile's jobs / threads.
+
+        Where it sets no threads, one on a processor. Results don't depend on it.
+        """
+        return jobs.at_once(self.profile.processes, self.threads)
+
+    def finish(self, networks: Sequence[Network], parts: Sequence[str] = ()) -> None:
+        """Train what isn't trained of these networks, and score them on these parts, several at a time (`at_once`).
+
+        One that fails doesn't end the others; the first failure is then raised, a UserError.
+        """
+        untrained = [network for network in networks if self._may_train(network)]
+        if untrained:
+            self.require_weights(*untrained)
+            self.training_of(untrained[0])  # finds its faces
+        for part in parts:
+            self.store(self.scored_store(part))
+        waiting, failed = set(untrained), dict[Network, Exception]()
+        tables = [(n, p) for n in networks for p in parts if n in waiting or self.score_state(p, n) != "current"]
+
+        def pieces() -> Iterator[Piece | None]:
+            """Trainings, then the score tables of what is trained; None while there is no such."""
+            yield from (Piece(self, network) for network in untrained)
+            left = list(tables)
+            while left := [table for table in left if table[0] not in failed]:
+                ready = next((table for table in left if table[0] not in waiting), None)
+                if ready is None:
+                    yield None
+                    continue
+                left.remove(ready)
+                yield Piece(self, *ready)
+
+        most = max(1, min(self.at_once, max(len(untrained), len(tables))))
+        total, quiet = len(untrained) + len(tables), None if most > 1 else True
+        with tqdm(total=total, desc="train and score", unit="piece", disable=quiet) as bar:
+            for piece, error in jobs.finished(pieces(), most, self.threads, bar):
+                if piece.part is None:
+                    waiting.remove(piece.network)
+                if error:
+                    failed.setdefault(piece.network, error)
+                bar.set_postfix_str(f"{piece.network.folder} {piece.part or 'trained'}", refresh=False)
+                bar.update()
+        if failed:
+            raise next(iter(failed.values()))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A training, or a score table, as a process of its own makes it (`jobs.finished`)."""
+
+    run: Run
+    network: Network
+    part: str | None = None
+
+    def finish(self) -> None:
+        """Train the network, or score it on the part."""
+        if self.part is None:
+            self.run.trained(self.network)
+        else:
+            self.run.scores(self.part, self.network.name, self.network.seed)
 
 
 def auc_of(title: str, level: str, scored: pd.DataFrame) -> dict[str, Any]:

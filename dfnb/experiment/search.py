@@ -278,6 +278,7 @@ class Search:
         settings, faces or code.
         """
         most = most or self.plan.trials
+        threads = self.base.threads = threads or self.base.profile.threads
         for part in ("train", "validation", *self.parts):
             self.base.store(part)
         with locks.exclusive(self.folder, "searching", ("search", "search-choices", "journal")):
@@ -287,7 +288,7 @@ class Search:
             asked: dict[str, optuna.Trial] = {}
             with tqdm(total=most, initial=len(self._ended()), desc=self.plan.name, unit="trial", disable=None) as bar:
                 for trial, reason in finished(self._ahead(most, asked, bar), jobs, threads, bar):
-                    self._tell(asked.pop(trial.run.folder.name), trial, reason)
+                    self._tell(asked.pop(trial.run.folder.name), trial, str(reason or ""))
                     bar.update()
                     self.save(jobs)
             self.save(jobs)
@@ -302,6 +303,7 @@ class Search:
                 continue
             asked[choice.key] = ours
             run = Run(choice.profile, self.folder / choice.key, shared=self.base, build=self.base.build)
+            run.threads = self.base.threads
             yield Trial(run, self.parts)
 
     def _tell(self, ours: "optuna.Trial", trial: Trial, reason: str) -> None:

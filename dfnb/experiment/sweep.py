@@ -116,14 +116,19 @@ class Sweep:
             state = "missing" if origin.name in missing else "finished"
             yield f"{state}  {cell.name}" + ("" if origin is cell else f" (the same training as {origin.name})")
 
-    def work(self, jobs: int = 1, threads: int | None = None) -> dict[str, str]:
+    def work(self, jobs: int | None = None, threads: int | None = None) -> dict[str, str]:
         """Finish every missing cell, with a progress bar; the table is written anew after each.
 
-        jobs: cells at the same time, in processes of their own. threads: of each; by default torch's choice for one
-        job, and an equal share of the processors for several. They are part of "the same numbers", and in the table.
+        jobs: cells at the same time, in processes of their own; by default as in `Run.at_once`.
+        threads: of each; by default the base profile's, else torch's choice for one job, and an equal share of
+        the processors for several. They are part of "the same numbers", and in the table.
         Returns cell name -> reason for those that failed; the others go on.
         Raises UserError where another command works in the sweep's folder.
         """
+        threads = threads or self.base.profile.threads
+        for cell in self.cells:
+            cell.run.threads = threads
+        jobs = jobs or self.base.at_once
         for part in self.base.parts:
             self.base.store(part)
         with locks.exclusive(self.folder, "sweeping", ("sweep",)):
@@ -133,7 +138,7 @@ class Sweep:
                 with tqdm(total=len(todo), desc=self.plan.name, unit="cell", disable=None) as bar:
                     for cell, reason in finished(todo, jobs, threads, bar):
                         if reason:
-                            failed[cell.name] = reason
+                            failed[cell.name] = str(reason)
                             log.warning("%s failed: %s", cell.name, reason)
                         bar.update()
                         self.save(failed, spent + time.monotonic() - began, jobs)

@@ -418,7 +418,16 @@ class Profile(Section):
         None,
         ge=1,
         le=1024,
-        description="processes for rendering and face detection; one a processor unless given",
+        description="processes for rendering, face detection, trainings, scoring and notebooks, at most; one a "
+        "processor unless given",
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="of each training and scoring on a processor, and of a report's notebooks, of which then as many "
+        "are at work as there are `jobs` for it. They decide the last bits of numbers; unless given, one training or "
+        "scoring at a time takes all of the machine's",
     )
     runs: Location = Field(Path("runs"), description="folder that holds one folder per profile")
     demo: Demo = Demo()
@@ -454,6 +463,8 @@ class Profile(Section):
                 part = getattr(self, section)
                 if getattr(part, setting) == type(part).model_fields[setting].default:
                     everything[section].pop(setting)
+        if self.threads is None:
+            everything.pop("threads")
         for chosen in everything["data"].get("sets", {}).values():
             for setting in ("crops", "given_landmarks"):
                 if chosen[setting] is None:

@@ -17,7 +17,7 @@ from dfnb.common.errors import UserError
 from dfnb.experiment.run import Run
 from dfnb.plots import style, tables
 from dfnb.report import page
-from dfnb.report.notebooks import PACKAGE, execute_if_stale, find_notebooks
+from dfnb.report.notebooks import PACKAGE, Notebook, execute_stale, find_notebooks
 from dfnb.scoring import metrics
 
 TITLE = "Deepfake detection from real faces alone"
@@ -41,7 +41,7 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     """Build what the run lacks, execute the notebooks that aren't current, and write the HTML and results.json.
 
     profile, overrides: parameters of every notebook. notebooks: their folder, the project's by default.
-    Raises NotebookError where a notebook fails; the ones before it are kept.
+    Raises NotebookError where a notebook fails; the finished ones are kept.
     """
     began = time.monotonic()
     sources = find_notebooks(notebooks)
@@ -53,7 +53,8 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     swept = ablations.swept(run).record
     state = files.digest([run.profile.hash(), library_hash(), results.to_dict("records"), run.data_digest(), swept])
     parameters = {"profile": profile, "overrides": dict(overrides or {}), "rebuild": True}
-    executed = [source.name for source in sources if execute_if_stale(source, folder / "notebooks", parameters, state)]
+    chosen = [Notebook(source, folder / "notebooks", parameters, state) for source in sources]
+    executed = execute_stale(chosen, run.profile.processes, run.threads)
     made = f"{environment.describe()['hardware']}, torch {version('torch')}"
     about = f"Profile {run.profile.name}: {run.profile.description}. {made}."
     path = folder / "report.html"

@@ -1,10 +1,12 @@
 """Find the numbered notebooks, read them, and run them through papermill."""
 
 import errno
-import logging
 import os
 import re
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from tqdm.auto import tqdm
 
 from dfnb.common import files
 from dfnb.common.errors import UserError
+from dfnb.experiment import jobs
 
-log = logging.getLogger(__name__)
 PACKAGE = Path(__file__).parents[1]
+KERNELS = 4  # at the same time: with more of them nothing is gained, since the longest notebook takes a quarter of all
 
 
 class NotebookError(Exception):
@@ -37,19 +41,55 @@ def find_notebooks(folder: Path | None = None) -> list[Path]:
     raise UserError(f"no numbered notebooks in {candidates[0]}: run from the project's folder, or give --notebooks")
 
 
-def execute_if_stale(source: Path, folder: Path, parameters: dict[str, Any], state: str) -> bool:
-    """Execute a notebook into `folder`, unless it was executed there with the same cells and `state`.
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook to be executed into `folder`, unless it was executed there with the same cells and `state`.
 
-    state: a hash of all that its outputs depend on besides its cells. Returns whether it was executed now.
+    state: a hash of all that its outputs depend on besides its cells.
     """
-    target = folder / source.name
-    stamp = target.with_suffix(".stamp")
-    current = files.digest([source_hash_of(read_notebook(source)), state])
-    if target.exists() and stamp.exists() and stamp.read_bytes() == current.encode():
-        return False
-    execute(source, target, parameters)
-    files.write_text(stamp, current)
-    return True
+
+    source: Path
+    folder: Path
+    parameters: dict[str, Any]
+    state: str
+
+    @property
+    def _stamp(self) -> Path:
+        return (self.folder / self.source.name).with_suffix(".stamp")
+
+    @cached_property
+    def _current(self) -> str:
+        return files.digest([source_hash_of(read_notebook(self.source)), self.state])
+
+    def is_current(self) -> bool:
+        """Whether it was executed as it is now."""
+        there = (self.folder / self.source.name).exists() and self._stamp.exists()
+        return there and self._stamp.read_bytes() == self._current.encode()
+
+    def finish(self) -> None:
+        """Execute it. Raises as `execute`."""
+        execute(self.source, self.folder / self.source.name, self.parameters)
+        files.write_text(self._stamp, self._current)
+
+
+def execute_stale(notebooks: Sequence[Notebook], most: int, threads: int | None) -> list[str]:
+    """Execute those that aren't current, several at a time; returns their names.
+
+    most: at the same time, but no more than `KERNELS` and than there is memory for. threads: of each kernel.
+    Raises what the first that failed raised, when those beside it have ended; what is finished is kept.
+    """
+    stale = [notebook for notebook in notebooks if not notebook.is_current()]
+    most = jobs.with_memory(min(most, KERNELS, len(stale)))
+    failed: list[Exception] = []
+    todo = (notebook for notebook in stale if not failed)
+    with tqdm(total=len(stale), desc="notebooks", unit="notebook", disable=not stale) as bar:
+        for notebook, error in jobs.finished(todo, most, threads, bar, (UserError, NotebookError)):
+            failed += [] if error is None else [error]
+            bar.set_postfix_str(notebook.source.stem, refresh=False)
+            bar.update()
+    if failed:
+        raise failed[0]
+    return [notebook.source.name for notebook in stale]
 
 
 def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
@@ -58,7 +98,6 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     Raises NotebookError naming notebook and cell, with the traceback; UserError where that is what a cell raised, and
     where the disk is full.
     """
-    log.info("notebook %s", source.name)
     with files.replacing(target) as temporary:
         try:
             papermill.execute_notebook(
@@ -72,7 +111,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
             )
         except DeadKernelError:
             raise NotebookError(
-                f"{source.name}: its kernel died, killed or out of memory; the notebooks before it are kept"
+                f"{source.name}: its kernel died, killed or out of memory; the finished notebooks are kept"
             ) from None
         except PapermillExecutionError as error:
             where = f"{source.name}, cell {error.cell_index + 1}"

@@ -213,6 +213,35 @@ def test_a_failing_notebook_is_named_with_its_cell_and_traceback(tmp_path):
     assert not target.exists()
 
 
+MEET = """
+import os, pathlib, time
+here = pathlib.Path({here!r})
+(here / "{name}").write_text(os.environ["OMP_NUM_THREADS"])
+end = time.monotonic() + 120
+while not (here / "{other}").exists() and time.monotonic() < end:
+    time.sleep(0.1)
+assert (here / "{other}").exists(), "executed alone"
+"""
+
+
+def test_notebooks_are_executed_two_at_a_time_and_one_that_fails_leaves_the_others(tmp_path):
+    """The first two wait for each other, so that each alone would fail otherwise; then the first fails."""
+    meet = [MEET.format(here=str(tmp_path), name=name, other=other) for name, other in (("a", "b"), ("b", "a"))]
+    cells = [meet[0] + "\n1 / 0", meet[1] + "\ntime.sleep(5)", "3"]
+    for number, cell in enumerate(cells, 1):
+        nbformat.write(notebook(("code", cell)), tmp_path / f"0{number}_x.ipynb")
+    out = tmp_path / "out"
+    todo = [notebooks.Notebook(path, out, {}, "state") for path in sorted(tmp_path.glob("*.ipynb"))]
+    with pytest.raises(report.NotebookError, match=r"01_x\.ipynb, cell 1: ZeroDivisionError"):
+        notebooks.execute_stale(todo, 2, 1)
+    assert [each.is_current() for each in todo] == [False, True, False]
+    assert {(tmp_path / name).read_text() for name in "ab"} == {"1"}
+    nbformat.write(notebook(("code", "1")), todo[0].source)
+    again = [notebooks.Notebook(each.source, out, {}, "state") for each in todo]
+    assert notebooks.execute_stale(again, 1, None) == ["01_x.ipynb", "03_x.ipynb"]
+    assert all(each.is_current() for each in again)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 @pytest.mark.parametrize(
     "around", ["", "try:\n    1 / 0\nexcept ZeroDivisionError:\n    "], ids=["plain", "within another"]
