@@ -10,7 +10,7 @@ import json
 import os
 import re
 from pathlib import Path
-from threading import Timer
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -436,17 +436,19 @@ def test_a_table_of_something_else_is_made_anew(capsys, lab, made, case):
     assert (here / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
-def test_one_command_scores_a_network_at_a_time_and_tidies_up_after_a_killed_one(capsys, caplog, lab):
+def test_one_command_scores_a_network_at_a_time_and_tidies_up_after_a_killed_one(capsys, monkeypatch, lab):
     scores = lab / "runs" / "lab" / "scores" / "sbi"
     stray = scores / f".{NETWORK}-abcd_123.npy"  # as a killed one leaves it
     stray.write_bytes(b"half")
     (scores / f"{NETWORK}.npy").unlink()
-    other = FileLock(scores / f".{NETWORK}.lock", thread_local=False)
-    other.acquire()
-    Timer(0.5, other.release).start()
-    ended = dfnb(capsys, "evaluate", "--profile", lab / "lab.yaml")
+    heard = []
+    with FileLock(scores / f".{NETWORK}.lock") as other:
+        locks = SimpleNamespace(info=lambda line, *words: (heard.append(line % words), other.release()))
+        monkeypatch.setattr("dfnb.common.locks.log", locks)
+        ended = dfnb(capsys, "evaluate", "--profile", lab / "lab.yaml")
     assert ended.status == 0
-    assert "another command is scoring here; waiting for it" in caplog.text
+    assert len(heard) == 1
+    assert "another command is scoring here; waiting for it" in heard[0]
     assert not stray.exists()
     assert (scores / f"{NETWORK}.npy").exists()
 
