@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from tqdm.auto import tqdm
 
-from dfnb.analysis import ablations
+from dfnb.analysis import ablations, robustness, thresholds
+from dfnb.analysis.corruptions import CORRUPTIONS
 from dfnb.common import environment, files
 from dfnb.common.errors import UserError
+from dfnb.experiment import jobs
 from dfnb.experiment.run import Run
 from dfnb.plots import style, tables
 from dfnb.report import page
-from dfnb.report.notebooks import PACKAGE, Notebook, execute_stale, find_notebooks
+from dfnb.report.notebooks import PACKAGE, Notebook, execute_all, find_notebooks
 from dfnb.scoring import metrics
 
 TITLE = "Deepfake detection from real faces alone"
@@ -54,7 +57,10 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     state = files.digest([run.profile.hash(), library_hash(), results.to_dict("records"), run.data_digest(), swept])
     parameters = {"profile": profile, "overrides": dict(overrides or {}), "rebuild": True}
     chosen = [Notebook(source, folder / "notebooks", parameters, state) for source in sources]
-    executed = execute_stale(chosen, run.profile.processes, run.threads)
+    stale = [notebook for notebook in chosen if not notebook.is_current()]
+    if stale and notebooks is None:
+        make_ahead(run)
+    execute_all(stale, run.profile.processes, run.threads)
     made = f"{environment.describe()['hardware']}, torch {version('torch')}"
     about = f"Profile {run.profile.name}: {run.profile.description}. {made}."
     path = folder / "report.html"
@@ -71,7 +77,43 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     record["interval"] = metrics.INTERVAL
     record["results"] = json.loads(results.to_json(orient="records", double_precision=15))
     _record(folder / "results.json", record, seconds=round(time.monotonic() - began, 1) if whole else None)
-    return Report(path, results, executed)
+    return Report(path, results, [notebook.source.name for notebook in stale])
+
+
+def make_ahead(run: Run) -> None:
+    """Make what the project's notebooks need beside the results, several at a time; they would make it one by one."""
+    run.finish([network for network in run.networks if network.seed == run.networks[0].seed], [thresholds.VALIDATION])
+    if run.embedded:
+        run.finish([run.find(name) for name in robustness.names(run)], ["blending"])
+    if run.profile.robustness.part not in run.tests:
+        return
+    reading = Run(run.profile, run.folder, shared=run)
+    todo = [Corrupted(run, kind) for kind in CORRUPTIONS if not Corrupted(reading, kind).is_made()]
+    with tqdm(total=len(todo), desc="corruptions", unit="corruption", disable=not todo) as bar:
+        for _, error in jobs.finished(todo, max(1, min(run.at_once, len(todo))), run.threads, bar):
+            if error:
+                raise error
+            bar.update()
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """The score tables of one corruption of the test videos, as a process of its own makes them."""
+
+    run: Run
+    kind: str
+
+    def finish(self) -> None:
+        """Make those that are missing."""
+        robustness.scores(self.run, self.kind)
+
+    def is_made(self) -> bool:
+        """Whether the run, which only reads, has them all."""
+        try:
+            self.finish()
+        except UserError:
+            return False
+        return True
 
 
 def lead(run: Run) -> str:

@@ -72,24 +72,22 @@ class Notebook:
         files.write_text(self._stamp, self._current)
 
 
-def execute_stale(notebooks: Sequence[Notebook], most: int, threads: int | None) -> list[str]:
-    """Execute those that aren't current, several at a time; returns their names.
+def execute_all(notebooks: Sequence[Notebook], most: int, threads: int | None) -> None:
+    """Execute notebooks, several at a time.
 
     most: at the same time, but no more than `KERNELS` and than there is memory for. threads: of each kernel.
     Raises what the first that failed raised, when those beside it have ended; what is finished is kept.
     """
-    stale = [notebook for notebook in notebooks if not notebook.is_current()]
-    most = jobs.with_memory(min(most, KERNELS, len(stale)))
+    most = jobs.with_memory(min(most, KERNELS, len(notebooks)))
     failed: list[Exception] = []
-    todo = (notebook for notebook in stale if not failed)
-    with tqdm(total=len(stale), desc="notebooks", unit="notebook", disable=not stale) as bar:
+    todo = (notebook for notebook in notebooks if not failed)
+    with tqdm(total=len(notebooks), desc="notebooks", unit="notebook", disable=not notebooks) as bar:
         for notebook, error in jobs.finished(todo, most, threads, bar, (UserError, NotebookError)):
             failed += [] if error is None else [error]
             bar.set_postfix_str(notebook.source.stem, refresh=False)
             bar.update()
     if failed:
         raise failed[0]
-    return [notebook.source.name for notebook in stale]
 
 
 def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
