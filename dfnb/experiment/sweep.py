@@ -93,12 +93,12 @@ class Sweep:
         """Cell name -> the first cell of the very same training, which may be itself: that one is trained."""
         from dfnb import training
 
-        first: dict[str, Cell] = {}
+        first: dict[tuple[str, int | None], Cell] = {}
         found = {}
         for cell in self.cells:
             network = cell.network
             same = training.same_training(cell.run.profile, network.variant, network.head, network.seed)
-            found[cell.name] = first.setdefault(same, cell)
+            found[cell.name] = first.setdefault((same, cell.run.profile.data.people), cell)
         return found
 
     def missing(self) -> list[Cell]:

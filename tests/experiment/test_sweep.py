@@ -128,6 +128,8 @@ def test_cells_share_the_base_runs_faces_and_equal_trainings(tmp_path):
     assert origins["taps-by-block/network1-linear-s0"] == "base/network1-linear-s0"
     assert origins["seed-1/plain-linear-s1"] == "seed-1/plain-linear-s1"
     assert sum(name == origin for name, origin in origins.items()) == len(set(origins.values()))
+    fewer = plan({"name": "few", "change": {"data.people": 2}, "networks": [["proposed", "linear"]]})
+    assert all(name == cell.name for name, cell in sweep.Sweep(fewer, base).origins.items())  # other faces
     with pytest.raises(ValueError, match="other videos"):
         run.Run(profile.load("demo"), tmp_path / "x", shared=base)
     run.Run(profile.changed(base.profile, {"data.people": 2}), tmp_path / "x", shared=base)  # of the same faces
