@@ -31,7 +31,10 @@ def points(curve: pd.DataFrame) -> pd.DataFrame:
 
     curve: `Sweep.table` of a sweep that changes people, size or steps, one at a time. The unchanged network of the same
     name and seeds is a point of each; intervals and pair accuracies are means over the sets of a kind.
+    Empty where the curve is.
     """
+    if curve.empty:
+        return pd.DataFrame()
     changed = curve[curve["variation"] != "base"]
     names, seeds = set(changed["network"]), set(changed["seed"])
     base = curve[(curve["variation"] == "base") & curve["network"].isin(names) & curve["seed"].isin(seeds)]

@@ -138,6 +138,7 @@ def test_the_curve_holds_every_changed_training_and_the_unchanged_of_its_seeds()
     assert len(genuine_curves.readable(found)) == 2
     assert len(genuine_curves.chart(found).figure.axes) == 1
     assert genuine_curves.points(table[table["variation"] == "base"]).empty
+    assert "dfnb sweep --profile curve" in genuine_curves.finding(genuine_curves.points(pd.DataFrame()))
 
 
 def test_the_benchmark_foretells_what_has_its_order_and_nothing_else():
