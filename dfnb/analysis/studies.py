@@ -21,6 +21,7 @@ KINDS = {
     "ff": "FF++", "celeb-df": "Celeb-DF", "ffiw": "FFIW", "dfdc-crops": "DFDC crops", "forged": "our forgeries",
     contrasts.MEAN: "mean",
 }  # fmt: skip
+SHOWN = ("study", "curve")  # how the published tables that notebooks show are called, first words
 SHORT = {"plain-norm": "baseline", "attention-untaught/proposed-arcface": "unsupervised attention"}
 
 
@@ -98,6 +99,13 @@ def read_table(run: "Run", name: str) -> pd.DataFrame:
             except ValueError as error:
                 raise UserError(f"{path}: a damaged table ({error}); make or restore it") from None
     return pd.DataFrame()
+
+
+def state(run: "Run") -> str:
+    """A hash of all tables of studies that notebooks show: they are executed anew when one changes."""
+    found = [path for folder in resolve(run.profile.runs).glob("*/") for path in folder.glob("sweep*.csv")]
+    found += [path for name in SHOWN for path in resolve(Path("figures")).glob(f"{name}*.csv")]
+    return files.digest(sorted(files.sha256(path) for path in found))
 
 
 def side_of(table: pd.DataFrame) -> pd.Series:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from dfnb.analysis import ablations, robustness, thresholds
+from dfnb.analysis import ablations, robustness, studies, thresholds
 from dfnb.analysis.corruptions import CORRUPTIONS
 from dfnb.common import environment, files
 from dfnb.common.errors import UserError
@@ -54,7 +54,8 @@ def build(run: Run, profile: str, overrides: Mapping[str, Any] | None = None, no
     for inner in (folder, folder / "notebooks", folder / "figures"):
         files.tidy(inner)
     swept = ablations.swept(run).record
-    state = files.digest([run.profile.hash(), library_hash(), results.to_dict("records"), run.data_digest(), swept])
+    shown = [results.to_dict("records"), run.data_digest(), swept, studies.state(run)]
+    state = files.digest([run.profile.hash(), library_hash(), *shown])
     parameters = {"profile": profile, "overrides": dict(overrides or {}), "rebuild": True}
     chosen = [Notebook(source, folder / "notebooks", parameters, state) for source in sources]
     stale = [notebook for notebook in chosen if not notebook.is_current()]
