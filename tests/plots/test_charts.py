@@ -253,6 +253,8 @@ def test_pictures_of_fakes_and_degradations_show_every_kind():
     numbers = pictures.fakes(pairs, (0, 2)).numbers
     assert list(numbers["kind"]) == [*FAKES, *FAKES]
     assert (numbers["mean_difference_levels"] > 0.2).all()
+    named = {text.get_text() for text in pictures.fakes(pairs, (0, 2), ["hers", "his"]).figure.texts}
+    assert {"hers", "his"} < named
     lost = pictures.degradations(pairs.images(0), Degradation()).numbers.set_index("step")["mean_change_levels"]
     assert list(lost.index) == ["none", "gamma", "shrink", "blur", "noise", "h264"]
     assert lost["none"] == 0
