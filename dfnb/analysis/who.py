@@ -24,6 +24,9 @@ COMPLEXION = {"light": (0.0, 0.25), "medium": (0.25, 0.5), "dark": (0.5, 1.01)} 
 SEX = {"man": (0.0, 0.5), "woman": (0.5, 1.01)}  # female, 0 .. 1
 AGE = {"18 to 34": (18.0, 35.0), "35 to 54": (35.0, 55.0), "55 to 80": (55.0, 80.01)}  # years
 BY = {"complexion": ("melanin", COMPLEXION), "sex": ("female", SEX), "age": ("age", AGE)}
+LIMITS = "Complexion by melanin (0 very light, 1 very dark): " + ", ".join(
+    f"{band} {start:g} to {min(end, 1):g}" for band, (start, end) in COMPLEXION.items()
+)
 RATES = {"false_positive": "real called fake", "missed": "fakes called real", "auc": "video AUC"}
 
 
@@ -62,7 +65,8 @@ def videos(run: "Run", name: str) -> pd.DataFrame:
     scored = []
     for part in run.tests:
         table = run.video_scores(part, name).merge(people(run, part), on=["dataset", "video"], validate="1:1")
-        scored.append(table[table["people"] == 1].assign(group=part + " " + table["group"].astype(str)))
+        table["group"] = part + " " + table["group"].astype(str)
+        scored.append(table[table["people"] == 1])
     return pd.concat(scored, ignore_index=True)
 
 
@@ -94,8 +98,11 @@ def errors(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
 
 
 def everywhere(run: "Run", name: str) -> pd.DataFrame:
-    """`errors` of one network on all test sets together, first seed, at the threshold of `thresholds.fixed`."""
-    return errors(videos(run, name), thresholds.fixed(run, name))
+    """`errors` of one network on all test sets together, first seed, at the threshold of `thresholds.fixed`.
+
+    Further column: network, its name.
+    """
+    return errors(videos(run, name), thresholds.fixed(run, name)).assign(network=name)
 
 
 def figure(table: pd.DataFrame, name: str) -> Plot:

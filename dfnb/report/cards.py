@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dfnb.analysis import photographs, who
 from dfnb.common import files
 from dfnb.common.errors import UserError
 from dfnb.plots.page import render
@@ -49,6 +50,7 @@ def model_card(figures: Path) -> str:
     by_manipulation, curves, blends = (
         _table(figures, name, final) for name in ("auc-by-manipulation", "robustness", "blending")
     )
+    errors, flagged = _table(figures, "errors-by-person", final), _table(figures, "flagged-photographs")
     strongest = None if curves is None else curves[curves["level"] == curves["level"].max()]
     rule = record["profile"]["evaluate"]["size_rule"]
     shown = results["level"].eq("video") & results["size_rule"].eq(rule) & results["network"].eq(final)
@@ -65,6 +67,10 @@ def model_card(figures: Path) -> str:
         intact=None if curves is None else curves[curves["level"] == 0].iloc[0],
         degraded=None if strongest is None else strongest.sort_values("auc"),
         strengths=STRENGTHS,
+        limits=who.LIMITS,
+        people=None if errors is None else (who.readable(errors), who.finding(errors)),
+        flagged=flagged,
+        photographs=None if flagged is None else (photographs.readable(flagged), photographs.finding(flagged)),
         blends=[] if blends is None else [(row, BLENDS[row.kind]) for row in blends.itertuples() if row.kind in BLENDS],
     )
 

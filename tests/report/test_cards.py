@@ -12,6 +12,7 @@ from dfnb.common.errors import UserError
 from dfnb.report import cards
 
 ROOT = Path(__file__).parents[2]
+PERSON = ["by", "band", "people", "real", "fake"]
 
 
 @pytest.mark.parametrize(("file", "make"), [(cards.MODEL, cards.model_card), (cards.DATA, cards.data_card)])
@@ -58,6 +59,35 @@ def test_failures_are_named_where_they_were_measured(figures):
         in card
     )
     assert "in 57% of pairs (44% to 66%); 50% is no difference" in card
+
+
+def test_who_it_is_wrong_about_is_there_where_it_was_measured(figures):
+    final = pd.read_csv(figures / "results.csv")["network"].iloc[-1]
+    assert "Who is it wrong about" not in cards.model_card(figures)
+    person = pd.DataFrame([("sex", "man", 41, 61, 90), ("sex", "woman", 35, 55, 74)], columns=PERSON)
+    rates = {name: [0.31, 0.1234] for name in ("false_positive", "missed", "auc")}
+    bounds = {
+        f"{name}_{end}": [0.3, 0.1] if end == "low" else [0.32, 0.13] for name in rates for end in ("low", "high")
+    }
+    person.assign(**rates, **bounds, network=final).to_csv(figures / "errors-by-person.csv", index=False)
+    card = cards.model_card(figures)
+    assert "| sex | woman | 35 | 55 | 74 | 12 % (10 to 13) | 12 % (10 to 13) | 0.123 (0.100 to 0.130) |" in card
+    assert "real called fake, woman minus man (sex) −0.187" in card
+    assert "A photograph isn't a video" not in card
+    photographs = pd.DataFrame(
+        {
+            "set": "studio", "about": "portraits of a studio", "group": "all", "photographs": 204, "with_face": 203,
+            "people": 102, "rule": "p ≤ 0.1", "stated": 0.1, "flagged": [0.7654], "low": 0.7, "high": 0.83,
+            "lowest": 0.7, "highest": 0.8, "chance_low": 0.04, "chance_high": 0.17, "network": final,
+            "seeds": "0, 1", "held_out": 464, "trained_on": "crops of some kind",
+        }
+    )  # fmt: skip
+    photographs.to_csv(figures / "flagged-photographs.csv", index=False)
+    card = cards.model_card(figures)
+    assert "| studio | all | 203 of 204 | 77 % (70 to 83), seeds 70 to 80 |" in card
+    assert "studio, portraits of a studio." in card
+    assert "**1 of 1 cases**: studio: 77 % instead of 10 %" in card
+    assert "A photograph isn't a video" in card
 
 
 def test_a_run_on_real_videos_is_not_called_rendered(figures):
