@@ -1,11 +1,10 @@
 """How often a network flags photographs in which nobody swapped a face, by set and by what is known of the people.
 
 The photographs may often not be handed out; anybody who has such a folder makes the scores with
-`dfnb score checkpoint.safetensors FOLDER -o scores.csv`, once a seed, and the table from them with `flagged`.
+`dfnb score checkpoint.safetensors FOLDER -o scores.json`, once a seed, and the table from them with `flagged`.
 """
 
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dfnb.analysis.stated_rate import by_chance
+from dfnb.common import files
 from dfnb.common.errors import UserError
 from dfnb.networks.checkpoint import metadata
 from dfnb.scoring import metrics, real_people
@@ -27,16 +27,17 @@ def flagged(
 ) -> pd.DataFrame:
     """The share of photographs that a network calls fake; a row a set, group and rule.
 
-    scored: checkpoint -> what `dfnb score -o FILE.csv` wrote of the photographs with it; one a training seed.
+    scored: checkpoint -> what `dfnb score -o FILE.json` wrote of the photographs with it; one a training seed.
     index: a row a photograph, with file (its name) and source (its set); person, where several are of one (by default
         each is of another); any further column, such as sex, divides the sets into groups.
     about: set -> what it is, in words. network, trained_on: the network's name, and its training faces in words.
     A stated rate of 10 % flags who stands no lower than that among the held-out real people of the network
     (`real_people.standing`: p of at most 0.1). Photographs without a face have no score and aren't counted.
-    Columns: set, about, group ("all", or such as "sex woman"), photographs, with_face, people (of these), rule, stated
-    (the rate; NaN for `HALF`), flagged, low, high (share over photographs and seeds, 95 % interval over people,
-    `metrics.share_groups`), lowest, highest (of the seeds), chance_low, chance_high (where chance alone leaves it, one
-    seed and one photograph a person: `stated_rate.by_chance`), network, seeds, held_out (people), trained_on.
+    Columns: set, about, group ("all", or such as "sex woman"), photographs, with_face, people (of these), cannot_tell
+    (share of these of which `dfnb score` says itself that it can't tell), rule, stated (the rate; NaN for `HALF`),
+    flagged, low, high (share over photographs and seeds, 95 % interval over people, `metrics.share_groups`), lowest,
+    highest (of the seeds), chance_low, chance_high (where chance alone leaves it, one seed and one photograph a person:
+    `stated_rate.by_chance`), network, seeds, held_out (people), trained_on.
     Raises UserError where a set isn't described, a table isn't of these photographs,
     or a checkpoint holds too few real people.
     """
@@ -55,7 +56,11 @@ def flagged(
             if seen.empty:
                 continue
             row = {"set": source, "about": about[source], "group": group, "photographs": members["file"].nunique()}
-            row |= {"with_face": seen["file"].nunique(), "people": seen["person"].nunique()}
+            row |= {
+                "with_face": seen["file"].nunique(),
+                "people": seen["person"].nunique(),
+                "cannot_tell": seen["unsure"].mean(),
+            }
             for rule, rate in {**{_words(rate): rate for rate in RATES}, HALF: np.nan}.items():
                 by_seed = seen.groupby("seed")[rule].mean()
                 share = metrics.share_groups(seen[rule], seen["person"])
@@ -82,19 +87,18 @@ def _held_out(checkpoint: Path) -> dict[str, Any]:
 
 
 def _hits(index: pd.DataFrame, file: Path, kept: dict[str, Any]) -> pd.DataFrame:
-    """The index with person, score (NaN: no face) and a column a rule: whether it flags the photograph."""
-    text = file.read_text(encoding="utf-8")
-    table = pd.read_csv(StringIO(text), skiprows=int(text.startswith("# ")))  # a warning comes first
-    if missing := {"file", "score"} - set(table.columns):
+    """The index with person, score (NaN: no face), unsure and a column a rule: whether it flags the photograph."""
+    try:
+        read = {Path(row["file"]).name: (row["score"], row["cannot_tell"]) for row in files.read_json(file)["files"]}
+    except (KeyError, TypeError):
         raise UserError(
-            f"{file}: no column {min(missing)}; write it with `dfnb score CHECKPOINT FOLDER -o {file.name}`"
-        )
-    scores = pd.Series(table["score"].to_numpy(float), index=[Path(name).name for name in table["file"]])
-    if not scores.index.is_unique:
-        raise UserError(f"{file}: several photographs of one name, {scores.index[scores.index.duplicated()][0]}")
+            f"{file}: not what `dfnb score CHECKPOINT FOLDER -o {file.name}` writes; make it anew"
+        ) from None
+    scores = pd.DataFrame(read.values(), index=list(read), columns=["score", "cannot_tell"])
     if lacking := sorted(set(index["file"]) - set(scores.index)):
         raise UserError(f"{file}: no row for {lacking[0]} ({len(lacking)} lack one); score the index's whole folder")
-    found = index.assign(score=scores.loc[index["file"]].to_numpy())
+    known = scores.loc[index["file"]]
+    found = index.assign(score=known["score"].to_numpy(float), unsure=known["cannot_tell"].map(bool).to_numpy())
     if "person" not in found:
         found["person"] = found["file"]
     standings = [None if np.isnan(score) else real_people.standing(score, kept, "image") for score in found["score"]]
@@ -112,6 +116,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     for (source, group), rules in table.groupby(["set", "group"], sort=False):
         first = rules.iloc[0]
         row = {"set": source, "group": group, "with a face": f"{first['with_face']} of {first['photographs']}"}
+        row["beyond its limits"] = f"{100 * first['cannot_tell']:.0f} %"
         for rule in rules.itertuples():
             name = rule.rule if np.isnan(rule.stated) else f"flagged at a stated {100 * rule.stated:g} %"
             row[name] = f"{100 * rule.flagged:.0f} % ({100 * rule.low:.0f} to {100 * rule.high:.0f})"

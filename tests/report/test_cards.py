@@ -77,14 +77,15 @@ def test_who_it_is_wrong_about_is_there_where_it_was_measured(figures):
     photographs = pd.DataFrame(
         {
             "set": "studio", "about": "portraits of a studio", "group": "all", "photographs": 204, "with_face": 203,
-            "people": 102, "rule": "p ≤ 0.1", "stated": 0.1, "flagged": [0.7654], "low": 0.7, "high": 0.83,
+            "people": 102, "cannot_tell": 0.4, "rule": "p ≤ 0.1", "stated": 0.1,
+            "flagged": [0.7654], "low": 0.7, "high": 0.83,
             "lowest": 0.7, "highest": 0.8, "chance_low": 0.04, "chance_high": 0.17, "network": final,
             "seeds": "0, 1", "held_out": 464, "trained_on": "crops of some kind",
         }
     )  # fmt: skip
     photographs.to_csv(figures / "flagged-photographs.csv", index=False)
     card = cards.model_card(figures)
-    assert "| studio | all | 203 of 204 | 77 % (70 to 83), seeds 70 to 80 |" in card
+    assert "| studio | all | 203 of 204 | 40 % | 77 % (70 to 83), seeds 70 to 80 |" in card
     assert "studio, portraits of a studio." in card
     assert "**1 of 1 cases**: studio: 77 % instead of 10 %" in card
     assert "A photograph isn't a video" in card
