@@ -3,6 +3,8 @@
 Trainings and scorings of a run, a sweep's cells, a search's trials, the notebooks of a report.
 """
 
+import logging
+import math
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from multiprocessing.queues import Queue
 
 
+log = logging.getLogger(__name__)
 MEMORY = 3 << 30  # bytes: a training of the embedded benchmark with its loader takes 2 to 3 GiB, a notebook less
 
 
@@ -35,15 +38,21 @@ class Work(Protocol):
 Piece = TypeVar("Piece", bound=Work)
 
 
-def at_once(processes: int, threads: int | None) -> int:
-    """How many trainings or scorings are at work at the same time: one a GPU; on a processor as many as fit.
+def at_once(pieces: int, most: int | None, threads: int | None) -> int:
+    """How many of so many trainings or scorings are at work at the same time: one a GPU; on a processor as many as fit.
 
-    processes: at most. threads: of each on a processor; None: one takes all of them.
+    most: at most; by default as many as there are processors, and a few more where the last ones would leave some of
+    these idle: of five on two processors first three and then two. threads: of each on a processor; None: all of them.
     """
-    here = devices.hardware()
+    import joblib
+
+    here, fit = devices.hardware(), most or joblib.cpu_count()
     if here.gpus or here.mps:
-        return min(processes, max(1, len(here.gpus)))
-    return with_memory(processes // threads if threads else 1)
+        return max(1, min(pieces, fit, len(here.gpus)))
+    fit = max(1, fit // threads) if threads else 1
+    if most is None and pieces > fit:
+        fit = math.ceil(pieces / (pieces // fit))
+    return with_memory(min(pieces, fit))
 
 
 def with_memory(processes: int) -> int:
@@ -104,6 +113,14 @@ def finished(
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def done(bar: tqdm, what: str) -> None:
+    """A piece more is finished: the bar says it, or a line of the log where there is no terminal for a bar."""
+    if bar.disable:
+        log.info("%s", what)
+    bar.set_postfix_str(what, refresh=False)
+    bar.update()
 
 
 def _attempt(piece: Work, failures: type[Exception] | tuple[type[Exception], ...]) -> Exception | None:

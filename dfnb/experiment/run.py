@@ -399,13 +399,12 @@ class Run(Artefacts):
         self.finish(self.networks, self.scored_parts)
         return self.results()
 
-    @property
-    def at_once(self) -> int:
-        """How many networks are trained or scored at the same time: one a GPU, else the profile's jobs / threads.
+    def at_once(self, pieces: int) -> int:
+        """How many of so many networks are trained or scored at the same time: see `jobs.at_once`.
 
-        Where it sets no threads, one on a processor. Results don't depend on it.
+        Results don't depend on it.
         """
-        return jobs.at_once(self.profile.processes, self.threads)
+        return jobs.at_once(pieces, self.profile.jobs, self.threads)
 
     def finish(self, networks: Sequence[Network], parts: Sequence[str] = ()) -> None:
         """Train what isn't trained of these networks, and score them on these parts, several at a time (`at_once`).
@@ -433,16 +432,15 @@ class Run(Artefacts):
                 left.remove(ready)
                 yield Piece(self, *ready)
 
-        most = max(1, min(self.at_once, max(len(untrained), len(tables))))
-        total, quiet = len(untrained) + len(tables), None if most > 1 else True
-        with tqdm(total=total, desc="train and score", unit="piece", disable=quiet) as bar:
+        most = self.at_once(len(untrained) or len(tables))
+        total, disable = len(untrained) + len(tables), None if most > 1 else True  # alone, each draws a bar of its own
+        with tqdm(total=total, desc="train and score", unit="piece", disable=disable) as bar:
             for piece, error in jobs.finished(pieces(), most, self.threads, bar):
                 if piece.part is None:
                     waiting.remove(piece.network)
                 if error:
                     failed.setdefault(piece.network, error)
-                bar.set_postfix_str(f"{piece.network.folder} {piece.part or 'trained'}", refresh=False)
-                bar.update()
+                jobs.done(bar, f"{piece.network.folder} {'trained' if piece.part is None else f'on {piece.part}'}")
         if failed:
             raise next(iter(failed.values()))
 

@@ -128,11 +128,11 @@ class Sweep:
         threads = threads or self.base.profile.threads
         for cell in self.cells:
             cell.run.threads = threads
-        jobs = jobs or self.base.at_once
         for part in self.base.parts:
             self.base.store(part)
         with locks.exclusive(self.folder, "sweeping", ("sweep",)):
             todo, failed = self.missing(), {}
+            jobs = jobs or self.base.at_once(len(todo))
             spent, began = self._spent() if todo else None, time.monotonic()
             try:
                 with tqdm(total=len(todo), desc=self.plan.name, unit="cell", disable=None) as bar:

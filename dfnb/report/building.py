@@ -90,11 +90,11 @@ def make_ahead(run: Run) -> None:
         return
     reading = Run(run.profile, run.folder, shared=run)
     todo = [Corrupted(run, kind) for kind in CORRUPTIONS if not Corrupted(reading, kind).is_made()]
-    with tqdm(total=len(todo), desc="corruptions", unit="corruption", disable=not todo) as bar:
-        for _, error in jobs.finished(todo, max(1, min(run.at_once, len(todo))), run.threads, bar):
+    with tqdm(total=len(todo), desc="corruptions", unit="corruption", disable=None if todo else True) as bar:
+        for piece, error in jobs.finished(todo, run.at_once(len(todo)), run.threads, bar):
             if error:
                 raise error
-            bar.update()
+            jobs.done(bar, piece.kind)
 
 
 @dataclass(frozen=True)

@@ -81,11 +81,10 @@ def execute_all(notebooks: Sequence[Notebook], most: int, threads: int | None) -
     most = jobs.with_memory(min(most, KERNELS, len(notebooks)))
     failed: list[Exception] = []
     todo = (notebook for notebook in notebooks if not failed)
-    with tqdm(total=len(notebooks), desc="notebooks", unit="notebook", disable=not notebooks) as bar:
+    with tqdm(total=len(notebooks), desc="notebooks", unit="notebook", disable=None if notebooks else True) as bar:
         for notebook, error in jobs.finished(todo, most, threads, bar, (UserError, NotebookError)):
             failed += [] if error is None else [error]
-            bar.set_postfix_str(notebook.source.stem, refresh=False)
-            bar.update()
+            jobs.done(bar, f"notebook {notebook.source.name}")
     if failed:
         raise failed[0]
 

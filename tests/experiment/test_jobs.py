@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pandas as pd
 import pytest
 import torch
@@ -116,7 +117,7 @@ def alone(folder) -> Any:
 
 def test_beside_another_a_network_has_the_weights_and_scores_it_has_alone(folder, alone):
     run = open_run(folder / "lab.yaml", {"name": "beside"}, build="all")
-    assert run.at_once == 2
+    assert run.at_once(4) == 2
     results = run.everything()
     ours, theirs = tensors(run), tensors(alone)
     assert ours.keys() == theirs.keys()
@@ -135,11 +136,11 @@ def test_each_of_several_gpus_trains_one_network_at_a_time(folder, tmp_path, mon
     monkeypatch.setattr(devices, "hardware", lambda: Hardware(("NVIDIA A100",) * 2, (8, 0)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")  # those of the machine that this command may use
     run = open_run(folder / "lab.yaml", {"name": "gpus", "jobs": 16}, build="all")
-    assert run.at_once == 2
+    assert run.at_once(4) == 2
     assert run.store("train")
     assert run.store("validation")
     todo = [Watched(Piece(run, network), tmp_path) for network in run.networks]
-    ended = list(jobs.finished(todo, run.at_once, run.threads, tqdm(disable=True)))
+    ended = list(jobs.finished(todo, run.at_once(len(todo)), run.threads, tqdm(disable=True)))
     assert [error for _, error in ended] == [None] * 4
     assert not [network for network in run.networks if not run.checkpoint(network).exists()]
     notes = pd.concat(
@@ -154,22 +155,27 @@ def test_each_of_several_gpus_trains_one_network_at_a_time(folder, tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("hardware", "processors", "threads", "expected"),
+    ("hardware", "processors", "pinned", "threads", "expected"),
     [
-        (Hardware(), 2, 1, 2),
-        (Hardware(), 8, 2, 4),
-        (Hardware(), 8, None, 1),  # one takes all threads
-        (Hardware(), 1, 4, 1),
-        (Hardware(("NVIDIA A100",), (8, 0)), 8, 1, 1),
-        (Hardware(("NVIDIA A100",) * 4, (8, 0)), 8, None, 4),
-        (Hardware(("NVIDIA A100",) * 4, (8, 0)), 1, None, 1),  # `jobs: 1`
-        (Hardware(mps=True), 8, 1, 1),
+        (Hardware(), 2, None, 1, 3),  # of five: three, and then two
+        (Hardware(), 3, None, 1, 5),
+        (Hardware(), 5, None, 1, 5),
+        (Hardware(), 64, None, 1, 5),
+        (Hardware(), 64, 2, 1, 2),
+        (Hardware(), 4, None, 2, 3),
+        (Hardware(), 8, None, None, 1),  # one takes all threads
+        (Hardware(), 1, None, 4, 1),
+        (Hardware(("NVIDIA A100",), (8, 0)), 8, None, 1, 1),
+        (Hardware(("NVIDIA A100",) * 4, (8, 0)), 8, None, None, 4),
+        (Hardware(("NVIDIA A100",) * 4, (8, 0)), 8, 1, None, 1),
+        (Hardware(mps=True), 8, None, 1, 1),
     ],
 )
-def test_how_many_at_a_time(monkeypatch, hardware, processors, threads, expected):
+def test_how_many_of_five_at_a_time(monkeypatch, hardware, processors, pinned, threads, expected):
     monkeypatch.setattr(devices, "hardware", lambda: hardware)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: processors)
     monkeypatch.setattr(jobs, "MEMORY", 1)
-    assert jobs.at_once(processors, threads) == expected
+    assert jobs.at_once(5, pinned, threads) == expected
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't say how much memory it has")
