@@ -93,7 +93,7 @@ def finished(
     spawn = multiprocessing.get_context("spawn")
     with (
         _environment(_quiet(share, threads or share)),
-        ProcessPoolExecutor(jobs, spawn, _begin, (_devices(jobs, spawn),)) as pool,
+        ProcessPoolExecutor(jobs, spawn, _begin, (_devices(jobs, spawn), multiprocessing.get_start_method())) as pool,
     ):
         waiting: dict[Future[Exception | None], Piece] = {}
         try:
@@ -143,13 +143,17 @@ def _devices(jobs: int, context: SpawnContext) -> "Queue[str] | None":
     return queue
 
 
-def _begin(gpus: "Queue[str] | None") -> None:
+def _begin(gpus: "Queue[str] | None", starting: str) -> None:
     """What a process does first: take its GPU, and end with the command, however that ends.
 
     Killed, a command would leave behind trainings that go on for hours and hold the locks of the next one.
+
+    starting: how it starts others, such as those that make pairs; spawned itself it would spawn them, too, and each
+    takes seconds then.
     """
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()
+    multiprocessing.set_start_method(starting, force=True)
     Thread(target=_end_with_the_command, daemon=True).start()
 
 
