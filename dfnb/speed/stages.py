@@ -70,8 +70,8 @@ def stages(folder: Path, backbone: str = BACKBONE, size: int = SIZE) -> Iterator
     yield Stage("decoding", f"{some}, {SIDE} px", "frames", decode(clip), "decoding all frames", decode_all(clip))
     yield Stage("detection and landmarks", f"a {SIDE} px frame", "frames", detect(clip), SHA, sha)
     yield Stage("face stage", f"both, {some}", "frames", extract(clip), "plain loop", extract_plainly(clip))
-    own = f"2 frames a second scored, efficientnet_lite0, {LITE_SIZE} px"
-    yield Stage("own video", own, "frames", score_video(clip), "finding their faces", extract(clip))
+    own = f"{some}, efficientnet_lite0, {LITE_SIZE} px"
+    yield Stage("own video", own, "frames", score_video(clip), "face stage", extract(clip))
     copied = read(in_memory(store))
     yield Stage("store reading", "faces of 720p footage", "faces", read(store), "copy in memory", copied)
     yield Stage("SBI pair", f"two inputs of {SIZE} px and their mask", "pairs", pairs, SHA, sha)
@@ -188,9 +188,9 @@ def extract(clip: Path) -> Work:
 
 
 def score_video(clip: Path) -> Work:
-    """The clip as `dfnb score --rate 2` scores it: as many frames as `WANTED`, faces linked into people, and all."""
+    """The wanted frames as `dfnb score` scores them: their faces found, scored and linked into people."""
     scorer, find = Scorer(build("plain", "linear", LITE).eval(), LITE_SIZE), FaceFinder()
-    return lambda: file_scores.score_file(scorer, find, clip, LITE_SIZE, rate=2).row["frames"]
+    return lambda: file_scores.score_file(scorer, find, clip, LITE_SIZE, WANTED).row["frames"]
 
 
 def read(faces: FaceStore | list[StoredFace]) -> Work:
