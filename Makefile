@@ -11,11 +11,12 @@ READY := .venv/.ready-$(TORCH)
 FETCH := install --quiet --disable-pip-version-check --only-binary :all:
 export MPLBACKEND ?= agg
 
-.PHONY: help setup report publish sweep test test-slow test-browser lint audit lock clean
+.PHONY: help setup report publish sweep study test test-slow test-browser lint audit lock clean
 help:
 	@echo "make report     the whole report on the embedded benchmark (PROFILE=demo)"
 	@echo "make publish    the same, then copy its figures and executed notebooks into figures/ and notebooks/"
 	@echo "make sweep      seeds and ablations of the default report: hours; what is finished is kept"
+	@echo "make study      the paper's three questions with several seeds: hours, likewise"
 	@echo "make test       the tests and the style checks"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-browser  the report and JupyterLab in an installed Chromium; screenshots in runs/screenshots/"
@@ -57,6 +58,9 @@ publish: $(READY)
 
 sweep: $(READY)
 	$(BIN)/dfnb sweep
+
+study: $(READY)
+	$(BIN)/dfnb sweep --profile study
 
 lint: $(READY)
 	$(BIN)/ruff check .
