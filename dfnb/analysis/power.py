@@ -71,7 +71,8 @@ def chart(found: pd.DataFrame) -> Plot:
         axes.set_xscale("log")
         axes.set_xticks(SEEDS, [str(seeds) for seeds in SEEDS])
         axes.minorticks_off()
-        axes.set(xlabel="training seeds of each network", ylabel="smallest difference", ylim=(0, None), xlim=(0.9, 60))
+        axes.set(xlabel="training seeds of each network", ylabel="smallest difference", xlim=(0.9, 60))
+        axes.set_ylim(0, 1.08 * found["smallest"].max())
     summary = "; ".join(
         f"{row.videos:,} videos and {row.seeds} seeds: {row.smallest:.3f}"
         for row in found.itertuples()
