@@ -16,7 +16,7 @@ def a_run(monkeypatch: pytest.MonkeyPatch, shift: float, people: int = 200) -> S
     """A run with one test part: two real videos and a fake of each person, the real scores shifted."""
     rng = np.random.default_rng(0)
     about = {"image": [], "video": sorted(rng.normal(0, 1, HELD_OUT).tolist())}
-    monkeypatch.setattr(stated_rate, "kept", lambda run, name: about)
+    monkeypatch.setattr(stated_rate, "kept", lambda run, name, seed=None: about)
     rows = [
         {"label": label, "group": f"p{k}", "frames": 8, "score": rng.normal(shift if label == "real" else 9)}
         for k in range(people)
@@ -24,7 +24,7 @@ def a_run(monkeypatch: pytest.MonkeyPatch, shift: float, people: int = 200) -> S
     ]
     videos = pd.DataFrame([*rows, {"label": "real", "group": "hidden", "frames": 0, "score": 99.0}])
     return SimpleNamespace(
-        tests=("wild",), title=str.title, video_scores=lambda part, name: videos,
+        tests=("wild",), title=str.title, video_scores=lambda part, name, seed=None: videos,
         clips=lambda part: pd.DataFrame({"path": ["a.mp4"]}),
     )  # fmt: skip
 
