@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test, spearmanr
 
-from dfnb.analysis.studies import Study, side_of
+from dfnb.analysis.studies import Study, label_of, side_of
 from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, styled
 from dfnb.scoring import contrasts
 
@@ -145,10 +145,9 @@ def prediction_chart(found: Prediction) -> Plot:
         axes = figure.subplots()
         for row in found.table.itertuples():
             style = look(row.network.rsplit("/", 1)[-1])
-            label = row.network if "/" in row.network else style.label
             axes.errorbar(
                 row.auc, row.genuine_auc, xerr=row.sd, yerr=row.genuine_sd, fmt=style.marker, color=style.colour,
-                ms=8, elinewidth=1.2, label=label, mfc="white" if "/" in row.network else style.colour,
+                ms=8, elinewidth=1.2, label=label_of(row.network), mfc="white" if "/" in row.network else style.colour,
             )  # fmt: skip
         axes.set(xlabel="embedded benchmark: mean AUC over its sets", ylabel="genuine fakes: mean AUC")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right", fontsize=9)

@@ -115,10 +115,11 @@ def side_of(table: pd.DataFrame) -> pd.Series:
 
 def sides(row: Any) -> str:
     """What is subtracted from what, such as "proposed minus network1"."""
-    return f"{_name(row.ours)} minus {_name(row.theirs)}"
+    return f"{label_of(row.ours)} minus {label_of(row.theirs)}"
 
 
-def _name(side: str) -> str:
+def label_of(side: str) -> str:
+    """A network of a contrast as tables and charts call it."""
     if side in SHORT:
         return SHORT[side]
     return SHORT.get(side.rsplit("-", 1)[0], look(side).label)
@@ -183,7 +184,7 @@ def networks(study: Study) -> pd.DataFrame:
             where: f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
             for where, values in rows.groupby("dataset", sort=False)["auc"]
         }
-        lines.append({"network": _name(name), "seeds": rows["seed"].nunique()} | cells)
+        lines.append({"network": label_of(name), "seeds": rows["seed"].nunique()} | cells)
     return pd.DataFrame(lines)
 
 
@@ -195,7 +196,7 @@ def finding(study: Study) -> str:
     for row in study.contrasts[study.contrasts["kind"] == contrasts.MEAN].itertuples():
         found = Difference(row.difference, row.low, row.high)
         if row.p_holm < SIGNIFICANT:
-            answer = f"**{_name(row.ours if row.difference > 0 else row.theirs)} is better**"
+            answer = f"**{label_of(row.ours if row.difference > 0 else row.theirs)} is better**"
         else:
             answer = f"**not decided**; a difference of {row.smallest:.3f} would have been found four times in five"
         lines.append(f"- {row.question} {sides(row)}, mean over the sets: {found}, p = {row.p_holm:.2g}: {answer}.")
