@@ -159,8 +159,8 @@ class Sweep:
     def contrasts(self) -> pd.DataFrame:
         """The plan's questions: a row for each and every kind of test set, and the mean over kinds.
 
-        Columns: contrast, question, ours, theirs, those of `contrasts.contrast`, p_holm (for all questions on a kind),
-        sampling_sd and seed_sd (of one AUC, pooled over the networks). Over all finished seeds of each side; a question
+        Columns: contrast, question, ours, theirs, those of `contrasts.contrast`, p_holm (for all questions on a kind)
+        and seed_sd (of one AUC, pooled over the networks). Over all finished seeds of each side; a question
         with an unfinished side is left out.
         """
         kinds, rows = self.kinds(), []

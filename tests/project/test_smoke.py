@@ -177,14 +177,14 @@ def test_a_sweep_shows_what_is_finished_and_says_what_is_missing(smoke, swept):
 def test_a_sweep_answers_its_questions_over_kinds_of_sets_and_publishes_them(smoke, swept, tmp_path):
     answers = pd.read_csv(swept["folder"] / "sweep-contrasts.csv")
     assert answers[["contrast", "kind"]].values.tolist() == [["untaught", kind] for kind in ("ff", "foreign", "mean")]
-    table = pd.read_csv(swept["folder"] / "sweep.csv").set_index(["variation", "network", "part"])["auc"]
+    table = pd.read_csv(swept["folder"] / "sweep.csv").set_index(["variation", "network", "part"])["auc"].sort_index()
     by_kind = answers.set_index("kind")
     for column, variation in (("auc", "base"), ("reference_auc", "untaught")):
         aucs = table[variation, "proposed-linear"]
         foreign = (aucs["celeb-df"] + aucs["ffiw"]) / 2
         assert by_kind.loc["foreign", column] == pytest.approx(foreign)
         assert by_kind.loc["mean", column] == pytest.approx((foreign + aucs["ff"]) / 2)
-    assert answers["smallest"].gt(0).all()
+    assert answers["smallest"].dropna().gt(0).all()
     (tmp_path / "figures").mkdir()
     done = dfnb(*swept["command"], "--tables", "--publish", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
