@@ -87,12 +87,12 @@ def realised(run: "Run", name: str, seed: int | None = None) -> pd.DataFrame:
 
 
 def published_with(sweep: "Sweep", root: Path) -> list[Path]:
-    """Publish a sweep (`Sweep.publish`) and, of genuine sets, the rates of every finished network of its base.
+    """Publish a sweep (`Sweep.publish`) and, of a study on genuine sets, the rates of its base's finished networks.
 
     Writes figures/NAME-stated.csv: columns network, seed and those of `realised`. Returns the files written.
     """
     written, run = sweep.publish(root), sweep.base
-    if run.embedded:
+    if run.embedded or not sweep.plan.contrasts:
         return written
     tables = [
         realised(run, network.name, network.seed).assign(network=network.name, seed=network.seed)
