@@ -104,7 +104,9 @@ def finding(found: pd.DataFrame) -> str:
         means = cells.groupby("value")["auc"].mean()
         few, many = means.index[0], means.index[-1]
         texts.append(f"{CHANGED[what]} from {few:,.0f} to {many:,.0f}: AUC {means.iloc[0]:.3f} to {means.iloc[-1]:.3f}")
-    return "Mean over the kinds, " + "; ".join(texts) + "."
+    missing = [words for what, words in CHANGED.items() if what not in set(found["changed"])]
+    text = "Mean over the kinds, " + "; ".join(texts) + "."
+    return text + (f" **Not trained yet**: {', '.join(missing)}." if missing else "")
 
 
 def prediction(here: Study, genuine: Study) -> Prediction:

@@ -135,6 +135,7 @@ def test_the_curve_holds_every_changed_training_and_the_unchanged_of_its_seeds()
     ]
     assert forged["auc"].item() == pytest.approx(inside["auc"].mean())
     assert "people to train on from 250 to 3,000" in genuine_curves.finding(found)
+    assert "Not trained yet**: input, pixels a side, steps of training." in genuine_curves.finding(found)
     assert len(genuine_curves.readable(found)) == 2
     assert len(genuine_curves.chart(found).figure.axes) == 1
     assert genuine_curves.points(table[table["variation"] == "base"]).empty
