@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.stats import permutation_test, spearmanr
 
 from dfnb.analysis.studies import Study, label_of, side_of
-from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, styled
+from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, signed, styled
 from dfnb.scoring import contrasts
 
 KINDS = {
@@ -159,7 +159,7 @@ def prediction_chart(found: Prediction) -> Plot:
 
 def prediction_finding(found: Prediction) -> str:
     """Whether the embedded benchmark ranks networks as genuine fakes do, in Markdown."""
-    text = f"Spearman's rank correlation over {len(found.table)} networks: **{found.rho:.2f}** "
+    text = f"Spearman's rank correlation over {len(found.table)} networks: **{signed(found.rho, 2)}** "
     text += f"(p = {found.p:.2f} by permutation)"
     if found.p < 0.05:
         return text + ": the order on one says something of the order on the other."
