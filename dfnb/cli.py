@@ -395,7 +395,6 @@ def sweep(
     copies it into figures/, and of genuine sets how often real people reach a stated rate. --set changes the base
     profile. Exit status: 0 all cells have a result, 3 some failed.
     """
-    from dfnb.analysis import stated_rate
     from dfnb.common import processes
     from dfnb.experiment import sweep as sweeps
 
@@ -417,8 +416,11 @@ def sweep(
     for name, reason in failed.items():
         typer.echo(printable(f"dfnb: {name}: {reason}"), err=True)
     typer.echo(f"sweep: {swept.folder / 'sweep.csv'}")
-    for path in stated_rate.published_with(swept, Path.cwd()) if publish else ():
-        typer.echo(f"published: {path}")
+    if publish:
+        from dfnb.analysis import stated_rate
+
+        for path in stated_rate.published_with(swept, Path.cwd()):
+            typer.echo(f"published: {path}")
     raise typer.Exit(Exit.SOME if failed else Exit.ALL)
 
 

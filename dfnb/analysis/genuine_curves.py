@@ -6,15 +6,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test, spearmanr
 
+from dfnb.analysis import genuine
 from dfnb.analysis.studies import Study, label_of, side_of
 from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, signed, styled
 from dfnb.scoring import contrasts
 
-KINDS = {
-    "DFDC crops": (("dfdc-crops",), "#0072b2", "o"),
-    "FF++ c40 clips": (("ff",), "#d55e00", "s"),
-    "our forgeries": (("swaps", "mouths"), "#009e73", "^"),
-}  # label: parts, colour, marker
+PARTS = {"dfdc": ("dfdc-crops",), "ff-c40": ("ff",), "forged": ("swaps", "mouths")}  # test parts of each kind
+KINDS = {label: (PARTS[kind], colour, marker) for kind, (label, colour, marker) in genuine.KINDS.items()}
 CHANGED = {"people": "people to train on", "size": "input, pixels a side", "steps": "steps of training"}
 
 
@@ -116,13 +114,8 @@ def prediction(here: Study, genuine: Study) -> Prediction:
     """
     tables = []
     for study in (here, genuine):
-        kinds = study.kinds()
-        wide = study.table.assign(side=side_of(study.table)).pivot_table(
-            index=["side", "seed"], columns="part", values="auc"
-        )
-        weights = contrasts.weights_of(contrasts.MEAN, (), kinds)
-        value = sum(weight * wide[part] for part, weight in weights.items()).dropna()
-        tables.append(value.groupby("side", sort=False).agg(["mean", "std"]))
+        aucs = contrasts.kind_aucs(study.table.assign(network=side_of(study.table)), study.kinds())
+        tables.append(aucs[contrasts.MEAN].groupby("network", sort=False).agg(["mean", "std"]))
     there = tables[0].index.intersection(tables[1].index, sort=False)
     both = pd.concat([table.loc[there] for table in tables], axis=1).reset_index()
     both.columns = ["network", "auc", "sd", "genuine_auc", "genuine_sd"]

@@ -57,8 +57,7 @@ def contrast(
         for name, part in parts.items()
     }
     rows = []
-    for kind, names in with_mean(grouped).items():
-        weights = weights_of(kind, names, grouped)
+    for kind, weights in weights_of(grouped).items():
         a, b = (sum(weights[name] * aucs[name][side] for name in weights) for side in (0, 1))
         averaged = [sum(weights[name] * means[name][side] for name in weights) for side in (0, 1)]
         values = sum(weights[name] * kept[name] for name in weights)
@@ -89,31 +88,27 @@ def _row(
     }  # fmt: skip
 
 
-def with_mean(kinds: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """The kinds, and after them `MEAN` with every part of them."""
-    grouped = {kind: tuple(parts) for kind, parts in kinds.items()}
-    return grouped | {MEAN: tuple(part for parts in grouped.values() for part in parts)}
+def weights_of(kinds: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+    """What each part's AUC weighs in a kind's (equal parts of it) and, last, in that of `MEAN` (equal kinds)."""
+    weights = {kind: {part: 1 / len(parts) for part in parts} for kind, parts in kinds.items()}
+    return weights | {MEAN: {part: 1 / len(parts) / len(kinds) for parts in kinds.values() for part in parts}}
 
 
-def weights_of(kind: str, parts: Sequence[str], kinds: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """What each part's AUC weighs in a kind's: equal parts of it; in `MEAN` equal kinds."""
-    if kind != MEAN:
-        return {part: 1 / len(parts) for part in parts}
-    return {part: 1 / len(group) / len(kinds) for group in kinds.values() for part in group}
+def kind_aucs(aucs: pd.DataFrame, kinds: Mapping[str, Sequence[str]]) -> dict[str, pd.Series]:
+    """The AUC of every kind, and of their mean: a series over network and seed.
+
+    aucs: columns network, seed, part, auc; a network and seed without all parts of a kind is left out.
+    """
+    wide = aucs.pivot_table(index=["network", "seed"], columns="part", values="auc")
+    return {
+        kind: sum(weight * wide[part] for part, weight in weights.items()).dropna().rename("auc")
+        for kind, weights in weights_of(kinds).items()
+    }
 
 
 def seed_spreads(aucs: pd.DataFrame, kinds: Mapping[str, Sequence[str]]) -> dict[str, SeedSpread | None]:
-    """The spread over seeds of every kind's AUC, and of their mean, pooled over networks.
-
-    aucs: columns network, seed, part, auc; a network and seed without all parts is left out.
-    """
-    wide = aucs.pivot_table(index=["network", "seed"], columns="part", values="auc")
-    found = {}
-    for kind, parts in with_mean(kinds).items():
-        weights = weights_of(kind, parts, kinds)
-        values = sum(weight * wide[part] for part, weight in weights.items()).dropna()
-        found[kind] = comparisons.seed_spread(values.rename("auc").reset_index())
-    return found
+    """The spread over seeds of every kind's AUC, and of their mean, pooled over networks. aucs: as in `kind_aucs`."""
+    return {kind: comparisons.seed_spread(values.reset_index()) for kind, values in kind_aucs(aucs, kinds).items()}
 
 
 def draw(
