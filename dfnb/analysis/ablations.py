@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dfnb.analysis import findings
+from dfnb.analysis import findings, studies
 from dfnb.common import files
-from dfnb.common.errors import UserError
 from dfnb.experiment import sweep_plan
 from dfnb.plots.style import look
 from dfnb.plots.tables import set_name
@@ -46,14 +45,9 @@ class Swept:
         """How and on what it was made, and what is missing, in a sentence; empty where there is no sweep."""
         if not self:
             return ""
-        record, about = self.record, self.record["environment"]
-        text = (
-            f"{'Published sweep' if self.published else 'Sweep of this machine'}, profile {record['base']}: "
-            f"{record['trainings']} trainings in {record['training_seconds'] / 60:.0f} minutes of training (up to "
-            f"{record['jobs']} at a time), {about['hardware'].split(',')[0]}, torch {about['versions']['torch']}."
-        )
-        missing = len(record["missing"])
-        text += f" {missing} of its {record['cells']} cells are missing." if missing else ""
+        missing = len(self.record["missing"])
+        text = studies.made("sweep", self.record, self.table, self.published)
+        text += f" {missing} of its {self.record['cells']} cells are missing." if missing else ""
         return text + ("" if self.same_base else " Trained with other settings than this run's networks.")
 
 
@@ -79,10 +73,7 @@ def _read(folder: Path, published: bool, mine: str) -> Swept:
         return Swept({}, pd.DataFrame(), pd.DataFrame(), published, False)
     record = files.read_json(folder / "sweep.json")
     texts = {"asked": str, "same_as": str, "taps": str}
-    try:
-        table, differences = (pd.read_csv(folder / name, dtype=texts, keep_default_na=True) for name in FILES[:2])
-    except ValueError as error:
-        raise UserError(f"{folder}: a table of the sweep is damaged ({error}); run `dfnb sweep --tables`") from None
+    table, differences = (files.read_csv(folder / name, studies.REMEDY, dtype=texts) for name in FILES[:2])
     return Swept(record, table, differences, published, record.get("same_base") == mine, folder)
 
 

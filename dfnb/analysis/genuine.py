@@ -14,7 +14,6 @@ import pandas as pd
 
 from dfnb.analysis.findings import Difference
 from dfnb.common import files
-from dfnb.common.errors import UserError
 from dfnb.plots.style import INK, Plot, new_figure, styled
 from dfnb.profile import resolve
 
@@ -40,12 +39,10 @@ class Published(NamedTuple):
 def published(folder: Path = Path("figures")) -> Published:
     """Read them. Raises UserError where a table is damaged."""
     at = resolve(folder)
-    try:
-        trials, finals = (pd.read_csv(at / name) for name in ("genuine-search.csv", "genuine-finals.csv"))
-    except FileNotFoundError:
+    paths = [at / name for name in ("genuine-search.csv", "genuine-finals.csv")]
+    if not all(path.is_file() for path in paths):
         return Published(pd.DataFrame(), {}, pd.DataFrame())
-    except ValueError as error:
-        raise UserError(f"{at}: a table of the generator's search is damaged ({error}); restore it") from None
+    trials, finals = (files.read_csv(path, "restore it") for path in paths)
     finished = trials[trials["state"] == "finished"]
     return Published(finished, files.read_json(at / "genuine-search.json"), finals)
 

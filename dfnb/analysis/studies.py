@@ -1,5 +1,6 @@
 """A study: the contrasts of a sweep (`Sweep.contrasts`), this machine's or the published ones, as tables and charts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -7,7 +8,6 @@ import pandas as pd
 
 from dfnb.analysis.findings import Difference
 from dfnb.common import files
-from dfnb.common.errors import UserError
 from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, styled
 from dfnb.plots.tables import SIGNIFICANT
 from dfnb.profile import resolve
@@ -22,6 +22,7 @@ KINDS = {
     contrasts.MEAN: "mean",
 }  # fmt: skip
 SHOWN = ("study", "curve")  # how the published tables that notebooks show are called, first words
+REMEDY = "run `dfnb sweep --tables`"  # for a damaged table of a sweep
 SHORT = {"plain-norm": "baseline", "attention-untaught/proposed-arcface": "unsupervised attention"}
 
 
@@ -53,14 +54,17 @@ class Study(NamedTuple):
 
     def made(self) -> str:
         """How and on what it was made, in a sentence."""
-        record, about = self.record, self.record["environment"]
-        seeds = self.table["seed"].nunique()
-        text = (
-            f"{'Published study' if self.published else 'Study of this machine'}, profile {record['base']}: "
-            f"{record['trainings']} trainings, {seeds} seeds, {record['training_seconds'] / 60:.0f} minutes of "
-            f"training, {about['hardware'].split(',')[0]}, torch {about['versions']['torch']}."
-        )
-        return text
+        return made("study", self.record, self.table, self.published)
+
+
+def made(what: str, record: Mapping[str, Any], table: pd.DataFrame, published: bool) -> str:
+    """How and on what a sweep was made, in a sentence. what: "study" or "sweep"; record, table: sweep.json and .csv."""
+    about, seeds, minutes = record["environment"], table["seed"].nunique(), record["training_seconds"] / 60
+    return (
+        f"{f'Published {what}' if published else f'{what.capitalize()} of this machine'}, profile {record['base']}: "
+        f"{record['trainings']} trainings, {seeds} seed{'s' if seeds > 1 else ''}, {minutes:.0f} minutes of training, "
+        f"{about['hardware'].split(',')[0]}, torch {about['versions']['torch']}."
+    )
 
 
 def read(run: "Run", name: str) -> Study:
@@ -75,14 +79,9 @@ def read(run: "Run", name: str) -> Study:
         paths = [folder / file for file in (f"{stem}.csv", f"{stem}-contrasts.csv", f"{stem}.json")]
         if not all(path.is_file() for path in paths):
             continue
-        try:
-            table, answers = (pd.read_csv(path) for path in paths[:2])
-        except pd.errors.EmptyDataError:  # no question has an answer yet
+        if not paths[1].read_bytes().strip():  # no question has an answer yet
             continue
-        except ValueError as error:
-            raise UserError(
-                f"{folder}: a table of the study {name} is damaged ({error}); run `dfnb sweep --tables`"
-            ) from None
+        table, answers = (files.read_csv(path, REMEDY) for path in paths[:2])
         return Study(table, answers, files.read_json(paths[2]), published)
     return Study(pd.DataFrame(), pd.DataFrame(), {}, False)
 
@@ -94,10 +93,7 @@ def read_table(run: "Run", name: str) -> pd.DataFrame:
     """
     for path in (resolve(run.profile.runs) / name / "sweep.csv", resolve(Path("figures")) / f"{name}.csv"):
         if path.is_file():
-            try:
-                return pd.read_csv(path)
-            except ValueError as error:
-                raise UserError(f"{path}: a damaged table ({error}); make or restore it") from None
+            return files.read_csv(path, "make it anew or restore it")
     return pd.DataFrame()
 
 

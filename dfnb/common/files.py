@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dfnb.common.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.[a-z0-9]+)?")  # how `replacing` names its files
 
@@ -84,6 +87,19 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         reason = str(error)
     raise UserError(f"{path}: damaged ({reason}); delete it, and it is made again")
+
+
+def read_csv(path: str | os.PathLike[str], remedy: str, **options: Any) -> "pd.DataFrame":
+    """A table that the project wrote. remedy: what to do about a damaged one; options: of `pandas.read_csv`.
+
+    Raises UserError, naming the file, where it can't be read.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, **options)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(f"{path}: damaged ({' '.join(str(error).split())}); {remedy}") from None
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

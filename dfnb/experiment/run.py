@@ -149,10 +149,7 @@ class Run(Artefacts):
     def history(self, name: str, seed: int | None = None) -> pd.DataFrame:
         """Learning curve of a network: step, losses, accuracy, validation AUC on held-out SBI pairs."""
         file = self.trained(self.find(name, seed)).parent / "history.csv"
-        try:
-            table = pd.read_csv(file)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file}: can't be read ({error}); remove its folder to train again") from None
+        table = files.read_csv(file, "remove its folder to train again")
         if lacking := {"step", "class_loss", "validation_auc"} - set(table):
             raise UserError(f"{file}: lacks the column {min(lacking)}; remove its folder to train again")
         return table

@@ -269,7 +269,7 @@ class Sweep:
         if key not in self._known:
             about = networks.metadata(checkpoint)
             taps = networks.load(checkpoint).taps
-            history = pd.read_csv(checkpoint.with_name("history.csv"))
+            history = files.read_csv(checkpoint.with_name("history.csv"), "remove its folder to train again")
             training = {"taps": ", ".join(map(str, taps)), "seconds": history["seconds"].iloc[-1]}
             training |= {"threads": about.get("threads")}
             profile, people = cell.run.profile, cell.run.store("train").manifest["group"].nunique()

@@ -103,6 +103,6 @@ def _table(figures: Path, name: str, network: str | None = None) -> pd.DataFrame
     path = figures / f"{name}.csv"
     if not path.is_file():
         return None
-    table = pd.read_csv(path)
+    table = files.read_csv(path, "restore it, or publish a run")
     rows = table if network is None else table[table["network"] == network]
     return rows if len(rows) else None

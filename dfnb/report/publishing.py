@@ -110,7 +110,7 @@ def with_results(readme: str, figures: Path) -> str:
     if START not in readme or END not in readme:
         raise UserError(f"README.md: the markers {START!r} and {END!r} are missing; put them where the table belongs")
     record = json.loads((figures / "results.json").read_text())
-    results = pd.read_csv(figures / "results.csv")
+    results = files.read_csv(figures / "results.csv", "publish a run first")
     recipe, where = record["profile"]["train"], record["environment"]
     took = "" if record["seconds"] is None else f"; the whole report took {record['seconds'] / 60:.0f} minutes"
     note = (

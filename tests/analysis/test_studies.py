@@ -81,7 +81,7 @@ def test_this_machines_study_comes_before_the_published_and_a_damaged_one_is_nam
     (tmp_path / "runs" / "study" / "sweep-contrasts.csv").write_text("")  # nothing is answered yet
     assert studies.read(run, "study").published
     (tmp_path / "figures" / "study.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="a table of the study study is damaged"):
+    with pytest.raises(UserError, match=r"study\.csv: damaged .*run `dfnb sweep --tables`"):
         studies.read(run, "study")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from dfnb.common import files
 from dfnb.common.errors import UserError
-from dfnb.common.files import replacing
 from dfnb.data.store.read import paths_of, relocated
 
 BY = ["dataset", "split", "label", "method"]
@@ -61,25 +61,23 @@ class Coverage:
     def save(self, root: str | os.PathLike[str]) -> None:
         """Write coverage.csv and problems.csv into the folder."""
         for name, table in (("coverage", self.counts), ("problems", self.problems)):
-            with replacing(Path(root) / f"{name}.csv") as temporary:
+            with files.replacing(Path(root) / f"{name}.csv") as temporary:
                 table.to_csv(temporary, index=False, lineterminator="\n")
 
     @staticmethod
     def load(root: str | os.PathLike[str]) -> Coverage:
         """Read it back. Raises UserError where it is missing or no longer a coverage report."""
         texts = dict.fromkeys(["video", "path", "reason", "split", "method", "dataset", "label"], str)
-        tables = []
+        found = []
         for name, columns in (("coverage", [*BY, *COUNTS]), ("problems", PROBLEM_COLUMNS)):
             file = Path(root) / f"{name}.csv"
-            try:
-                table = pd.read_csv(file, dtype=texts, keep_default_na=False, na_values={"expected": [""]})
-            except (OSError, ValueError) as error:
-                raise UserError(f"{file}: can't be read ({error}); run `dfnb prepare` again") from None
+            how = {"dtype": texts, "keep_default_na": False, "na_values": {"expected": [""]}}
+            table = files.read_csv(file, "run `dfnb prepare` again", **how)
             if not set(columns) <= set(table.columns):
                 raise UserError(f"{file}: not a coverage report; run `dfnb prepare` again")
-            tables.append(table)
-        tables[0]["expected"] = tables[0]["expected"].astype("Int64")
-        return Coverage(*tables)
+            found.append(table)
+        found[0]["expected"] = found[0]["expected"].astype("Int64")
+        return Coverage(*found)
 
 
 def tally(clips: pd.DataFrame, records: list[dict[str, Any]], sets: list[dict[str, Any]]) -> Coverage:
