@@ -53,8 +53,10 @@ class Study(NamedTuple):
         }
 
     def made(self) -> str:
-        """How and on what it was made, in a sentence."""
-        return made("study", self.record, self.table, self.published)
+        """How and on what it was made, and on how many videos or images it was tested."""
+        sets = self.table[self.table["part"] != "sbi"].drop_duplicates("part")
+        text = made("study", self.record, self.table, self.published)
+        return f"{text} Tested on {sets[['real', 'fake']].to_numpy().sum():,}."
 
 
 def made(what: str, record: Mapping[str, Any], table: pd.DataFrame, published: bool) -> str:

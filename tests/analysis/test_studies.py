@@ -27,13 +27,8 @@ def trainings(
         for seed in range(seeds):
             for part in parts:
                 auc = 0.7 + more + noise * rng.normal()
-                row = {
-                    "variation": variation or "base",
-                    "network": network,
-                    "seed": seed,
-                    "part": part,
-                    "dataset": part,
-                }
+                row = {"variation": variation or "base", "network": network, "seed": seed, "part": part}
+                row |= {"dataset": part, "real": 300, "fake": 400}
                 rows.append(row | {"auc": auc, "low": auc - 0.05, "high": auc + 0.05, "pair_accuracy": auc})
     return pd.DataFrame(rows)
 
@@ -78,6 +73,7 @@ def test_this_machines_study_comes_before_the_published_and_a_damaged_one_is_nam
     found = studies.read(run, "study")
     assert not found.published
     assert "Study of this machine, profile study: 18 trainings, 3 seeds, 60 minutes" in found.made()
+    assert found.made().endswith(f"Tested on {len(KINDS) * 700:,}.")
     (tmp_path / "runs" / "study" / "sweep-contrasts.csv").write_text("")  # nothing is answered yet
     assert studies.read(run, "study").published
     (tmp_path / "figures" / "study.csv").write_bytes(b"\xff\xfe\x00")
