@@ -45,7 +45,8 @@ def describe() -> dict[str, Any]:
     """hardware (processor, torch's threads, GPUs), python, dfnb and the versions of what the numbers rest on."""
     import torch
 
-    hardware = f"{processor()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    hardware = f"{processor()}, {threads} thread{'s' if threads > 1 else ''}"
     if torch.cuda.is_available():
         hardware += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return {"hardware": hardware, "python": platform.python_version(), "dfnb": __version__, "versions": versions()}

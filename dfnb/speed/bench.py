@@ -47,7 +47,7 @@ def report(output: Path, against: Path | None, tolerance: float) -> bool:
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
         "command": "dfnb bench",
-        "networks": f"on the CPU, {torch.get_num_threads()} threads; nothing of a GPU was measured",
+        "networks": f"on the CPU, torch threads: {torch.get_num_threads()}; nothing of a GPU was measured",
     }
     file = output / f"{name_of(environment.processor(), about['date'])}.csv"
     files.check_writable(file, "--output")
