@@ -70,7 +70,7 @@ def chart(trials: pd.DataFrame) -> Plot:
         axes.plot(ordered["mean"], range(len(ordered)), "|", color=INK, ms=15, mew=2.2, ls="", label="mean")
         axes.axvline(0.5, color=INK, lw=0.8, ls=(0, (2, 3)))
         axes.set_yticks(range(len(ordered)), names)
-        axes.set(ylim=(len(ordered) - 0.4, -0.6), xlabel="AUC by video (0.5: chance)")
+        axes.set(ylim=(len(ordered) - 0.4, -0.6), xlabel="AUC (0.5: chance)")
         axes.tick_params(axis="y", length=0)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9.5)
     summary = "; ".join(f"{name}: {mean:.3f}" for name, mean in zip(names, ordered["mean"], strict=True))
@@ -129,5 +129,5 @@ def finding(finals: pd.DataFrame) -> str:
     for row in finals[finals["kind"] == "mean"].itertuples():
         difference = Difference(row.difference, row.low, row.high)
         better = difference.read(f"{row.recipe} is better", f"{row.reference} is better")
-        lines.append(f"{row.recipe} against {row.reference} {difference}: {better}")
-    return "Mean over the three kinds, " + "; ".join(lines) + "."
+        lines.append(f"- {row.recipe} against {row.reference} {difference}: {better}")
+    return "Mean over the three kinds:\n\n" + "\n".join(lines)

@@ -69,7 +69,7 @@ def chart(found: pd.DataFrame) -> Plot:
             axes.set_xticks(values, [f"{value:,.0f}" for value in values], fontsize=9)
             axes.minorticks_off()
             axes.set_xlabel(CHANGED[what])
-        panels[0].set_ylabel("AUC by video")
+        panels[0].set_ylabel("AUC")
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower center", ncols=len(KINDS), fontsize=9.5)
     summary = "; ".join(
@@ -94,17 +94,17 @@ def readable(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def finding(found: pd.DataFrame) -> str:
-    """What the lowest and the highest value of each give, on the mean over the kinds, in Markdown."""
+    """What each value gives, on the mean over the kinds and seeds, in Markdown."""
     if found.empty:
         return "No such curve is here or published: `dfnb sweep --profile curve` makes it."
     texts = []
     for what, cells in found.groupby("changed", sort=False):
         means = cells.groupby("value")["auc"].mean()
-        few, many = means.index[0], means.index[-1]
-        texts.append(f"{CHANGED[what]} from {few:,.0f} to {many:,.0f}: AUC {means.iloc[0]:.3f} to {means.iloc[-1]:.3f}")
+        values = ", ".join(f"{value:,.0f}: **{auc:.3f}**" for value, auc in means.items())
+        texts.append(f"- {CHANGED[what]}: AUC at {values}")
     missing = [words for what, words in CHANGED.items() if what not in set(found["changed"])]
-    text = "Mean over the kinds, " + "; ".join(texts) + "."
-    return text + (f" **Not trained yet**: {', '.join(missing)}." if missing else "")
+    text = "Mean over the kinds and seeds (single kinds may differ, see the table):\n\n" + "\n".join(texts)
+    return text + (f"\n- **not trained yet**: {', '.join(missing)}" if missing else "")
 
 
 def prediction(here: Study, genuine: Study) -> Prediction:

@@ -59,7 +59,7 @@ def chart(found: pd.DataFrame) -> Plot:
     with styled():
         figure = new_figure(3.4)
         axes = figure.subplots()
-        shades = ("#9ecae1", "#4292c6", "#08519c", "#222222")
+        shades = ("#6baed6", "#2171b5", "#08306b", "#222222")
         for (size, rows), colour in zip(found.groupby("size"), shades, strict=False):
             axes.plot(rows["seeds"], rows["smallest"], "o-", color=colour, ms=4.5)
             last = rows.iloc[-1]

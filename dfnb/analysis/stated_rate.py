@@ -120,16 +120,27 @@ def over_networks(rates: pd.DataFrame) -> pd.DataFrame:
 
 
 def finding_over_networks(rates: pd.DataFrame) -> str:
-    """On which sets the stated rates hold, in Markdown: the mean over networks against what chance would do."""
+    """On which sets the stated rates hold, in Markdown.
+
+    Judged by the mean over networks: whether it lies where chance would leave a single one (`by_chance`).
+    """
     if rates.empty:
         return "No rates are published: `dfnb sweep --profile study --base genuine --publish` makes them."
-    texts = []
+    lines = []
     for name, cells in rates.groupby("dataset", sort=False):
         mean = cells.groupby("stated")[["realised", "chance_low", "chance_high"]].mean()
         off = mean[(mean["realised"] > mean["chance_high"]) | (mean["realised"] < mean["chance_low"])]
         broken = ", ".join(f"{100 * row.realised:.1f} % instead of {100 * row.Index:g} %" for row in off.itertuples())
-        texts.append(f"{name}: " + (f"**it doesn't hold** ({broken})" if broken else "**it holds**, but for chance"))
-    return "; ".join(texts) + "."
+        if broken:
+            lines.append(f"- {name}: **it doesn't hold** ({broken})")
+            continue
+        stated, row = mean.index.max(), mean.loc[mean.index.max()]
+        chance = f"{100 * row.chance_low:.0f} to {100 * row.chance_high:.0f} %"
+        lines.append(
+            f"- {name}: **within what chance allows** ({100 * row.realised:.1f} % where {100 * stated:g} % is stated; "
+            f"with {cells['tested'].iloc[0]} people tested, chance would leave {chance})"
+        )
+    return "Judged by the mean over networks:\n\n" + "\n".join(lines)
 
 
 def curve(run: "Run", name: str) -> Plot:

@@ -52,6 +52,11 @@ class Study(NamedTuple):
             kind: tuple(groups.get(kind, (kind,))) for kind in self.contrasts["kind"].unique() if kind != contrasts.MEAN
         }
 
+    def name_of(self, kind: str) -> str:
+        """A kind of test set as tables and charts call it; rendered sets end in -like."""
+        rendered = self.record.get("embedded_benchmark") and kind != contrasts.MEAN
+        return KINDS.get(kind, kind) + ("-like" if rendered else "")
+
     def made(self) -> str:
         """How and on what it was made, and on how many videos or images it was tested."""
         sets = self.table[self.table["part"] != "sbi"].drop_duplicates("part")
@@ -145,13 +150,16 @@ def chart(study: Study) -> Plot:
                     row.difference, y, "o", color=colour, ms=7, mew=1.5, mfc=colour if clear else "white", zorder=4
                 )
             axes.axvline(0, color=INK, lw=1)
-            axes.set_title(KINDS.get(kind, kind), fontsize=11)
+            axes.set_title(study.name_of(kind), fontsize=11)
             axes.set_ylim(len(questions) - 0.5, -0.5)
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
-            axes.locator_params(axis="x", nbins=4)
+            axes.locator_params(axis="x", nbins=3)
         panels[0].set_yticks(range(len(questions)), labels, fontsize=9)
-        figure.supxlabel("difference of the AUCs (95 %; filled: significant; grey: too small to be found)", fontsize=10)
+        figure.supxlabel(
+            "difference of the AUCs, 95 % interval (filled: significant; within the grey bar: too small for this test)",
+            fontsize=10,
+        )
     summary = "; ".join(
         f"{sides(row)}: {Difference(row.difference, row.low, row.high)}"
         for row in rows[rows["kind"] == contrasts.MEAN].itertuples()
@@ -168,7 +176,7 @@ def readable(study: Study) -> pd.DataFrame:
         line = {"compared": sides(mean), "mean (95 %)": str(Difference(mean.difference, mean.low, mean.high))}
         line |= {"smallest that could be seen": f"{mean.smallest:.3f}", "p, corrected": f"{mean.p_holm:.2g}"}
         for kind, row in by_kind.items():
-            line[KINDS.get(kind, kind)] = str(Difference(row.difference, row.low, row.high))
+            line[study.name_of(kind)] = str(Difference(row.difference, row.low, row.high))
         lines.append(line | {"seeds": f"{mean.seeds} and {mean.reference_seeds}"})
     return pd.DataFrame(lines)
 

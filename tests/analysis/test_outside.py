@@ -1,7 +1,5 @@
 """What a small network finds outside the blending mask: nothing in our pairs, and what was put there on purpose."""
 
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
 import pandas as pd
@@ -43,7 +41,9 @@ def drawn(count: int) -> DrawnFaces:
 
 def test_views_are_the_pixels_of_one_side_of_the_mask():
     pairs = PairDataset(drawn(12), size=64, train=True)
-    seen, within = outside.views(pairs, 4)
+    seen, planted, within = outside.views(pairs, 4).values()
+    assert (seen.real == planted.real).all()
+    assert (seen.fake != planted.fake).any()
     for i, row in enumerate((0, 4, 7, 11)):
         pair = pairs.images((0, row))
         assert (seen.real[i] + within.real[i] == pair.real).all()
@@ -61,19 +61,25 @@ def test_a_person_is_on_one_side_of_the_split_and_few_people_are_refused():
     assert "fewer than 10 people" in outside.finding(nothing)
 
 
-def test_words_follow_the_interval(monkeypatch):
-    found = iter([(0.52, 0.47, 0.57), (0.9, 0.8, 0.95)])
-    monkeypatch.setattr(outside, "views", lambda pairs, count: [SimpleNamespace(faces=np.array(["a", "b"]))] * 2)
-    monkeypatch.setattr(outside, "leak", lambda seen, seed: next(found))
-    table = outside.table(SimpleNamespace(store=SimpleNamespace(manifest=pd.DataFrame({"group": range(10)}))))
-    assert table["auc"].tolist() == [0.52, 0.9]
-    assert outside.readable(table)["AUC (95 %)"].tolist() == ["0.520 (0.470 to 0.570)", "0.900 (0.800 to 0.950)"]
-    assert "nothing that this network could find leaks" in outside.finding(table)
-    leaks = pd.DataFrame({"seen": ["outside the mask"], "auc": [0.6], "low": [0.55], "high": [0.65]})
-    assert "something of the fake leaks" in outside.finding(leaks)
+def found(here: float, planted: float, within: float) -> pd.DataFrame:
+    """A table with these AUCs, each 0.04 above the lower end of its interval."""
+    seen = {outside.OUTSIDE: here, outside.PLANTED: planted, outside.INSIDE: within}
+    rows = [{"seen": name, "auc": auc, "low": auc - 0.04, "high": auc + 0.04} for name, auc in seen.items()]
+    return pd.DataFrame(rows).assign(pairs=600, people=200)
+
+
+def test_words_follow_the_intervals():
+    table = found(0.51, 0.9, 0.6)
+    assert outside.readable(table)["AUC (95 %)"].tolist()[0] == "0.510 (0.470 to 0.550)"
+    assert "nothing that this network could find leaks**. It does find the planted leak (0.900)." in outside.finding(
+        table
+    )
+    assert "Inside the mask it finds nothing (0.520)" in outside.finding(found(0.51, 0.9, 0.52))
+    assert "something of the fake leaks" in outside.finding(found(0.6, 0.9, 0.6))
+    assert "this shows nothing" in outside.finding(found(0.51, 0.52, 0.6))
 
 
 def test_drawn_faces_leak_nothing_through_augmentation_and_compression():
     blender = SelfBlender(degradation=Degradation(h264_probability=0.5))
     pairs = PairDataset(drawn(60), size=64, train=True, blender=blender)
-    assert outside.leak(outside.views(pairs, 60)[0]).low < 0.6
+    assert outside.leak(outside.views(pairs, 60)[outside.OUTSIDE]).low < 0.6

@@ -130,8 +130,10 @@ def test_the_curve_holds_every_changed_training_and_the_unchanged_of_its_seeds()
         (table["variation"] == "people-250") & (table["seed"] == 1) & table["part"].isin(["swaps", "mouths"])
     ]
     assert forged["auc"].item() == pytest.approx(inside["auc"].mean())
-    assert "people to train on from 250 to 3,000" in genuine_curves.finding(found)
-    assert "Not trained yet**: input, pixels a side, steps of training." in genuine_curves.finding(found)
+    means = found.groupby("value")["auc"].mean()
+    values = f"250: **{means[250]:.3f}**, 3,000: **{means[3000]:.3f}**"
+    assert f"- people to train on: AUC at {values}\n" in genuine_curves.finding(found)
+    assert "not trained yet**: input, pixels a side, steps of training" in genuine_curves.finding(found)
     assert len(genuine_curves.readable(found)) == 2
     assert len(genuine_curves.chart(found).figure.axes) == 1
     assert genuine_curves.points(table[table["variation"] == "base"]).empty
@@ -160,8 +162,8 @@ def test_rates_over_networks_hold_or_are_named():
         for name, share in (("like", 0.008), ("unlike", 0.3)) for k in range(3)
     ]  # fmt: skip
     rates = pd.DataFrame(rows)
-    assert stated_rate.finding_over_networks(rates) == (
-        "like: **it holds**, but for chance; unlike: **it doesn't hold** (30.1 % instead of 1 %)."
-    )
+    said = stated_rate.finding_over_networks(rates).splitlines()
+    assert said[2].startswith("- like: **within what chance allows** (0.9 % where 1 % is stated; with 350 people")
+    assert said[3] == "- unlike: **it doesn't hold** (30.1 % instead of 1 %)"
     assert stated_rate.over_networks(rates)["networks inside"].tolist() == ["3 of 3", "0 of 3"]
     assert "No rates are published" in stated_rate.finding_over_networks(pd.DataFrame())
