@@ -14,14 +14,12 @@ import pandas as pd
 from scipy.stats import betabinom, binomtest
 
 from dfnb.analysis import corruptions, robustness
-from dfnb.common import files
 from dfnb.networks.checkpoint import metadata
 from dfnb.plots.style import FAINT, Plot, look, new_figure, styled
 from dfnb.scoring import metrics, real_people
 
 if TYPE_CHECKING:
     from dfnb.experiment.run import Run
-    from dfnb.experiment.sweep import Sweep
 
 RATES = (0.1, 0.05, 0.01)
 
@@ -86,23 +84,14 @@ def realised(run: "Run", name: str, seed: int | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def published_with(sweep: "Sweep", root: Path) -> list[Path]:
-    """Publish a sweep (`Sweep.publish`) and, of a study on genuine sets, the rates of its base's finished networks.
-
-    Writes figures/NAME-stated.csv: columns network, seed and those of `realised`. Returns the files written.
-    """
-    written, run = sweep.publish(root), sweep.base
-    if run.embedded or not sweep.plan.contrasts:
-        return written
+def of_networks(run: "Run") -> pd.DataFrame:
+    """`realised` of every network of a run that is trained and scored; further columns: network, seed."""
     tables = [
         realised(run, network.name, network.seed).assign(network=network.name, seed=network.seed)
         for network in run.networks
         if run.is_done(network)
     ]
-    path = root / "figures" / f"{sweep.folder.name}-stated.csv"
-    with files.replacing(path) as temporary:
-        pd.concat(tables, ignore_index=True).to_csv(temporary, index=False)
-    return [*written, path]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def over_networks(rates: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from dfnb.analysis import stated_rate, who
 from dfnb.analysis.findings import Difference
 from dfnb.common import files
 from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, styled
@@ -16,6 +17,7 @@ from dfnb.scoring.comparisons import SeedSpread
 
 if TYPE_CHECKING:
     from dfnb.experiment.run import Run
+    from dfnb.experiment.sweep import Sweep
 
 KINDS = {
     "ff": "FF++", "celeb-df": "Celeb-DF", "ffiw": "FFIW", "dfdc-crops": "DFDC crops", "forged": "our forgeries",
@@ -58,7 +60,9 @@ class Study(NamedTuple):
         return KINDS.get(kind, kind) + ("-like" if rendered else "")
 
     def made(self) -> str:
-        """How and on what it was made, and on how many videos or images it was tested."""
+        """How and on what it was made, and on how many videos or images it was tested; empty where there is none."""
+        if not self.found:
+            return ""
         sets = self.table[self.table["part"] != "sbi"].drop_duplicates("part")
         text = made("study", self.record, self.table, self.published)
         return f"{text} Tested on {sets[['real', 'fake']].to_numpy().sum():,}."
@@ -102,6 +106,25 @@ def read_table(run: "Run", name: str) -> pd.DataFrame:
         if path.is_file():
             return files.read_csv(path, "make it anew or restore it")
     return pd.DataFrame()
+
+
+def publish(sweep: "Sweep", root: Path) -> list[Path]:
+    """Publish a sweep (`Sweep.publish`), and of a study a table more.
+
+    On genuine sets figures/NAME-stated.csv, `stated_rate.of_networks`; on the embedded benchmark figures/NAME-who.csv,
+    `who.everywhere` of the last network. Returns the files written.
+    """
+    written, run = sweep.publish(root), sweep.base
+    if not sweep.plan.contrasts:
+        return written
+    if run.embedded:
+        name, table = "who", who.everywhere(run, run.networks[-1].name)
+    else:
+        name, table = "stated", stated_rate.of_networks(run)
+    path = root / "figures" / f"{sweep.folder.name}-{name}.csv"
+    with files.replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+    return [*written, path]
 
 
 def state(run: "Run") -> str:

@@ -78,15 +78,17 @@ def sweep(
 
     Reads the base profile's videos. Writes runs/SWEEP/: networks and scores of every variation, sweep.csv and
     sweep.json; unchanged networks are those of the base profile's run. A finished cell isn't run again, so an
-    interrupted sweep goes on where it stopped; the table always holds what is finished. --publish
-    copies it into figures/, and of genuine sets how often real people reach a stated rate. --set changes the base
-    profile. Exit status: 0 all cells have a result, 3 some failed.
+    interrupted sweep goes on where it stopped; the table always holds what is finished. --publish copies it into
+    figures/, of genuine sets with how often real people reach a stated rate, of rendered heads with the errors by who
+    they are. --set changes the base profile. Exit status: 0 all cells have a result, 3 some failed.
     """
     from dfnb.common import processes
     from dfnb.experiment import sweep as sweeps
 
     processes.alone("sweep")
-    loaded, build = sweep_plan.load(plan), "nothing" if only_list or only_tables else "all"
+    loaded, build = sweep_plan.load(plan), "all"
+    if only_list or only_tables:
+        build = "scores" if publish else "nothing"  # the errors by person need scores of validation pairs, too
     run = open_run(base or loaded.base, profiles.parse_overrides(settings or []), build)
     swept = sweeps.Sweep(loaded, run)
     if only_list:
@@ -104,9 +106,9 @@ def sweep(
         typer.echo(printable(f"dfnb: {name}: {reason}"), err=True)
     typer.echo(f"sweep: {swept.folder / 'sweep.csv'}")
     if publish:
-        from dfnb.analysis import stated_rate
+        from dfnb.analysis import studies
 
-        for path in stated_rate.published_with(swept, Path.cwd()):
+        for path in studies.publish(swept, Path.cwd()):
             typer.echo(f"published: {path}")
     raise typer.Exit(Exit.SOME if failed else Exit.ALL)
 
