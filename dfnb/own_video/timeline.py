@@ -123,7 +123,7 @@ def _frames(scored: Scored) -> tuple[pd.DataFrame, list[int]]:
 def _draw_course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequence[int], fps: float) -> None:
     when, found = frames["frame"] / (fps or 1), interval(frames["score"])
     if found:
-        _band(axes, found.low, found.high, label="95 % interval of the mean")
+        _band(axes, found.low, found.high, label=f"95 % interval of the mean, {found.low:.2f} to {found.high:.2f}")
     axes.axhline(scored.row["score"], color=FAINT, linewidth=1, linestyle="--", label="mean: the protocol's score")
     axes.plot(when, frames["score"], color=LINE, marker="o", markersize=4, label="a frame's score")
     axes.set(ylim=(-0.03, 1.03), ylabel="probability of fake", xlabel="seconds" if fps else "frame")
@@ -138,8 +138,7 @@ def _draw_course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequenc
 
 def _band(axes: Axes, low: float, high: float, label: str | None = None) -> None:
     """An interval as a band with edges: where it is as wide as the panel, it isn't taken for a background."""
-    edge = to_rgba(LINE, 0.7)
-    axes.axhspan(low, high, facecolor=to_rgba(LINE, 0.13), edgecolor=edge, linewidth=0.8, linestyle=":", label=label)
+    axes.axhspan(low, high, facecolor=to_rgba(LINE, 0.13), edgecolor=to_rgba(LINE, 0.8), linewidth=1.2, label=label)
 
 
 def _label(scored: Scored, column: int, face: int, fps: float) -> str:
