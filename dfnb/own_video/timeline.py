@@ -123,7 +123,7 @@ def _frames(scored: Scored) -> tuple[pd.DataFrame, list[int]]:
 def _draw_course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequence[int], fps: float) -> None:
     when, found = frames["frame"] / (fps or 1), interval(frames["score"])
     if found:
-        _band(axes, found.low, found.high, label=f"95 % interval of the mean, {found.low:.2f} to {found.high:.2f}")
+        _band(axes, found.low, found.high, label=f"95 % interval {found.low:.2f} to {found.high:.2f}")
     axes.axhline(scored.row["score"], color=FAINT, linewidth=1, linestyle="--", label="mean: the protocol's score")
     axes.plot(when, frames["score"], color=LINE, marker="o", markersize=4, label="a frame's score")
     axes.set(ylim=(-0.03, 1.03), ylabel="probability of fake", xlabel="seconds" if fps else "frame")
