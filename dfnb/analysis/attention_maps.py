@@ -1,7 +1,7 @@
 """Attention maps over faces, and how well they agree with face masks and with the true masks of manipulations.
 
-A face mask nearly fills a test crop, so a map that is 1 everywhere agrees with it well. Every agreement is therefore
-given beside that of the all-ones map.
+A face mask covers a large part of a test crop, and every crop's middle. So each agreement is given beside that of a map
+that is 1 everywhere, and beside that of the same map with the masks of other faces.
 """
 
 import copy
@@ -22,11 +22,12 @@ from dfnb.data import faces
 from dfnb.data.store import FaceStore
 from dfnb.networks import Network
 from dfnb.plots.pictures import enlarged, grid, heat, outlined
-from dfnb.plots.style import Plot
+from dfnb.plots.style import Plot, signed
 from dfnb.scoring import score, score_table
 
 MEASURES = ("iou", "pointing", "energy", "pixel_auc")
-ALL_ONES, CEILING, SHUFFLED = "all-ones map", "mask at the map's resolution", "masks of other faces"
+ALL_ONES, CEILING, SHUFFLED = "all-ones map", "mask at the map's resolution", "{}, against the masks of other faces"
+NAMES = {"iou": "IoU", "pointing": "pointing", "energy": "energy", "pixel_auc": "pixel AUC"}
 
 
 class Predictions(NamedTuple):
@@ -122,42 +123,85 @@ def compare_maps(
     """Mean agreement of several maps with the same masks, and of what any map must be measured against.
 
     maps: name -> (N, h, w). groups: (N,) names of what is not independent, such as a video's person.
-    Added rows: the all-ones map; the mask shrunk to the first map's resolution by area, the best that
-    supervision could reach; and the first map against the masks of other faces (each the next group's).
-    Columns: map, faces, the four measures, and the mean IoU above the all-ones map's with its 95 % interval (bootstrap
-    over groups, percentiles).
+    Added rows: the all-ones map; the mask shrunk to the first map's resolution by area, which is what supervision aims
+    at; and the first map against the masks of other faces (each of the face half the list further on, sorted by group).
+    Columns: map, faces, the four measures; by how much each exceeds the all-ones map's (MEASURE_above, with its 95 %
+    interval MEASURE_low, MEASURE_high: bootstrap over groups, percentiles); and own, own_low, own_high: by how much the
+    IoU exceeds that of the same map with the masks of other faces, NaN in added rows.
     """
     first = next(iter(maps.values()))
     shrunk = np.stack([cv2.resize(mask, first.shape[:0:-1], interpolation=cv2.INTER_AREA) for mask in masks])
     order = np.argsort(np.asarray(groups, str), kind="stable")
     other = np.empty_like(order)
     other[order] = np.roll(order, len(order) // 2)
+    others = {name: agreement(values, masks[other]) for name, values in maps.items()}
     tables = {name: agreement(values, masks) for name, values in maps.items()}
     tables |= {
         ALL_ONES: agreement(np.ones_like(first), masks),
         CEILING: agreement(shrunk, masks),
-        SHUFFLED: agreement(first, masks[other]),
+        SHUFFLED.format(next(iter(maps))): others[next(iter(maps))],
     }
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(np.asarray(groups) == group) for group in pd.unique(pd.Series(groups))]
-    picks = [np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))]) for _ in range(draws)]
+    drawn = rng.integers(len(members), size=(draws, len(members)))
+    weights = np.stack([np.bincount(np.concatenate([members[k] for k in row]), minlength=len(masks)) for row in drawn])
     rows = []
     for name, table in tables.items():
-        above = (table["iou"] - tables[ALL_ONES]["iou"]).to_numpy()
-        low, high = np.percentile([above[pick].mean() for pick in picks], (2.5, 97.5))
-        means = {measure: table[measure].mean() for measure in MEASURES}
-        rows.append({"map": name, "faces": len(masks), **means, "above": above.mean(), "low": low, "high": high})
+        above = (table - tables[ALL_ONES]).add_suffix("_above")
+        above["own"] = table["iou"] - others[name]["iou"] if name in others else float("nan")
+        row = {"map": name, "faces": len(masks), **table.mean()}
+        for column, values in above.items():
+            known = values.notna().to_numpy()
+            row[column] = values.mean()
+            counts = (weights @ known).clip(1)  # of a draw's faces, those with a value
+            resampled = weights @ values.fillna(0).to_numpy() / counts if known.any() else np.full(draws, np.nan)
+            prefix = column.removesuffix("_above")
+            row[f"{prefix}_low"], row[f"{prefix}_high"] = np.percentile(resampled, (2.5, 97.5))
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """`compare_maps` as a table to read: of the differences those of the IoU, each with its interval in one cell."""
+    differences = {
+        "IoU above all-ones": "iou_above iou_low iou_high",
+        "above other faces' masks": "own own_low own_high",
+    }
+    cells = {
+        title: ["–" if np.isnan(row[0]) else str(Difference(*row)) for row in table[columns.split()].to_numpy()]
+        for title, columns in differences.items()
+    }
+    return table[["map", *MEASURES]].rename(columns=NAMES).assign(**cells)
+
+
 def finding(table: pd.DataFrame, what: str) -> str:
-    """Whether the first map of `compare_maps` agrees with masks (`what`, in words) better than the all-ones map."""
+    """What the first map of `compare_maps` shows of masks (`what`, in words), in Markdown.
+
+    Whether it agrees with them better than the all-ones map, by all measures where these disagree; and whether better
+    than with other faces' masks: only so much of the agreement is about this face.
+    """
     first = table.iloc[0]
-    above = Difference(first["above"], first["low"], first["high"])
-    return (
-        f"{first['map']}, against {what}: IoU minus that of the all-ones map {above}, "
-        f"{above.read('better than no map', 'worse than no map')}."
-    )
+    above = {
+        measure: Difference(*first[[f"{measure}_above", f"{measure}_low", f"{measure}_high"]]) for measure in MEASURES
+    }
+    own, text = Difference(*first[["own", "own_low", "own_high"]]), f"{first['map']}, against {what}: "
+    sides = {"better": [], "worse": [], "undecided": []}
+    for measure, about in above.items():
+        side = "better" if about.low > 0 else "worse" if about.high < 0 else "undecided"
+        sides[side].append(f"{NAMES[measure]} ({signed(about.value, 3)})")
+    if max(map(len, sides.values())) == len(MEASURES):
+        verdict = above["iou"].read("better than no map", "worse than no map")
+        text += f"IoU minus that of the all-ones map {above['iou']}, {verdict}"
+    else:
+        listed = "; ".join(f"{side} by {', '.join(names)}" for side, names in sides.items() if names)
+        text += f"the measures **disagree**, each minus that of the all-ones map: {listed}"
+    text += f". Its IoU minus that with other faces' masks is {own}: "
+    if own.low > 0:
+        return f"{text}**this much is about this face**; the rest depends on where faces usually are."
+    if own.high < 0:
+        return f"{text}**it fits other faces better** than this one."
+    usual = ", only where faces usually are" if above["iou"].low > 0 else ""
+    return f"{text}**it shows nothing that is clearly about this face**{usual}."
 
 
 def randomised(net: Network, what: Literal["attention", "all"], seed: int = 0) -> Network:
@@ -193,7 +237,7 @@ def picture(
     labels = ["face", *every]
     under = {} if others else {"face mask": (predicted.masks, 0.4)}
     if true is not None and not others:
-        under["manipulated\nwhere"] = (true, 0.6)
+        under["where it was\nmanipulated"] = (true, 0.6)
     for name, (masks, dim) in under.items():
         large = [cv2.resize(masks[i], (side, side), interpolation=cv2.INTER_LINEAR) for i in chosen]
         rows.append([outlined(rgb, m, dim) if m.any() else None for rgb, m in zip(crops, large, strict=True)])

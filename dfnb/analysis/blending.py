@@ -78,8 +78,24 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def finding(table: pd.DataFrame, name: str) -> str:
-    """Whether one network reacts more to blending than to forgery: `claims`, its question "edge above forgery"."""
-    rows = table[(table["network"] == name) & (table["question"] == "edge above forgery")]
-    (above,) = (findings.Difference(*(values - 0.5)) for values in rows[["share", "low", "high"]].to_numpy())
-    reacts = above.read("more to blending than to forgery", "more to forgery than to blending")
-    return f"{look(name).label}: {reacts}."
+    """What one network reacts to, by `claims`: blending more than forgery, or only what was also drawn by a generator.
+
+    Blending counts where a mere edge raises the score: one around what the same camera filmed.
+    """
+    rows = table[table["network"] == name].set_index("question")
+    above = findings.Difference(*(rows.loc["edge above forgery", ["share", "low", "high"]] - 0.5))
+    mere, drawn = ([kind for kind in EDGE_ONLY if KINDS[kind].generated == generated] for generated in (False, True))
+    clear = [kind for kind in EDGE_ONLY if rows.loc[f"only {kind}", "low"] > 0.5]
+    shares = {kind: f"{kind} ({rows.loc[f'only {kind}', 'share']:.0%})" for kind in EDGE_ONLY}
+    if above.low <= 0 or set(mere) <= set(clear):
+        reacts = above.read("more to blending than to forgery", "more to forgery than to blending")
+        return f"{look(name).label}: {reacts}."
+    raised = [shares[kind] for kind in clear]
+    others = "; ".join(shares[kind] for kind in EDGE_ONLY if kind not in clear)
+    if set(clear) & set(mere):
+        reacts = f"**more to blending than to forgery, but not to every edge**: to {'; '.join(raised)}, not clearly to "
+    elif set(clear) & set(drawn):
+        reacts = f"**not to a mere edge, but to what was redrawn and pasted**: to {'; '.join(raised)}, not clearly to "
+    else:
+        reacts = "**to no kind of edge by itself**, though to all together more than to forgery: not clearly to "
+    return f"{look(name).label}: {reacts}{others}."

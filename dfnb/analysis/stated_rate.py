@@ -16,7 +16,8 @@ from scipy.stats import betabinom, binomtest
 from dfnb.analysis import corruptions, robustness
 from dfnb.networks.checkpoint import metadata
 from dfnb.plots.style import FAINT, Plot, look, new_figure, styled
-from dfnb.scoring import metrics, real_people
+from dfnb.plots.tables import SIGNIFICANT
+from dfnb.scoring import comparisons, metrics, real_people
 
 if TYPE_CHECKING:
     from dfnb.experiment.run import Run
@@ -34,9 +35,15 @@ def p_values(videos: pd.DataFrame, about: dict[str, Any], unit: real_people.Unit
 
     videos: `Run.video_scores`; those without a face have no p. Empty where too few people were held out.
     """
+    return np.sort(by_person(videos, about, unit))
+
+
+def by_person(videos: pd.DataFrame, about: dict[str, Any], unit: real_people.Unit = "video") -> pd.Series:
+    """`p_values` by group, in the videos' order."""
     real = videos[(videos["label"] == "real") & (videos["frames"] > 0)].drop_duplicates("group")
     standings = (real_people.standing(score, about, unit) for score in real["score"])
-    return np.sort([standing.p for standing in standings if standing is not None])
+    found = {group: standing.p for group, standing in zip(real["group"], standings, strict=True) if standing}
+    return pd.Series(found, dtype=float)
 
 
 def by_chance(rate: float, held_out: int, tested: int) -> tuple[float, float]:
@@ -203,26 +210,65 @@ def under_corruption(run: "Run", name: str, rate: float = 0.05) -> pd.DataFrame:
     """By how much a rate breaks under notebook 7's corruptions: the share of real people with p of at most `rate`.
 
     A row a corruption and level; level 0 is the same videos as they are. Columns: corruption, level, strength (NaN at
-    level 0), tested, realised, low, high (95 %, Clopper and Pearson 1934). Empty where too few people were held out.
+    level 0), tested, realised, low, high (95 %, Clopper and Pearson 1934); p, whether the same people are flagged as at
+    level 0 (exact test of McNemar 1947), p_holm (corrected for all cells, Holm 1979); all_frames, the share at level 0
+    from all frames of these videos, as in `realised`. Empty where too few people were held out.
     """
     rows, about, part = [], kept(run, name), robustness.part(run)
-    settings, rule = run.profile.robustness, run.profile.evaluate.size_rule
-    which = robustness.chosen(run.store(part).manifest, settings.videos, settings.frames)
-    clean = metrics.video_scores(run.scores(part, name).iloc[which], rule)
+    settings, rule, unit = run.profile.robustness, run.profile.evaluate.size_rule, unit_of(run, part)
+    manifest, scores = run.store(part).manifest, run.scores(part, name)
+    which = robustness.chosen(manifest, settings.videos, settings.frames)
+    columns = ["corruption", "level", "strength", "tested", "realised", "low", "high", "p", "p_holm", "all_frames"]
+
+    def flagged(table: pd.DataFrame) -> pd.Series:
+        return by_person(metrics.video_scores(table, rule), about, unit) <= rate
+
+    clean = flagged(scores.iloc[which])
+    if clean.empty:
+        return pd.DataFrame(columns=columns)
+    same_videos = manifest["path"].isin(manifest["path"].iloc[which]).to_numpy()
+    all_frames = flagged(scores[same_videos]).mean()
     for kind in corruptions.CORRUPTIONS:
         levels = [(0, float("nan"), clean)]
         for (level, strength), table in robustness.scores(run, kind)[name].groupby(["level", "strength"]):
-            levels.append((level, strength, metrics.video_scores(table, rule)))
-        for level, strength, videos in sorted(levels, key=lambda entry: entry[0]):
-            p = p_values(videos, about, unit_of(run, part))
-            if not len(p):
-                continue
-            hits = int((p <= rate).sum())
-            low, high = binomtest(hits, len(p)).proportion_ci(0.95)
-            row = {"corruption": kind, "level": level, "strength": strength, "tested": len(p)}
-            rows.append(row | {"realised": hits / len(p), "low": float(low), "high": float(high)})
-    columns = ["corruption", "level", "strength", "tested", "realised", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+            levels.append((level, strength, flagged(table)))
+        for level, strength, found in sorted(levels, key=lambda entry: entry[0]):
+            low, high = binomtest(int(found.sum()), len(found)).proportion_ci(0.95)
+            more, fewer = int((found & ~clean).sum()), int((clean & ~found).sum())
+            p = binomtest(more, more + fewer).pvalue if more + fewer else 1.0
+            row = {"corruption": kind, "level": level, "strength": strength, "tested": len(found)}
+            row |= {"realised": found.mean(), "low": float(low), "high": float(high), "all_frames": all_frames}
+            rows.append(row | {"p": p if level else float("nan")})
+    table = pd.DataFrame(rows)
+    corrupted = table["level"] > 0
+    table.loc[corrupted, "p_holm"] = comparisons.holm(table.loc[corrupted, "p"].to_numpy())
+    return table[columns]
+
+
+def finding_under_corruption(table: pd.DataFrame) -> str:
+    """From `under_corruption`: under what the share of flagged real people rises or falls, in Markdown."""
+    clean, cells = table[table["level"] == 0].iloc[0], table[table["level"] > 0]
+    clear = cells[cells["p_holm"] < SIGNIFICANT]
+    text = (
+        f"Of the {clean['tested']} people {100 * clean['realised']:.0f} % are flagged in the videos as they are; with "
+        f"all frames of the same videos, as in notebook 5, it is {100 * clean['all_frames']:.0f} %. "
+    )
+    parts = []
+    for word, rows, extreme in (
+        ("rises", clear[clear["realised"] > clean["realised"]], "idxmax"),
+        ("falls", clear[clear["realised"] < clean["realised"]], "idxmin"),
+    ):
+        parts.append(f"**{word} significantly in {len(rows)} of {len(cells)}** cells")
+        if len(rows):
+            most = rows.loc[getattr(rows["realised"], extreme)()]
+            title = corruptions.CORRUPTIONS[most["corruption"]].title
+            parts[-1] += f" (most with {title}, level {most['level']}: {100 * most['realised']:.0f} %)"
+    highest = cells.loc[cells["realised"].idxmax()]
+    return (
+        f"{text}Corrupted, the share {' and '.join(parts)}, after Holm's correction. The highest is "
+        f"{100 * highest['realised']:.0f} %, with {corruptions.CORRUPTIONS[highest['corruption']].title}, level "
+        f"{highest['level']}."
+    )
 
 
 def by_level(table: pd.DataFrame) -> pd.DataFrame:

@@ -113,7 +113,7 @@ class Detector:
                 "where from": self.about["domain"],
                 "its file": f"{file}, SHA-256 {digest}",
                 "network": f"{settings['backbone']}, {self.size} px",
-                "checkpoint, SHA-256": self.sha256[:16],
+                "checkpoint, SHA-256": f"{self.sha256[:16]}…",
             }
             return pd.DataFrame({"what": list(facts), "value": list(facts.values())})
         data, recipe = (part if isinstance(part := profile.get(name), dict) else {} for name in ("data", "train"))
@@ -129,7 +129,7 @@ class Detector:
             "network": f"{settings['variant']} with {head}, {settings['backbone']}, {self.size} px",
             "length": f"{length}, seed {self.about.get('seed', '?')}",
             "profile": profile.get("name", "?"),
-            "checkpoint, SHA-256": self.sha256[:16],
+            "checkpoint, SHA-256": f"{self.sha256[:16]}…",
         }
         return pd.DataFrame({"what": list(facts), "value": list(facts.values())})
 
@@ -212,7 +212,7 @@ class Answer:
         return self.scored.row["score"] is not None
 
     def faces_found(self, count: int = WHOLE_FRAMES) -> Plot:
-        """Whole frames, evenly over those with a face, with a box around each face found and its score."""
+        """Whole frames, evenly over those with a face, with each face's box, its score, and its person's number."""
         table = self.scored.faces
         with_face = table["frame"].unique()
         wanted = set(with_face[style.evenly(len(with_face), count)].tolist())
@@ -220,11 +220,13 @@ class Answer:
         for index, rgb in frames.at(self.path, wanted):
             rows = table[table["frame"] == index]
             scale = min(1.0, 640 / max(rgb.shape))
-            boxed = pictures.frame_with_boxes(rgb, rows)
+            who = [str(person + 1) for person in rows["person"]] if len(self.people) > 1 else []
+            boxed = pictures.frame_with_boxes(rgb, rows, who)
             shown.append(cv2.resize(boxed, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
             when = f"{index / self.fps:.1f} s" if self.fps else f"frame {index}"
-            numbered = [f"{person + 1}: " if len(self.people) > 1 else "" for person in rows["person"]]
-            scores = [f"{who}{score:.2f}" for who, score in zip(numbered, rows["score"], strict=True)]
+            scores = [f"{score:.2f}" for score in rows["score"]]
+            if who:
+                scores = [f"{number}: {score}" for number, score in zip(who, scores, strict=True)]
             lines = [", ".join(scores[k : k + 3]) for k in range(0, len(scores), 3)]
             texts.append("\n".join([when, *lines]))
         empty = [None] * (count - len(shown))  # a picture alone would be as large as the page
@@ -347,8 +349,9 @@ class Answer:
             )
         if p is not None:
             reasons.append(
-                "How rare a score is among real people holds for people filmed as they were. With other cameras or "
-                "compression, real people get high scores more often. It says nothing about fakes."
+                "How rare a score is among real people holds for people filmed as they were. With other cameras, "
+                "compression or frames, real people can get high scores much more often, or much less. It says "
+                "nothing about fakes."
             )
         if row["frames_with_face"] < row["frames"]:
             without = row["frames"] - row["frames_with_face"]

@@ -132,8 +132,8 @@ def finding(run: "Run", name: str) -> str:
     count = int(found["by_person"].sum())
     low, high = binomtest(count, len(found)).proportion_ci()
     return (
-        f"{len(links)} videos of two to four people, {len(faces)} faces: {int(links['switches'].sum())} times somebody "
-        f"was taken for another than in the frame before, and in {wrong} videos the number of people is wrong. "
+        f"{len(links)} videos of two to four people, {len(faces)} faces: a person's number changes from one frame to "
+        f"the next {int(links['switches'].sum())} times, and in {wrong} videos the number of people is wrong. "
         f"In **{count} of {len(found)}** fakes ({low:.0%} to {high:.0%}) the manipulated person scores highest; the "
         f"highest face of the frames is that person's in {int(found['by_frame'].sum())}."
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from dfnb.common import files
 from dfnb.common.errors import printable
@@ -64,7 +65,7 @@ def person_course(scored: Scored, person: int) -> Plot:
         figure = new_figure(1.7)
         axes = figure.subplots()
         if about["low"] is not None:
-            axes.axhspan(about["low"], about["high"], color=LINE, alpha=0.13, linewidth=0)
+            _band(axes, about["low"], about["high"])
         axes.axhline(about["score"], color=FAINT, linewidth=1, linestyle="--")
         axes.plot(seen["seconds"], seen["score"], color=LINE, marker="o", markersize=3)
         first, last = scored.faces["seconds"].agg(["min", "max"])
@@ -122,7 +123,7 @@ def _frames(scored: Scored) -> tuple[pd.DataFrame, list[int]]:
 def _draw_course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequence[int], fps: float) -> None:
     when, found = frames["frame"] / (fps or 1), interval(frames["score"])
     if found:
-        axes.axhspan(found.low, found.high, color=LINE, alpha=0.13, linewidth=0, label="95 % interval of the mean")
+        _band(axes, found.low, found.high, label=f"95 % interval {found.low:.2f} to {found.high:.2f}")
     axes.axhline(scored.row["score"], color=FAINT, linewidth=1, linestyle="--", label="mean: the protocol's score")
     axes.plot(when, frames["score"], color=LINE, marker="o", markersize=4, label="a frame's score")
     axes.set(ylim=(-0.03, 1.03), ylabel="probability of fake", xlabel="seconds" if fps else "frame")
@@ -133,6 +134,11 @@ def _draw_course(axes: Axes, scored: Scored, frames: pd.DataFrame, best: Sequenc
         away = (0, -15) if at[1] > 0.8 else (0, 5)  # the legend is above
         axes.annotate(str(column + 1), at, xytext=away, textcoords="offset points", ha="center")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8.5, borderaxespad=0.2)
+
+
+def _band(axes: Axes, low: float, high: float, label: str | None = None) -> None:
+    """An interval as a band with edges: where it is as wide as the panel, it isn't taken for a background."""
+    axes.axhspan(low, high, facecolor=to_rgba(LINE, 0.13), edgecolor=to_rgba(LINE, 0.8), linewidth=1.2, label=label)
 
 
 def _label(scored: Scored, column: int, face: int, fps: float) -> str:

@@ -3,6 +3,7 @@
 All take and make (H, W, 3) uint8 RGB. `grid` draws everything; the others prepare what stands in its cells.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,11 +144,22 @@ def face_size(store: "FaceStore") -> NDArray[np.float64]:
     return np.sqrt((table["x1"] - table["x0"]) * (table["y1"] - table["y0"])).to_numpy(float)
 
 
-def frame_with_boxes(rgb: Image, rows: pd.DataFrame) -> Image:
-    """A whole frame with the boxes (x0, y0, x1, y1 in pixels of the frame) of its faces."""
+def frame_with_boxes(rgb: Image, rows: pd.DataFrame, labels: Sequence[str] = ()) -> Image:
+    """A whole frame with the boxes (x0, y0, x1, y1 in pixels of the frame) of its faces, a label in each box's corner.
+
+    labels: one a row, in ASCII; none by default.
+    """
     out = np.ascontiguousarray(rgb.copy())
-    for box in rows[["x0", "y0", "x1", "y1"]].round().astype(int).itertuples(index=False):
-        cv2.rectangle(out, (box.x0, box.y0), (box.x1, box.y1), BOX, max(2, rgb.shape[1] // 200), cv2.LINE_AA)
+    thick, scale = max(2, rgb.shape[1] // 200), max(0.6, rgb.shape[1] / 500)
+    boxes = rows[["x0", "y0", "x1", "y1"]].round().astype(int).itertuples(index=False)
+    for box, label in itertools.zip_longest(boxes, labels, fillvalue=""):
+        cv2.rectangle(out, (box.x0, box.y0), (box.x1, box.y1), BOX, thick, cv2.LINE_AA)
+        if label:
+            (width, height), _ = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+            corner = (box.x0 + width + 2 * thick, box.y0 + height + 4 * thick)
+            cv2.rectangle(out, (box.x0, box.y0), corner, BOX, cv2.FILLED)
+            at = (box.x0 + thick, box.y0 + height + 2 * thick)
+            cv2.putText(out, label, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thick, cv2.LINE_AA)
     return out
 
 
@@ -297,7 +309,7 @@ def manipulations(store: "FaceStore", benchmark: Path | None, targets: int = 2, 
             masks = dict(zip(fakes, true_masks(benchmark, store.subset([index[m] for m in fakes]), size), strict=True))
             pairs_ = zip(methods, shown, strict=True)
             rows.append([outlined(rgb, masks[m], 0.6) if m in masks else None for m, rgb in pairs_])
-            labels.append("manipulated\nwhere")
+            labels.append("where it was\nmanipulated")
     numbers = table.loc[used, ["dataset", "video", "frame", "method", "group"]].reset_index(drop=True)
     alt = f"One frame of {len(places)} videos as {', '.join(methods)}" + (
         "; below each fake, where it was manipulated." if benchmark is not None else "."

@@ -241,10 +241,9 @@ def _aligned(run: "Run", part: str, name: str) -> tuple[pd.Series, np.ndarray, n
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """`paired`, or a table of angles or of maps (`analysis`), with networks by their labels and columns in words."""
+    """`paired`, or a table of angles (`analysis`), with networks by their labels and columns in words."""
     words = {
         "to_real": "angle to real, °", "to_fake": "angle to fake, °", "d_prime": "d′ from the real",
-        "iou": "IoU", "pixel_auc": "pixel AUC", "above": "IoU above all-ones",
         "auc": "its AUC", "reference_auc": "AUC of the reference", "difference": "reference minus it",
         "low": "95 % from", "high": "to", "p": "p", "p_holm": "p, corrected",
         "p_delong": "p, DeLong", "seeds": "seeds", "seed_sd": "SD over seeds",

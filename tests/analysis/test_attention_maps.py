@@ -87,27 +87,93 @@ def test_maps_are_compared_with_what_they_must_beat():
         "empty",
         attention_maps.ALL_ONES,
         attention_maps.CEILING,
-        attention_maps.SHUFFLED,
+        "good, against the masks of other faces",
     ]
-    assert table.loc[attention_maps.ALL_ONES, ["above", "low", "high"]].tolist() == [0, 0, 0]
+    assert table.loc[attention_maps.ALL_ONES, ["iou_above", "iou_low", "iou_high"]].tolist() == [0, 0, 0]
     assert table.loc[attention_maps.ALL_ONES, "iou"] == pytest.approx(masks.mean())
-    assert table.loc["good", "low"] > 0
-    assert table.loc["empty", "high"] < 0
-    assert table.loc[attention_maps.SHUFFLED, "iou"] < table.loc["good", "iou"]
-    assert table.loc["good", "low"] <= table.loc["good", "above"] <= table.loc["good", "high"]
+    assert table.loc["good", "iou_low"] > 0
+    assert table.loc["empty", "iou_high"] < 0
+    shuffled = table.loc["good, against the masks of other faces"]
+    assert shuffled["iou"] < table.loc["good", "iou"]
+    assert table.loc["good", "own"] == pytest.approx(table.loc["good", "iou"] - shuffled["iou"])
+    assert shuffled[["own", "own_low", "own_high"]].isna().all()
+    for prefix, value in (("own", "own"), *((measure, f"{measure}_above") for measure in attention_maps.MEASURES)):
+        for name in ("good", "empty"):
+            assert table.loc[name, f"{prefix}_low"] <= table.loc[name, value] <= table.loc[name, f"{prefix}_high"]
+    shown = attention_maps.readable(good).set_index("map")
+    assert shown.loc["good", "above other faces' masks"].startswith(f"+{table.loc['good', 'own']:.3f} (+")
+    assert (shown["above other faces' masks"] == "–").tolist() == [False, False, True, True, True]
+    assert "**this much is about this face**" in attention_maps.finding(good, "the mask")
+
+
+def test_intervals_are_those_of_groups_drawn_one_by_one():
+    rng = np.random.default_rng(3)
+    masks = np.float32(rng.random((20, 8, 8)) < 0.4)
+    masks[4] = 0  # no pixel AUC
+    maps, groups = np.float32(rng.random((20, 8, 8))), [str(k // 3) for k in range(20)]
+    found = attention_maps.compare_maps({"a": maps}, masks, groups, 300, seed=5).iloc[0]
+    above = attention_maps.agreement(maps, masks) - attention_maps.agreement(np.ones_like(maps), masks)
+    draw, members = np.random.default_rng(5), [np.flatnonzero(np.asarray(groups) == f"{g}") for g in range(7)]
+    drawn = [above.iloc[np.concatenate([members[g] for g in draw.integers(7, size=7)])].mean() for _ in range(300)]
+    for measure in attention_maps.MEASURES:
+        expected = np.percentile([means[measure] for means in drawn], (2.5, 97.5))
+        np.testing.assert_allclose(found[[f"{measure}_low", f"{measure}_high"]].astype(float), expected)
+        assert found[f"{measure}_above"] == pytest.approx(above[measure].mean())
+
+
+def test_maps_of_where_faces_usually_are_show_nothing_of_one_face():
+    rng = np.random.default_rng(0)
+    masks = np.zeros((40, 32, 32), np.float32)
+    for mask in masks:
+        y, x = rng.integers(6, 11, 2)
+        mask[y : y + 16, x : x + 16] = 1
+    usual = np.repeat(masks.mean(0)[None], len(masks), axis=0)
+    groups = [str(k) for k in range(len(masks))]
+    text = attention_maps.finding(attention_maps.compare_maps({"usual": usual}, masks, groups), "the mask")
+    assert "**better than no map**" in text
+    assert text.endswith("**it shows nothing that is clearly about this face**, only where faces usually are.")
+
+
+def made_up(own: tuple[float, float, float] = (0.0, -0.1, 0.1), **above: tuple[float, float, float]) -> pd.DataFrame:
+    """The first row of a comparison; the measures that aren't given are as the IoU."""
+    row = {"map": "proposed", "own": own[0], "own_low": own[1], "own_high": own[2]}
+    for measure in attention_maps.MEASURES:
+        names = (f"{measure}_above", f"{measure}_low", f"{measure}_high")
+        row |= dict(zip(names, above.get(measure, above["iou"]), strict=True))
+    return pd.DataFrame([row])
+
+
+BETTER, WORSE, OPEN = (0.1, 0.05, 0.15), (-0.1, -0.15, -0.05), (0.01, -0.1, 0.1)
 
 
 @pytest.mark.parametrize(
-    ("above", "low", "high", "verdict"),
+    ("above", "verdict"),
+    [(BETTER, "better than no map"), (WORSE, "worse than no map"), (OPEN, "nothing here decides")],
+)
+def test_agreement_is_judged_against_a_map_of_ones(above, verdict):
+    text = attention_maps.finding(made_up(iou=above), "the mask")
+    assert f"**{verdict}**. Its IoU minus" in text
+    assert ("only where faces usually are" in text) == (above == BETTER)
+
+
+@pytest.mark.parametrize(
+    ("own", "verdict"),
     [
-        (0.1, 0.05, 0.15, "better than no map"),
-        (-0.1, -0.15, -0.05, "worse than no map"),
-        (0.01, -0.1, 0.1, "nothing here decides"),
+        (BETTER, "this much is about this face"),
+        (WORSE, "it fits other faces better"),
+        (OPEN, "it shows nothing that is clearly about this face"),
     ],
 )
-def test_agreement_is_judged_against_a_map_of_ones(above, low, high, verdict):
-    table = pd.DataFrame([{"map": "proposed", "iou": 0.6, "above": above, "low": low, "high": high}])
-    assert attention_maps.finding(table, "the mask").endswith(f"**{verdict}**.")
+def test_agreement_is_judged_against_other_faces(own, verdict):
+    assert f"**{verdict}**" in attention_maps.finding(made_up(own, iou=BETTER), "the mask")
+
+
+def test_measures_that_disagree_are_all_said():
+    text = attention_maps.finding(made_up(iou=WORSE, pointing=BETTER, energy=OPEN, pixel_auc=BETTER), "the mask")
+    assert (
+        "better by pointing (+0.100), pixel AUC (+0.100); worse by IoU (−0.100); undecided by energy (+0.010)" in text
+    )
+    assert "no map**" not in text
 
 
 def test_randomised_networks_change_what_they_say_and_leave_the_rest(net):

@@ -52,3 +52,36 @@ def test_a_mean_over_kinds_does_not_hide_that_only_one_stands_out():
     found = blending.claims(scored(0.6, 0.0, needs_generated=True), ["proposed-arcface"]).set_index("question")
     assert found.loc["only own face redrawn, pasted", "share"] == 1
     assert found.loc["only own face, 5 % brighter", "low"] < 0.5
+    text = blending.finding(found.reset_index(), "proposed-arcface")
+    assert "**not to a mere edge, but to what was redrawn and pasted**: to own face redrawn, pasted (100%)" in text
+    assert "not clearly to own face, second exposure" in text
+
+
+@pytest.mark.parametrize(
+    ("edge", "forgery", "verdict"),
+    [
+        (0.3, 0.0, "more to blending than to forgery"),
+        (0.0, 0.3, "more to forgery than to blending"),
+        (0.0, 0.0, "nothing here decides"),
+    ],
+)
+def test_a_network_that_reacts_to_every_edge_is_told_from_others(edge, forgery, verdict):
+    text = blending.finding(blending.claims(scored(edge, forgery), ["proposed-arcface"]), "proposed-arcface")
+    assert text == f"proposed + ArcFace: **{verdict}**."
+
+
+@pytest.mark.parametrize(
+    ("clear", "verdict"),
+    [
+        ([], "to no kind of edge by itself"),
+        (["own face, 5 % brighter"], "more to blending than to forgery, but not to every edge"),
+    ],
+)
+def test_edges_that_do_nothing_are_named(clear, verdict):
+    rows = [("edge", 0.6, 0.55), ("forgery", 0.5, 0.4), ("edge above forgery", 0.6, 0.55)]
+    rows += [(f"only {kind}", 0.6, 0.55 if kind in clear else 0.45) for kind in blending.EDGE_ONLY]
+    table = pd.DataFrame(rows, columns=["question", "share", "low"]).assign(network="plain-linear", high=0.7)
+    text = blending.finding(table, "plain-linear")
+    assert f"**{verdict}**" in text
+    for kind in blending.EDGE_ONLY:
+        assert (f"{kind} (60%)" in text.split("not clearly to")[1]) == (kind not in clear)

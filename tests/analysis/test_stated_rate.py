@@ -101,3 +101,18 @@ def test_corruptions_stand_beside_the_videos_as_they_are(monkeypatch):
     assert (np.diff(blur["realised"]) > 0.2).all()
     wide = stated_rate.by_level(table)
     assert list(wide.columns) == ["corruption", "as they are", "1", "2"]
+    found = stated_rate.by_person(videos, stated_rate.kept(run, "")) <= 0.05
+    shifted = stated_rate.by_person(videos.assign(score=videos["score"] + 2), stated_rate.kept(run, "")) <= 0.05
+    new = int((shifted & ~found).sum())
+    assert blur["p"].iloc[1] == pytest.approx(2 * 0.5**new)  # all who change are flagged anew: McNemar's exact p
+    assert (blur["all_frames"] == blur["realised"].iloc[0]).all()
+    cells = 2 * len(table["corruption"].unique())
+    text = stated_rate.finding_under_corruption(table)
+    assert f"**rises significantly in {cells} of {cells}** cells" in text
+    assert f"**falls significantly in 0 of {cells}** cells," in text
+    assert f"all frames of the same videos, as in notebook 5, it is {100 * found.mean():.0f} %" in text
+    level = {"level": 1, "strength": 1.0}
+    run.scores = lambda part, name: faces.assign(score=faces["score"] + 2)  # and now the corrupted ones are lower
+    monkeypatch.setattr(stated_rate.robustness, "scores", lambda run, kind: {"plain-linear": faces.assign(**level)})
+    text = stated_rate.finding_under_corruption(stated_rate.under_corruption(run, "plain-linear"))
+    assert "**rises significantly in 0 of 6** cells and **falls significantly in 6 of 6** cells (most with" in text

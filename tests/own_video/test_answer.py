@@ -15,7 +15,7 @@ from dfnb.common.errors import UserError
 from dfnb.data import frames
 from dfnb.own_video import answer, page, people
 from dfnb.own_video import widgets as own_widgets
-from dfnb.plots import style
+from dfnb.plots import pictures, style
 
 
 def series(rng: np.random.Generator, n: int, r: float) -> np.ndarray:
@@ -138,7 +138,14 @@ def test_faces_are_shown_on_the_frames_they_were_found_in(found, videos):
     x, y = (int(box["x0"] + box["x1"]) // 2, int(box["y0"] + box["y1"]) // 2)
     assert drawn.shape == rgb.shape
     np.testing.assert_array_equal(drawn[y - 5 : y + 5, x - 5 : x + 5], rgb[y - 5 : y + 5, x - 5 : x + 5])
-    assert (drawn != rgb).any()  # the boxes
+    plain = pictures.frame_with_boxes(rgb, table[table["frame"] == shown[0]])
+    for face in table[table["frame"] == shown[0]].itertuples():  # each box's corner has its person's number
+        x0, y0, x1, y1 = (round(value) for value in (face.x0, face.y0, face.x1, face.y1))
+        ours, bare = drawn[y0:y1, x0:x1], plain[y0:y1, x0:x1]
+        quarter = (slice(0, (y1 - y0) // 2), slice(0, (x1 - x0) // 2))
+        assert (ours[quarter] != bare[quarter]).any()
+        np.testing.assert_array_equal(ours[-10:], bare[-10:])
+    assert " 1: " in plot.alt
 
 
 def test_words_and_doubts_are_measured_on_the_file(found):
@@ -155,7 +162,7 @@ def test_words_and_doubts_are_measured_on_the_file(found):
     assert "95 % interval" in summary
     facts = found.detector.facts().set_index("what")["value"]
     assert "no real person" in facts["real faces of"]
-    assert facts["checkpoint, SHA-256"] == found.detector.sha256[:16]
+    assert facts["checkpoint, SHA-256"] == f"{found.detector.sha256[:16]}…"
 
 
 def test_files_of_one_name_are_told_apart():
