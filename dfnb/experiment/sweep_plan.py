@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 from pydantic import Field, model_validator
 
 from dfnb import profile as profiles
@@ -174,6 +173,8 @@ def changed_since(recorded: Mapping[str, Any], profile: Profile) -> list[str]:
 
     A setting that couldn't be set then is at its default. Raises UserError where they are no settings of a profile.
     """
+    import pandas as pd  # slow to import, and the command's --help needs this module
+
     same = profile.model_dump(mode="json", include={"name", "data", "faces"})
     before = profiles.validated(Profile, same | dict(recorded), "the sweep's recorded settings")
     then, now = (pd.json_normalize(settings(of)).iloc[0] for of in (before, profile))
