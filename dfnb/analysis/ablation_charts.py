@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from dfnb.analysis.ablations import seeds_of
-from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, styled
+from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, signed, styled, with_interval
 from dfnb.plots.tables import SIGNIFICANT, set_name
 
 
@@ -74,10 +74,9 @@ def effects(rows: pd.DataFrame) -> Plot:
                     row.difference, y, style.marker, color=style.colour, ms=7.5, mew=1.5,
                     mfc=style.colour if clear else "white", zorder=4,
                 )  # fmt: skip
-                text = f"{row.difference:+.3f}".replace("-", "−")
                 axes.annotate(
-                    text, (row.difference, y), (0, 7), textcoords="offset points", ha="center", fontsize=8.5,
-                    bbox={"fc": "white", "ec": "none", "pad": 0.5},
+                    signed(row.difference, 3), (row.difference, y), (0, 7), textcoords="offset points", ha="center",
+                    fontsize=8.5, bbox={"fc": "white", "ec": "none", "pad": 0.5},
                 )  # fmt: skip
             axes.axvline(0, color=INK, lw=1.0)
             axes.set_title(where, fontsize=12 if len(sets) < 4 else 9.5)
@@ -90,7 +89,7 @@ def effects(rows: pd.DataFrame) -> Plot:
         figure.supxlabel("AUC minus that of the unchanged network (95 %; filled: significant)", fontsize=11)
         figure.supylabel("", color=FAINT)
     summary = "; ".join(
-        f"{row.set}, {row.asked}, {look(row.network).label}: {row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
+        f"{row.set}, {row.asked}, {look(row.network).label}: {with_interval(row.difference, row.low, row.high)}"
         for row in rows.itertuples()
     )
     rows = rows.rename(columns={"asked": "changed"})

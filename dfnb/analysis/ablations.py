@@ -1,6 +1,6 @@
 """What a sweep found: this machine's, or the published one. Its tables, and which of its differences count."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 from dfnb.analysis import findings, studies
 from dfnb.common import files
 from dfnb.experiment import sweep_plan
-from dfnb.plots.style import look
+from dfnb.plots.style import look, with_interval
 from dfnb.plots.tables import set_name
 from dfnb.profile import resolve
 from dfnb.scoring import comparisons
@@ -31,6 +31,7 @@ class Swept:
     published: bool
     same_base: bool  # whether its unchanged networks are those of this run
     folder: Path | None = None  # where its files lie
+    otherwise: str = ""  # how its base's settings differ from this run's, where they do and are recorded
 
     def __bool__(self) -> bool:
         return bool(self.record)
@@ -42,13 +43,22 @@ class Swept:
         return comparisons.seed_spread(seeds_of(self.table)[lambda t: t["part"] == part])
 
     def made(self) -> str:
-        """How and on what it was made, and what is missing, in a sentence; empty where there is no sweep."""
+        """How and on what it was made, and what is missing, in sentences; empty where there is no sweep."""
         if not self:
             return ""
-        missing = len(self.record["missing"])
-        text = studies.made("sweep", self.record, self.table, self.published)
+        missing, then = len(self.record["missing"]), "" if self.same_base else ", as it was then"
+        record = self.record | {"base": self.record["base"] + then}
+        text = studies.made("sweep", record, self.table, self.published)
         text += f" {missing} of its {self.record['cells']} cells are missing." if missing else ""
-        return text + ("" if self.same_base else " Trained with other settings than this run's networks.")
+        if self.same_base:
+            return text
+        differing = f": {self.otherwise}" if self.otherwise else "; which ones isn't recorded"
+        return f"{text} Its unchanged networks were trained with **other settings** than this run's{differing}."
+
+    def source(self) -> str:
+        """The same in a few words, for captions."""
+        whose = "Published sweep" if self.published else "Sweep of this machine"
+        return f"{whose}{'' if self.same_base else ', trained with other settings than this run'}."
 
 
 def swept(run: "Run") -> Swept:
@@ -64,7 +74,9 @@ def swept(run: "Run") -> Swept:
             return found
     found = _read(resolve(Path("figures")), True, mine)
     if found and (found.same_base or (run.embedded and found.record["embedded_benchmark"])):
-        return found
+        recorded = None if found.same_base else found.record.get("settings")
+        differing = sweep_plan.changed_since(recorded, run.profile) if recorded else []
+        return replace(found, otherwise="; ".join(differing))
     return Swept({}, pd.DataFrame(), pd.DataFrame(), False, False)
 
 
@@ -114,14 +126,12 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     """Differences as a table to read: what was changed, network, set, AUC, the unchanged network's, difference, p."""
     table = pd.DataFrame(
         {
-            "changed": rows["asked"],
+            "changed": rows["label"],
             "network": [look(name).label for name in rows["network"]],
             "set": set_name(rows),
             "AUC": rows["auc"],
             "unchanged": rows["reference_auc"],
-            "difference": rows["difference"],
-            "95 % from": rows["low"],
-            "to": rows["high"],
+            "difference (95 %)": list(map(with_interval, rows["difference"], rows["low"], rows["high"])),
             "smallest that could be seen": comparisons.smallest_of(rows["low"], rows["high"]),
             "p, corrected": rows["p_holm"],
             "seeds": [f"{row.seeds} and {row.reference_seeds}" for row in rows.itertuples()],
@@ -131,12 +141,18 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def questions(found: Swept) -> pd.DataFrame:
-    """Every variation of the sweep: its question, what it changes and holds fixed, and whether it is finished."""
-    plan = pd.DataFrame(found.record["plan"]["variations"])[["name", "question"]]
-    first = found.table.drop_duplicates("variation").set_index("variation")
-    state = ["finished" if name in first.index else "missing" for name in plan["name"]]
-    changed, fixed = ([first[column].get(name, "") for name in plan["name"]] for column in ("asked", "held"))
-    return plan.assign(changed=changed, fixed=fixed, state=state).drop(columns="name")
+    """Every variation of the sweep: its question, what it changes, and how charts and tables call it."""
+    plan = pd.DataFrame(found.record["plan"]["variations"])[["name", "question", "label"]]
+    asked = found.table.drop_duplicates("variation").set_index("variation")["asked"]
+    plan.insert(2, "changed", [asked.get(name, "not finished") for name in plan["name"]])
+    return plan.drop(columns="name").rename(columns={"label": "called"})
+
+
+def unchanged(found: Swept) -> str:
+    """What the sweep's questions hold fixed, each but its own: the settings of the unchanged networks."""
+    rest = f"; all else as in profile {found.record['base']}"
+    fixed = found.table.loc[found.table["variation"] == sweep_plan.BASE, "held"]
+    return fixed.iloc[0].removesuffix(rest) if len(fixed) else "–"
 
 
 def finding(found: Swept, rows: pd.DataFrame) -> str:
@@ -145,14 +161,5 @@ def finding(found: Swept, rows: pd.DataFrame) -> str:
         return "This run has no sweep to show: `dfnb sweep` trains it (hours on a CPU), and this section fills."
     if rows.empty:
         return f"No cell of this question is finished. {found.made()}"
-    changed = zip(rows["asked"], rows["network"], set_name(rows), strict=True)
+    changed = zip(rows["label"], rows["network"], set_name(rows), strict=True)
     return findings.significant(rows, [f"{look(name).label}, {where}, {what}:" for what, name, where in changed])
-
-
-def seeds_finding(found: Swept, reference: str) -> str:
-    """Which networks differ significantly from the reference over all seeds, on each set."""
-    rows = found.differences
-    if found:
-        rows = rows[(rows["variation"] == sweep_plan.BASE) & (rows["reference"] == reference)]
-        rows = rows.assign(asked=f"instead of {look(reference).label}")
-    return finding(found, rows)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dfnb.plots.style import look, signed
+from dfnb.plots.style import look, with_interval
 from dfnb.plots.tables import SIGNIFICANT, published
 
 NOTHING = "nothing here decides"
@@ -24,7 +24,7 @@ class Difference(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{signed(self.value, 3)} ({signed(self.low, 3)} to {signed(self.high, 3)})"
+        return with_interval(*self)
 
     def read(self, above: str, below: str) -> str:
         """`above` or `below` where the whole interval is on that side of 0, otherwise that nothing decides."""
@@ -62,7 +62,8 @@ def significant(differences: pd.DataFrame, names: Sequence[str]) -> str:
     if deviation.isna().all():
         return text + "One seed each: what another training would give is **not in these intervals**."
     spread = " to ".join(dict.fromkeys(f"{value:.3f}" for value in (deviation.min(), deviation.max())))
-    return text + f"The intervals cover other videos of the same kind and other seeds (SD of one AUC {spread})."
+    text += "The intervals cover other videos of the same kind and other seeds "
+    return text + f"(SD of one AUC, pooled over networks: {spread})."
 
 
 def paired(table: pd.DataFrame, reference: str) -> str:
@@ -88,8 +89,10 @@ def order(results: pd.DataFrame, key: str, compared: pd.DataFrame) -> str:
         )
     elif here[known].is_unique:
         text += ", the same"
-    if (compared.loc[compared["network"].isin(known), "p_holm"] >= SIGNIFICANT).any():
-        text += ". Since not all differences are significant, the order may be chance"
+    clear = compared.loc[compared["network"].isin(known), "p_holm"] < SIGNIFICANT
+    if not clear.all():
+        tested = "not all differences are" if clear.any() else "no difference is"
+        text += f". Since {tested} significant, the order may be chance"
     return text + "."
 
 

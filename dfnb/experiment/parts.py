@@ -326,9 +326,13 @@ class Parts:
         return ("train", "validation", *tested)
 
     def coverage(self) -> pd.DataFrame:
-        """What was listed, opened, decoded and found in every part, a row per part, dataset and method."""
+        """What was listed, opened, decoded and found in every part, a row per part, dataset and method.
+
+        Columns: part, dataset (marked where the copy isn't whole), label, method, listed, opened, frames,
+        frames_with_face, faces, videos_with_face, lost: see `Coverage`.
+        """
         tables = [self._covered(part).marked().table().assign(part=part) for part in self.parts]
-        table = pd.concat(tables, ignore_index=True)
+        table = pd.concat(tables, ignore_index=True).drop(columns=["split", "expected", "subset"])
         return table[["part", *[column for column in table.columns if column != "part"]]]
 
     def problems(self) -> pd.DataFrame:

@@ -363,6 +363,7 @@ class Sweep:
         record |= {"sweep": self.plan.name, "base": self.base.profile.name, "embedded_benchmark": self.base.embedded}
         record |= {
             "same_base": sweep_plan.same_base(self.base.profile),
+            "settings": sweep_plan.settings(self.base.profile),
             "plan": self.plan.model_dump(mode="json"),
             "failed": failed,
         }

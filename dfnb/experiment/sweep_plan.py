@@ -27,12 +27,15 @@ WORDS = {
     "train.ema_decay": "decay of the averaged weights",
     "train.steps": "steps",
     "data.people": "people",
+    "demo.ff_val": "validation videos",
     "model.size": "input (px)",
     "model.attention": "attention",
     "model.tap_reading": "taps by",
     "model.normalise": "normalisation",
     "model.drop_rate": "drop-out",
     "model.drop_path_rate": "drop path",
+    "sbi.degradation.h264_probability": "share of pairs through H.264",
+    "sbi.fakes": "kinds of fake",
     "sbi.hull_variation": "hull variation",
     "sbi.preset": "self-blending",
     "arcface.margin": "margin (rad)",
@@ -142,6 +145,12 @@ def same_base(profile: Profile) -> str:
     return profile.hash("demo", "data", "faces", *SWEPT, "evaluate")
 
 
+def settings(profile: Profile) -> dict[str, Any]:
+    """What decides a base profile's numbers beside its data, as JSON writes it; no paths, since it may be published."""
+    chosen = {"demo", *SWEPT, "evaluate"}
+    return profile.model_dump(mode="json", include=chosen, exclude={"model": {"weights"}, "train": {"workers"}})
+
+
 def asked(variation: Variation, base: Profile) -> str:
     """What a variation changes, in words, with what the base has instead."""
     seeds = base.train.seeds[:1]
@@ -157,6 +166,20 @@ def differences(change: Mapping[str, Any], base: Profile) -> list[str]:
         f"{WORDS.get(key, key)} {_in_words(value)} instead of {_in_words(at(base, key))}"
         for key, value in change.items()
     ]
+
+
+def changed_since(recorded: Mapping[str, Any], profile: Profile) -> list[str]:
+    """How the `settings` of an earlier base differ from a profile's, in words as `differences` has them.
+
+    A setting that couldn't be set then is at its default. Raises UserError where they are no settings of a profile.
+    """
+    import pandas as pd  # slow to import, and the command's --help needs this module
+
+    same = profile.model_dump(mode="json", include={"name", "data", "faces"})
+    before = profiles.validated(Profile, same | dict(recorded), "the sweep's recorded settings")
+    then, now = (pd.json_normalize(settings(of)).iloc[0] for of in (before, profile))
+    keys = [key for key in now.index.intersection(then.index) if then[key] != now[key]]
+    return differences({key: at(before, key) for key in keys if at(before, key) != at(profile, key)}, profile)
 
 
 def held(variation: Variation, plan: Plan, base: Profile) -> str:
@@ -183,5 +206,7 @@ def _in_words(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, list | tuple):
-        return ", ".join(map(_in_words, value))
+        return ", ".join(
+            " ".join(map(_in_words, of)) if isinstance(of, list | tuple) else _in_words(of) for of in value
+        )
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -114,11 +114,11 @@ def forest(results: pd.DataFrame, title: str = "ROC AUC with 95 % interval") -> 
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Plot:
-    """Class loss in training and AUC on held-out SBI pairs against the step, a line a network.
+    """Class loss in training and AUC on pairs of validation faces against the step, a line a network.
 
     histories: network name -> `Run.history` (columns step, class_loss, validation_auc).
     """
-    drawn = {"class_loss": "class loss in training", "validation_auc": "AUC, held-out SBI pairs"}
+    drawn = {"class_loss": "class loss in training", "validation_auc": "AUC, validation pairs"}
     rows = []
     with styled():
         figure = new_figure(3.7)
@@ -141,36 +141,37 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Plot:
         ends = {n: (h["step"].iloc[-1], h["validation_auc"].iloc[-1]) for n, h in histories.items() if len(h)}
         name_lines(panels["validation_auc"], ends, gap=0.075)
     summary = "; ".join(f"{look(name).label} {auc:.3f}" for name, (_, auc) in ends.items())
-    alt = f"Learning curves. AUC on held-out SBI pairs at the end: {summary}."
+    alt = f"Learning curves. AUC on validation pairs at the end: {summary}."
     return Plot(figure, pd.concat(rows, ignore_index=True), alt)
 
 
-def ridges(
-    groups: Mapping[str, Mapping[str, NDArray[Any]]], xlabel: str, notes: Mapping[str, str] | None = None
-) -> Plot:
-    """Smoothed distributions above one another: panels -> row label -> values; means marked.
+def ridges(groups: Mapping[str, Mapping[str, NDArray[Any]]], xlabel: str) -> Plot:
+    """Smoothed distributions above one another: panels -> row label -> values; means marked; each panel has its axis.
 
     A row whose label is "real" or starts with "real" has the colour of real faces, the others that of fakes.
-    notes: a line of text for each panel.
     """
     from scipy.stats import gaussian_kde
 
-    everything = np.concatenate([v for rows in groups.values() for v in rows.values() if len(v)])
-    span = max(float(np.ptp(everything)), 1e-6)
-    grid = np.linspace(everything.min() - 0.15 * span, everything.max() + 0.15 * span, 240)
+    width = 0.3  # of the kernel, in standard deviations of a row
     labels = list(dict.fromkeys(label for rows in groups.values() for label in rows))
     numbers = []
     with styled():
         figure = new_figure(1.3 + 0.5 * len(labels))
         panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
         for axes, (panel, rows) in zip(panels, groups.items(), strict=True):
+            filled = [np.asarray(values, float) for values in rows.values() if len(values)]
+            span = max(float(np.ptp(np.concatenate(filled))), 1e-6)
+            reach = [3 * width * values.std() + 0.02 * span for values in filled]  # where the curves have come down
+            low = min(values.min() - beyond for values, beyond in zip(filled, reach, strict=True))
+            high = max(values.max() + beyond for values, beyond in zip(filled, reach, strict=True))
+            grid = np.linspace(low, high, 240)
             for k, label in enumerate(labels):
                 values = np.asarray(rows.get(label, ()), float)
                 if not len(values):
                     continue
                 colour = REAL if label.startswith("real") else FAKE
                 flat = len(values) < 3 or np.ptp(values) < 1e-3 * span
-                density = None if flat else gaussian_kde(values, bw_method=0.3)(grid)
+                density = None if flat else gaussian_kde(values, bw_method=width)(grid)
                 if density is None:  # too few for a curve: each value is a tick
                     axes.plot(values, np.full(len(values), k - 0.1), "|", color=colour, ms=12, mew=1.6)
                 else:
@@ -183,8 +184,6 @@ def ridges(
             axes.grid(axis="y", visible=False)
             axes.spines["left"].set_visible(False)
             axes.tick_params(axis="y", length=0)
-            if notes and panel in notes:
-                axes.set_title(notes[panel], loc="right", fontsize=10, weight="normal", color=FAINT)
         panels[0].set_yticks(np.arange(len(labels)) - 0.3, labels)
         figure.supxlabel(xlabel, fontsize=11)
     table_ = pd.concat(numbers, ignore_index=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dfnb.sbi.degrade import Degradation
 
 Image = NDArray[np.uint8]
-LANDMARK, MASK, BOX = (255, 214, 10), (0, 190, 255), (255, 120, 40)
+LANDMARK, MASK, BOX, MANIPULATED = (255, 214, 10), (0, 190, 255), (255, 120, 40), (255, 255, 255)
 
 
 def grid(
@@ -119,8 +119,9 @@ def marked(face: "StoredFace", size: int = 220) -> Image:
     out = outlined(rgb, faces.face_mask(points, rgb.shape))
     x0, y0, x1, y1 = (round(v * scale) for v in face.box)
     cv2.rectangle(out, (x0, y0), (x1, y1), BOX, 1, cv2.LINE_AA)
-    for x, y in points:
-        cv2.circle(out, (round(float(x)), round(float(y))), 1, LANDMARK, -1, cv2.LINE_AA)
+    for radius, colour in ((2, (0, 0, 0)), (1, LANDMARK)):  # a dark rim, to be seen on any skin
+        for x, y in points:
+            cv2.circle(out, (round(float(x)), round(float(y))), radius, colour, -1, cv2.LINE_AA)
     return out
 
 
@@ -144,7 +145,9 @@ def face_size(store: "FaceStore") -> NDArray[np.float64]:
     return np.sqrt((table["x1"] - table["x0"]) * (table["y1"] - table["y0"])).to_numpy(float)
 
 
-def frame_with_boxes(rgb: Image, rows: pd.DataFrame, labels: Sequence[str] = ()) -> Image:
+def frame_with_boxes(
+    rgb: Image, rows: pd.DataFrame, labels: Sequence[str] = (), colour: tuple[int, int, int] = BOX
+) -> Image:
     """A whole frame with the boxes (x0, y0, x1, y1 in pixels of the frame) of its faces, a label in each box's corner.
 
     labels: one a row, in ASCII; none by default.
@@ -153,11 +156,11 @@ def frame_with_boxes(rgb: Image, rows: pd.DataFrame, labels: Sequence[str] = ())
     thick, scale = max(2, rgb.shape[1] // 200), max(0.6, rgb.shape[1] / 500)
     boxes = rows[["x0", "y0", "x1", "y1"]].round().astype(int).itertuples(index=False)
     for box, label in itertools.zip_longest(boxes, labels, fillvalue=""):
-        cv2.rectangle(out, (box.x0, box.y0), (box.x1, box.y1), BOX, thick, cv2.LINE_AA)
+        cv2.rectangle(out, (box.x0, box.y0), (box.x1, box.y1), colour, thick, cv2.LINE_AA)
         if label:
             (width, height), _ = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
             corner = (box.x0 + width + 2 * thick, box.y0 + height + 4 * thick)
-            cv2.rectangle(out, (box.x0, box.y0), corner, BOX, cv2.FILLED)
+            cv2.rectangle(out, (box.x0, box.y0), corner, colour, cv2.FILLED)
             at = (box.x0 + thick, box.y0 + height + 2 * thick)
             cv2.putText(out, label, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thick, cv2.LINE_AA)
     return out
@@ -320,11 +323,13 @@ def manipulations(store: "FaceStore", benchmark: Path | None, targets: int = 2, 
 def scenes(run: "Run", part: str, count: int | None = None) -> Plot:
     """Whole frames of a test part, real above and fake below, with the faces found in them.
 
+    On the embedded benchmark the boxes of manipulated faces are white.
     count: frames of each; by default as many as can be seen, 2 wide ones or 4 others.
     """
     from dfnb.data import frames
 
-    manifest = run.store(part).manifest
+    store = run.store(part)
+    manifest = store.manifest.reset_index(drop=True)
     clips = run.clips(part)
     clips = clips[clips["path"].isin(run.store(part).frames["path"])]  # without those that can't be read
     if count is None:
@@ -338,10 +343,11 @@ def scenes(run: "Run", part: str, count: int | None = None) -> Plot:
         for clip in chosen.itertuples():
             index, rgb = next(iter(frames.sample_frames(clip.path, run.profile.data.test_frames)))
             found = manifest[(manifest["path"] == str(clip.path)) & (manifest["frame"] == index)]
-            small = min(1.0, 640 / rgb.shape[1])
-            line.append(
-                cv2.resize(frame_with_boxes(rgb, found), None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
-            )
+            drawn, small = frame_with_boxes(rgb, found), min(1.0, 640 / rgb.shape[1])
+            if run.embedded:
+                masks = true_masks(run.folder / "benchmark", store.subset(found.index), 32)
+                drawn = frame_with_boxes(drawn, found[masks.any(axis=(1, 2))], colour=MANIPULATED)
+            line.append(cv2.resize(drawn, None, fx=small, fy=small, interpolation=cv2.INTER_AREA))
             used.append(
                 {"dataset": clip.dataset, "video": clip.video, "label": label, "frame": index, "faces": len(found)}
             )

@@ -179,7 +179,7 @@ def name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], gap: float =
         colour = look(name).colour
         axes.annotate(
             look(name).label, (x, y), (right + 0.05 * (right - left), place), fontsize=9.5, color=colour, va="center",
-            annotation_clip=False, arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.7},
+            annotation_clip=False, arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.7, "relpos": (0, 0.5)},
         )  # fmt: skip
 
 
@@ -298,8 +298,13 @@ def _number(value: float, digits: int) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """A number with its sign, a true minus for a negative one."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    """A number with its sign, a true minus for one that is negative as it is printed."""
+    return f"{value:+z.{digits}f}".replace("-", "−")
+
+
+def with_interval(difference: float, low: float, high: float) -> str:
+    """A difference and its interval, such as "+0.010 (−0.020 to +0.040)"."""
+    return f"{signed(difference, 3)} ({signed(low, 3)} to {signed(high, 3)})"
 
 
 def _caption(caption: str, run: "Run", embedded: bool = True) -> str:

@@ -1,6 +1,8 @@
 """The report's tables, made from a run: its data, what was trained, the results, paired comparisons."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ import yaml
 from scipy.stats import t as student
 
 from dfnb.networks import network
-from dfnb.plots.style import look
+from dfnb.plots.style import look, with_interval
 from dfnb.scoring import comparisons, metrics
 from dfnb.scoring.comparisons import holm
 
@@ -100,12 +102,23 @@ def recipe(run: "Run") -> pd.DataFrame:
     """How the networks were trained, a row a setting."""
     from dfnb import training
 
-    settings = training.describe(run.profile)
+    words = {"precision": "mixed precision", "seeds": "seeds of the trainings"}
+    settings = {words.get(key, key): value for key, value in training.describe(run.profile).items()}
+    shares = dict(run.blender.fakes)
+    degraded = {
+        name.removesuffix("_probability"): share
+        for name, share in asdict(run.blender.degradation).items()
+        if name.endswith("_probability") and share
+    }
     settings |= {"ArcFace s, m (rad)": f"{run.profile.arcface.scale:g}, {run.profile.arcface.margin:g}"}
     settings |= {
         "training faces": len(run.store("train")),
         "self-blending": run.profile.sbi.preset,
         "hull variation": "on" if run.blender.hull_variation else "off",
+        "kinds of fake": ", ".join(
+            f"{100 * share / sum(shares.values()):.0f} % {kind}" for kind, share in shares.items()
+        ),
+        "degraded pairs": ", ".join(f"{100 * share:.0f} % {name}" for name, share in degraded.items()) or "none",
     }
     return pd.DataFrame({"setting": list(settings), "value": [str(value) for value in settings.values()]})
 
@@ -226,6 +239,24 @@ def paired(
     return table
 
 
+def paired_by_set(
+    run: "Run",
+    parts: Sequence[str],
+    reference: str,
+    other: str,
+    spread: Callable[[str], comparisons.SeedSpread | None],
+) -> pd.DataFrame:
+    """`paired` for two networks on several parts, a row each; p_holm is corrected for the number of parts.
+
+    spread: of a part. Columns: part, set (the part in words), and those of `paired`.
+    """
+    found = [paired(run, part, reference, [other], spread(part)) for part in parts]
+    table = pd.concat(found, ignore_index=True).assign(p_holm=lambda rows: holm(rows["p"].to_numpy()))
+    table.insert(0, "part", list(parts))
+    table.insert(1, "set", [title(run, part) for part in parts])
+    return table
+
+
 def seed_spread(run: "Run", part: str) -> comparisons.SeedSpread | None:
     """The spread over the run's own seeds on a part; None where it has one."""
     if len({network.seed for network in run.networks}) == 1:
@@ -244,16 +275,18 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     """`paired`, or a table of angles (`analysis`), with networks by their labels and columns in words."""
     words = {
         "to_real": "angle to real, °", "to_fake": "angle to fake, °", "d_prime": "d′ from the real",
-        "auc": "its AUC", "reference_auc": "AUC of the reference", "difference": "reference minus it",
+        "auc": "its AUC", "reference_auc": "AUC of the reference", "difference": "reference minus it (95 %)",
         "low": "95 % from", "high": "to", "p": "p", "p_holm": "p, corrected",
-        "p_delong": "p, DeLong", "seeds": "seeds", "seed_sd": "SD over seeds",
+        "p_delong": "p, DeLong", "seeds": "seeds",
     }  # fmt: skip
     if "network" in table:
         table = table.assign(network=[look(name).label for name in table["network"]])
     if {"difference", "high"} <= set(table):
-        table = table.copy()
+        bounds = table[["difference", "low", "high"]]
         smallest = comparisons.smallest_of(table["low"], table["high"])
-        table.insert(table.columns.get_loc("high") + 1, "smallest that could be seen", smallest)
+        table = table.assign(difference=list(itertools.starmap(with_interval, bounds.to_numpy())))
+        table = table.drop(columns=["low", "high", "seed_sd"])
+        table.insert(table.columns.get_loc("difference") + 1, "smallest that could be seen", smallest)
     return table.rename(columns=words)
 
 

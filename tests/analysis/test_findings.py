@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dfnb.analysis import findings
+from dfnb.analysis import embedding, findings
 from dfnb.plots import tables
 
 NETWORKS = ["network1-linear", "network2-linear"]
@@ -30,8 +30,12 @@ def test_without_a_significant_difference_nothing_decides():
 def test_a_spread_over_seeds_is_named_where_it_is_known():
     table = compared([0.3, 0.4], [0.02, 0.01])
     assert "not in these intervals" in findings.paired(table, "proposed-linear")
-    assert "(SD of one AUC 0.010)" in findings.paired(table.assign(seed_sd=0.01), "proposed-linear")
-    assert "(SD of one AUC 0.010 to 0.020)" in findings.paired(table.assign(seed_sd=[0.02, 0.01]), "proposed-linear")
+    assert "(SD of one AUC, pooled over networks: 0.010)" in findings.paired(
+        table.assign(seed_sd=0.01), "proposed-linear"
+    )
+    assert "(SD of one AUC, pooled over networks: 0.010 to 0.020)" in findings.paired(
+        table.assign(seed_sd=[0.02, 0.01]), "proposed-linear"
+    )
 
 
 def test_the_papers_order_is_confirmed_or_contradicted():
@@ -43,7 +47,10 @@ def test_the_papers_order_is_confirmed_or_contradicted():
     text = findings.order(turned, "taps", clear)
     assert "**against the paper's** (network1 above network2; network1 above proposed; network2 above proposed)" in text
     assert "chance" not in text
-    assert "may be chance" in findings.order(turned, "taps", compared([0.2, 0.001], [0.1, 0.1]))
+    mixed = findings.order(turned, "taps", compared([0.2, 0.001], [0.1, 0.1]))
+    assert mixed.endswith("Since not all differences are significant, the order may be chance.")
+    none = findings.order(turned, "taps", compared([0.2, 0.3], [0.1, 0.1]))
+    assert none.endswith("Since no difference is significant, the order may be chance.")
 
 
 def test_ties_are_not_called_an_order():
@@ -72,3 +79,15 @@ def test_the_harder_set_follows_from_the_interval_of_the_difference():
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.1), (-0.1, 0.0), (-0.1, 0.1)])
 def test_an_interval_that_touches_zero_decides_nothing(low, high):
     assert findings.Difference(0.0, low, high).read("up", "down") == "**nothing here decides**"
+
+
+def test_angles_in_words_are_differences_and_the_larger_d_prime_is_named():
+    rows = {"group": ["real", "all fakes"], "to_real": [91.0, 97.0], "to_fake": [104.0, 82.0]}
+    apart = {
+        "proposed-linear": pd.DataFrame(rows | {"to_fake": [90.0, 98.5], "d_prime": [np.nan, 1.4]}),
+        "proposed-arcface": pd.DataFrame(rows | {"d_prime": [np.nan, 1.8]}),
+    }
+    text = embedding.finding(apart, {"proposed-linear": 85.2, "proposed-arcface": 88.0})
+    assert "- proposed: centres 85° apart. On average a real face is nearer to its own centre by −1.0°" in text
+    assert "by +13.0°, a fake by +15.0°; d′ = 1.80." in text
+    assert "**proposed + ArcFace** separates these faces more" in text

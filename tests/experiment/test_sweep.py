@@ -52,6 +52,21 @@ def test_every_setting_is_either_asked_or_held():
     assert sweep_plan.asked(loaded.variations[0], base) == "seed 1 instead of 0"
 
 
+def test_a_recorded_base_is_compared_with_todays_and_publishes_no_paths():
+    base = profile.load("demo")
+    recorded = sweep_plan.settings(profile.changed(base, {"model.weights": "/home/me/net.pth", "train.steps": 80}))
+    assert "/home/me" not in str(recorded)
+    assert sweep_plan.changed_since(recorded, base) == ["steps 80 instead of 320"]
+    del recorded["model"]["drop_rate"]  # as before it could be set
+    recorded["sbi"] = {"hull_variation": True}  # what the preset says anyway
+    assert sweep_plan.changed_since(recorded, base) == [
+        "kinds of fake self-blended 1 instead of self-blended 0.5, other-face 0.5",
+        "share of pairs through H.264 0 instead of 0.5",
+        "drop-out 0 instead of 0.2",
+        "steps 80 instead of 320",
+    ]
+
+
 @pytest.mark.parametrize(
     ("entries", "says"),
     [

@@ -129,6 +129,17 @@ def test_face_sizes_and_ridges_keep_every_value():
     assert numbers.groupby("group").size().to_dict() == {"real": 50, "FaceSwap": 2}
 
 
+def test_ridges_are_drawn_to_their_ends_on_a_scale_of_each_panel():
+    rng = np.random.default_rng(0)
+    narrow, wide = ({"real": rng.normal(90, sd, 200), "FaceSwap": rng.normal(80, 3 * sd, 200)} for sd in (1, 10))
+    panels = charts.ridges({"narrow": narrow, "wide": wide}, "angle").figure.axes
+    assert np.ptp(panels[0].get_xlim()) < np.ptp(panels[1].get_xlim()) / 5
+    for axes in panels:
+        outlines = [line.get_ydata() for line in axes.lines if len(line.get_xdata()) > 2]
+        assert len(outlines) == 2
+        assert all(abs(y[end] - k) < 0.01 for k, y in enumerate(outlines) for end in (0, -1))
+
+
 def test_show_writes_picture_vector_numbers_and_where_they_come_from(tmp_path, shown):
     run = a_run(tmp_path)
     plot = charts.forest(

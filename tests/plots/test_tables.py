@@ -134,6 +134,24 @@ def test_coverage_in_words_names_what_was_lost():
     assert "No video was lost" in tables.faces_found(pd.DataFrame(counts).iloc[:1])
 
 
+def test_a_comparison_on_several_sets_is_corrected_for_all_of_them():
+    run = StubRun()
+    run.tests = ("ff", "other")
+    table = tables.paired_by_set(run, run.tests, *NAMES, lambda part: None)
+    alone = tables.paired(run, "ff", NAMES[0], NAMES[1:])
+    assert table["part"].tolist() == ["ff", "other"]
+    assert table.loc[0, "p"] == alone.loc[0, "p"]
+    np.testing.assert_allclose(table["p_holm"], 2 * table["p"])  # equal p-values: Holm is Bonferroni
+    shown = tables.readable(table)
+    assert shown.loc[0, "reference minus it (95 %)"] == style.with_interval(
+        *alone.loc[0, ["difference", "low", "high"]]
+    )
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus():
+    assert style.with_interval(-7.2e-5, -0.054, 0.054) == "+0.000 (−0.054 to +0.054)"
+
+
 def test_holm_is_bonferroni_for_the_smallest_and_never_falls():
     p = np.array([0.04, 0.01, 0.03, 0.5])
     np.testing.assert_allclose(comparisons.holm(p), [0.09, 0.04, 0.09, 0.5])  # worked by hand
