@@ -177,6 +177,7 @@ def chart(study: Study) -> Plot:
             axes.set_ylim(len(questions) - 0.5, -0.5)
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
+            axes.tick_params(axis="x", labelsize=8.5)
             axes.locator_params(axis="x", nbins=3)
         panels[0].set_yticks(range(len(questions)), labels, fontsize=9)
         figure.supxlabel(

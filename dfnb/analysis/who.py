@@ -13,7 +13,7 @@ import pandas as pd
 from dfnb.analysis import findings, thresholds
 from dfnb.benchmark import layout, studio
 from dfnb.common.errors import UserError
-from dfnb.plots.style import FAINT, Plot, look, new_figure, styled
+from dfnb.plots.style import Plot, look, new_figure, styled
 from dfnb.scoring import metrics
 
 if TYPE_CHECKING:
@@ -120,11 +120,11 @@ def figure(table: pd.DataFrame, name: str) -> Plot:
                 places, *(table[f"{rate}{end}"] for end in ("", "_low", "_high")), strict=True
             ):
                 axes.plot([low, high], [place] * 2, color=style.colour, lw=style.width, solid_capstyle="butt")
-                axes.plot(value, place, style.marker, color=style.colour, ms=7, mec="white", mew=0.8)
-            axes.set(xlim=(-0.03, 1.03), ylim=(y - 0.4, -0.6), xlabel=words)
+                axes.plot(value, place, style.marker, color=style.colour, ms=6, mec="white", mew=0.6)
+            ends = (0.0, 1.08 * table[f"{rate}_high"].max()) if rate != "auc" else (0.98 * table["auc_low"].min(), 1.0)
+            axes.set(xlim=ends, ylim=(y - 0.4, -0.6), xlabel=words)
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
-        panels[-1].axvline(0.5, color=FAINT, lw=1, ls=(0, (2, 3)))
         panels[0].set_yticks(places, [f"{row.by}: {row.band}, {row.people} people" for row in table.itertuples()])
     summary = "; ".join(
         f"{row.by} {row.band}: {row.false_positive:.2f} of the real called fake, {row.missed:.2f} of the fakes called "
