@@ -65,7 +65,7 @@ class Study(NamedTuple):
             return ""
         sets = self.table[self.table["part"] != "sbi"].drop_duplicates("part")
         text = made("study", self.record, self.table, self.published)
-        return f"{text} Tested on {sets[['real', 'fake']].to_numpy().sum():,}."
+        return f"{text} Tested on {sets[['real', 'fake']].to_numpy().sum():,} videos or images."
 
 
 def made(what: str, record: Mapping[str, Any], table: pd.DataFrame, published: bool) -> str:

@@ -99,7 +99,7 @@ def read_csv(path: str | os.PathLike[str], remedy: str, **options: Any) -> "pd.D
     try:
         return pd.read_csv(path, **options)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise UserError(f"{path}: damaged ({' '.join(str(error).split())}); {remedy}") from None
+        raise UserError(f"{path}: can't be read ({' '.join(str(error).split())}); {remedy}") from None
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -73,11 +73,11 @@ def test_this_machines_study_comes_before_the_published_and_a_damaged_one_is_nam
     found = studies.read(run, "study")
     assert not found.published
     assert "Study of this machine, profile study: 18 trainings, 3 seeds, 60 minutes" in found.made()
-    assert found.made().endswith(f"Tested on {len(KINDS) * 700:,}.")
+    assert found.made().endswith(f"Tested on {len(KINDS) * 700:,} videos or images.")
     (tmp_path / "runs" / "study" / "sweep-contrasts.csv").write_text("")  # nothing is answered yet
     assert studies.read(run, "study").published
     (tmp_path / "figures" / "study.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"study\.csv: damaged .*run `dfnb sweep --tables`"):
+    with pytest.raises(UserError, match=r"study\.csv: can't be read .*run `dfnb sweep --tables`"):
         studies.read(run, "study")
 
 
