@@ -188,8 +188,12 @@ def test_a_sweep_answers_its_questions_over_kinds_of_sets_and_publishes_them(smo
     (tmp_path / "figures").mkdir()
     done = dfnb(*swept["command"], "--tables", "--publish", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    names = {f"few-smoke{rest}" for rest in (".csv", "-contrasts.csv", "-differences.csv", ".json")}
+    names = {f"few-smoke{rest}" for rest in (".csv", "-contrasts.csv", "-differences.csv", "-who.csv", ".json")}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == names
+    errors = pd.read_csv(tmp_path / "figures" / "few-smoke-who.csv")
+    counts = pd.read_csv(swept["folder"] / "sweep.csv").drop_duplicates("part").set_index("part")[["real", "fake"]]
+    for _, bands in errors.groupby("by"):  # everybody is in one band of each kind; FFIW shows several people at a time
+        assert bands[["real", "fake"]].sum().tolist() == counts.loc[["ff", "celeb-df"]].sum().tolist()
 
 
 def test_training_on_fewer_people_keeps_some_of_those_of_more(smoke):
