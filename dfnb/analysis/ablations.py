@@ -57,8 +57,8 @@ class Swept:
 
     def source(self) -> str:
         """The same in a few words, for captions."""
-        whose = "Published sweep" if self.published else "Sweep of this machine"
-        return f"{whose}{'' if self.same_base else ', trained with other settings than this run'}."
+        otherwise = "" if self.same_base else ", trained with other settings than this run"
+        return f"{studies.whose('sweep', self.published)}{otherwise}."
 
 
 def swept(run: "Run") -> Swept:

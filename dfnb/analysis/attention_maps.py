@@ -25,9 +25,9 @@ from dfnb.plots.pictures import enlarged, grid, heat, outlined
 from dfnb.plots.style import Plot, signed
 from dfnb.scoring import score, score_table
 
-MEASURES = ("iou", "pointing", "energy", "pixel_auc")
 ALL_ONES, CEILING, SHUFFLED = "all-ones map", "mask at the map's resolution", "{}, against the masks of other faces"
 NAMES = {"iou": "IoU", "pointing": "pointing", "energy": "energy", "pixel_auc": "pixel AUC"}
+MEASURES = tuple(NAMES)
 
 
 class Predictions(NamedTuple):
@@ -129,7 +129,7 @@ def compare_maps(
     interval MEASURE_low, MEASURE_high: bootstrap over groups, percentiles); and own, own_low, own_high: by how much the
     IoU exceeds that of the same map with the masks of other faces, NaN in added rows.
     """
-    first = next(iter(maps.values()))
+    name_of_first, first = next(iter(maps.items()))
     shrunk = np.stack([cv2.resize(mask, first.shape[:0:-1], interpolation=cv2.INTER_AREA) for mask in masks])
     order = np.argsort(np.asarray(groups, str), kind="stable")
     other = np.empty_like(order)
@@ -139,7 +139,7 @@ def compare_maps(
     tables |= {
         ALL_ONES: agreement(np.ones_like(first), masks),
         CEILING: agreement(shrunk, masks),
-        SHUFFLED.format(next(iter(maps))): others[next(iter(maps))],
+        SHUFFLED.format(name_of_first): others[name_of_first],
     }
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(np.asarray(groups) == group) for group in pd.unique(pd.Series(groups))]

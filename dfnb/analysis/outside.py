@@ -8,7 +8,6 @@ That it would find a leak is shown by planting one: the fakes are saved as JPEG 
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -18,6 +17,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from dfnb.common.randomness import generator
+from dfnb.sbi import augment
 from dfnb.scoring import metrics
 
 if TYPE_CHECKING:
@@ -49,17 +49,12 @@ def views(pairs: "PairDataset", count: int) -> dict[str, Views]:
     faces = pairs.store.manifest["group"].to_numpy(str)[rows]
     real, fake = np.stack([pair.real for pair in found]), np.stack([pair.fake for pair in found])
     within = np.stack([pair.blend > 0 for pair in found])[..., None]
-    again = np.stack([_saved(image) for image in fake])
+    again = np.stack([augment.jpeg(image, QUALITY) for image in fake])
     return {
         OUTSIDE: Views(real * ~within, fake * ~within, faces),
         PLANTED: Views(real * ~within, again * ~within, faces),
         INSIDE: Views(real * within, fake * within, faces),
     }
-
-
-def _saved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image after it was saved as JPEG and read again."""
-    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1], cv2.IMREAD_COLOR)
 
 
 def small_network(seed: int) -> nn.Module:

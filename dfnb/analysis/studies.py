@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from dfnb.analysis import stated_rate, who
 from dfnb.analysis.findings import Difference
 from dfnb.common import files
 from dfnb.plots.style import FAINT, INK, Plot, look, new_figure, styled
@@ -68,11 +67,16 @@ class Study(NamedTuple):
         return f"{text} Tested on {sets[['real', 'fake']].to_numpy().sum():,} videos or images."
 
 
+def whose(what: str, published: bool) -> str:
+    """Where a "study" or "sweep" is from, such as "Published study"."""
+    return f"Published {what}" if published else f"{what.capitalize()} of this machine"
+
+
 def made(what: str, record: Mapping[str, Any], table: pd.DataFrame, published: bool) -> str:
     """How and on what a sweep was made, in a sentence. what: "study" or "sweep"; record, table: sweep.json and .csv."""
     about, seeds, minutes = record["environment"], table["seed"].nunique(), record["training_seconds"] / 60
     return (
-        f"{f'Published {what}' if published else f'{what.capitalize()} of this machine'}, profile {record['base']}: "
+        f"{whose(what, published)}, profile {record['base']}: "
         f"{record['trainings']} trainings, {seeds} seed{'s' if seeds > 1 else ''}, {minutes:.0f} minutes of training, "
         f"{about['hardware'].split(',')[0]}, torch {about['versions']['torch']}."
     )
@@ -114,6 +118,8 @@ def publish(sweep: "Sweep", root: Path) -> list[Path]:
     On genuine sets figures/NAME-stated.csv, `stated_rate.of_networks`; on the embedded benchmark figures/NAME-who.csv,
     `who.everywhere` of the last network. Returns the files written.
     """
+    from dfnb.analysis import stated_rate, who  # loads the renderer, which a reader of tables doesn't need
+
     written, run = sweep.publish(root), sweep.base
     if not sweep.plan.contrasts:
         return written

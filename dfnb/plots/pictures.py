@@ -345,7 +345,7 @@ def scenes(run: "Run", part: str, count: int | None = None) -> Plot:
             found = manifest[(manifest["path"] == str(clip.path)) & (manifest["frame"] == index)]
             drawn, small = frame_with_boxes(rgb, found), min(1.0, 640 / rgb.shape[1])
             if run.embedded:
-                masks = true_masks(run.folder / "benchmark", store.subset(found.index), 32)
+                masks = true_masks(run.benchmark, store.subset(found.index), 32)
                 drawn = frame_with_boxes(drawn, found[masks.any(axis=(1, 2))], colour=MANIPULATED)
             line.append(cv2.resize(drawn, None, fx=small, fy=small, interpolation=cv2.INTER_AREA))
             used.append(

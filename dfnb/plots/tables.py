@@ -276,7 +276,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     words = {
         "to_real": "angle to real, °", "to_fake": "angle to fake, °", "d_prime": "d′ from the real",
         "auc": "its AUC", "reference_auc": "AUC of the reference", "difference": "reference minus it (95 %)",
-        "low": "95 % from", "high": "to", "p": "p", "p_holm": "p, corrected",
+        "p": "p", "p_holm": "p, corrected",
         "p_delong": "p, DeLong", "seeds": "seeds",
     }  # fmt: skip
     if "network" in table:
